@@ -1,0 +1,162 @@
+//! What people's tools need: streams, outside producers, groups, reports.
+
+use crate::Embedded;
+use crate::commit::{self, Row};
+use crate::index::sql;
+use crate::segment::Writer;
+use crate::streams::{ext_id, owned, spans};
+use anabranch_engine::{
+    Admin, Batch, Builder, Codec, Dest, Error, FlowId, Group, Item, Offset, Partition, Result, StreamInfo, StreamName,
+    limits,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+
+impl Admin for Embedded {
+    fn streams(&self) -> Result<Vec<StreamInfo>> {
+        self.index.read(|db| {
+            let mut find = db.prepare("SELECT name, owner, config, id FROM stream ORDER BY name").map_err(sql)?;
+            let rows = find.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)));
+            let rows: Vec<(String, Option<String>, String, i64)> = rows.and_then(Iterator::collect).map_err(sql)?;
+            rows.into_iter().map(|row| info(db, row)).collect()
+        })
+    }
+
+    fn delete(&self, stream: &StreamName) -> Result<()> {
+        self.index.write(|tx| {
+            let id: Option<i64> = tx
+                .query_row("SELECT id FROM stream WHERE name = ?", [stream.as_str()], |r| r.get(0))
+                .optional()
+                .map_err(sql)?;
+            let id = id.ok_or_else(|| Error::usage(format!("there is no stream {stream} here")))?;
+            let mut find = tx.prepare("SELECT tp FROM part WHERE stream = ?").map_err(sql)?;
+            let tps: Vec<i64> = find.query_map([id], |r| r.get(0)).and_then(Iterator::collect).map_err(sql)?;
+            for tp in tps {
+                tx.execute("DELETE FROM ext WHERE id >= ? AND id < ?", params![ext_id(tp, 0), ext_id(tp + 1, 0)])
+                    .map_err(sql)?;
+            }
+            tx.execute("DELETE FROM part WHERE stream = ?", [id]).map_err(sql)?;
+            tx.execute("DELETE FROM stream WHERE id = ?", [id]).map_err(sql)?;
+            tx.execute("DELETE FROM grp WHERE stream = ?", [stream.as_str()]).map_err(sql)?;
+            Ok(())
+        })?;
+        crate::trim::trim(self, &[])
+    }
+
+    fn append(&self, stream: &StreamName, items: &[(Partition, Item)]) -> Result<()> {
+        let batches = batches(stream, items)?;
+        let fresh: usize = batches.iter().map(|(_, b)| b.bytes().len()).sum();
+        let mut landed = vec![];
+        if fresh > limits::INLINE_BYTES {
+            let mut writer = Writer::new(&self.dir, self.disk.clone(), self.index.clone());
+            let parts: Vec<&[u8]> = batches.iter().map(|(_, b)| b.bytes().as_ref()).collect();
+            landed = writer.append(&parts)?;
+        }
+        let row = |(i, (dest, batch))| match landed.get::<usize>(i) {
+            Some(at) => (dest, Row::Written(batch, *at)),
+            None => (dest, Row::Inline(batch)),
+        };
+        let rows: Vec<(&Dest, Row<'_>)> = batches.iter().map(|(d, b)| (d, b)).enumerate().map(row).collect();
+        self.index.write(|tx| {
+            let owner: Option<Option<String>> = tx
+                .query_row("SELECT owner FROM stream WHERE name = ?", [stream.as_str()], |r| r.get(0))
+                .optional()
+                .map_err(sql)?;
+            match owner.flatten() {
+                Some(owner) => Err(owned(stream, &owner)),
+                None => commit::apply(tx, &rows),
+            }
+        })?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        self.index.read(|db| {
+            let mut find = db.prepare("SELECT name, stream, p, next FROM grp ORDER BY name, stream, p").map_err(sql)?;
+            let rows = find.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)));
+            let rows: Vec<(String, String, u32, i64)> = rows.and_then(Iterator::collect).map_err(sql)?;
+            let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+            for (name, stream, p, next) in rows {
+                let group = groups.entry(name.clone()).or_insert_with(|| Group { name, offsets: BTreeMap::new() });
+                group.offsets.insert((StreamName::new(&stream)?, p), next);
+            }
+            Ok(groups.into_values().collect())
+        })
+    }
+
+    fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
+        self.index.write(|tx| {
+            let put = "INSERT INTO grp (name, stream, p, next) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next";
+            let mut put = tx.prepare_cached(put).map_err(sql)?;
+            for (stream, p, next) in offsets {
+                put.execute(params![group, stream.as_str(), p, next]).map_err(sql)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
+        self.index.read(|db| {
+            let mut find = db.prepare("SELECT run, body FROM report WHERE flow = ? ORDER BY run").map_err(sql)?;
+            let rows = find.query_map([flow.as_str()], |r| Ok((r.get(0)?, r.get(1)?)));
+            rows.and_then(Iterator::collect).map_err(sql)
+        })
+    }
+
+    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
+        self.index.write(|tx| {
+            tx.execute(
+                "INSERT OR REPLACE INTO report (flow, run, body) VALUES (?, ?, ?)",
+                params![flow.as_str(), run, json],
+            )
+            .map_err(sql)?;
+            let oldest = run.saturating_sub(limits::REPORTS_KEPT as u64 - 1);
+            tx.execute("DELETE FROM report WHERE flow = ? AND run < ?", params![flow.as_str(), oldest]).map_err(sql)?;
+            Ok(())
+        })
+    }
+
+    fn flows(&self) -> Result<Vec<FlowId>> {
+        self.index.read(|db| {
+            let mut find = db.prepare("SELECT DISTINCT flow FROM account ORDER BY flow").map_err(sql)?;
+            let names: Vec<String> = find.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(sql)?;
+            names.iter().map(|n| FlowId::new(n)).collect()
+        })
+    }
+}
+
+fn info(db: &Connection, (name, owner, config, id): (String, Option<String>, String, i64)) -> Result<StreamInfo> {
+    let name = StreamName::new(&name)?;
+    let bytes = "SELECT coalesce(sum(len), 0) FROM ext JOIN part ON part.tp = ext.id >> 40 WHERE part.stream = ?";
+    Ok(StreamInfo {
+        spans: spans(db, &name)?,
+        bytes: db.query_row(bytes, [id], |r| r.get(0)).map(Some).map_err(sql)?,
+        owner: owner.map(|o| FlowId::new(&o)).transpose()?,
+        config: serde_json::from_str(&config).unwrap_or_default(),
+        name,
+    })
+}
+
+/// Items as batches, a partition at a time, each of at most the target size.
+fn batches(stream: &StreamName, items: &[(Partition, Item)]) -> Result<Vec<(Dest, Batch)>> {
+    let mut open: BTreeMap<Partition, Builder> = BTreeMap::new();
+    let mut out = vec![];
+    let dest = |partition| Dest { stream: stream.clone(), partition };
+    for (p, item) in items {
+        let size = item.value.as_ref().map_or(0, |v| v.len());
+        if size > limits::ITEM_BYTES {
+            return Err(Error::usage(format!(
+                "an item for {stream} has {size} bytes, at most {} are possible",
+                limits::ITEM_BYTES
+            )));
+        }
+        let builder = open.entry(*p).or_insert_with(|| Builder::new(Codec::None));
+        builder.push_item(item);
+        if builder.bytes() >= limits::BATCH_TARGET_BYTES {
+            out.extend(open.remove(p).and_then(Builder::finish).map(|b| (dest(*p), b)));
+        }
+    }
+    out.extend(open.into_iter().filter_map(|(p, b)| Some((dest(p), b.finish()?))));
+    Ok(out)
+}

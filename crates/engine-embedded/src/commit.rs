@@ -1,0 +1,68 @@
+//! What a commit does in the index.
+
+use crate::index::sql;
+use crate::segment::Landed;
+use crate::streams::{Part, ext_base, ext_id, part};
+use anabranch_engine::{At, Batch, Dest, End, Error, Result};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+
+/// A batch that is about to get its row.
+pub enum Row<'a> {
+    /// Written inside the index.
+    Inline(&'a Batch),
+    /// Written to a segment and synced.
+    Written(&'a Batch, Landed),
+    /// Another row for bytes that stand already.
+    Again(&'a At),
+}
+
+/// Gives the batches their offsets, in order, and tells where each partition ends now.
+pub fn apply(db: &Connection, rows: &[(&Dest, Row<'_>)]) -> Result<BTreeMap<Dest, End>> {
+    let mut parts: BTreeMap<&Dest, (Part, u64)> = BTreeMap::new();
+    let sql_text = "INSERT INTO ext (id, n, seg, pos, len, newest, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let mut insert = db.prepare_cached(sql_text).map_err(sql)?;
+    for (dest, row) in rows {
+        if !parts.contains_key(dest) {
+            parts.insert(dest, (part(db, &dest.stream, dest.partition)?, 0));
+        }
+        let Some((part, items)) = parts.get_mut(dest) else { continue };
+        let id = ext_id(part.tp, part.next);
+        let n = match row {
+            Row::Inline(b) => {
+                let h = b.head();
+                insert.execute(params![id, h.count, 0, 0, h.len, h.max_timestamp, b.bytes().as_ref()]).map_err(sql)?;
+                h.count
+            }
+            Row::Written(b, at) => {
+                let h = b.head();
+                insert
+                    .execute(params![id, h.count, at.seg, at.pos, h.len, h.max_timestamp, None::<&[u8]>])
+                    .map_err(sql)?;
+                h.count
+            }
+            Row::Again(at) => refer(db, id, at)?,
+        };
+        part.next += i64::from(n);
+        *items += u64::from(n);
+    }
+    let mut ends = BTreeMap::new();
+    let mut update = db.prepare_cached("UPDATE part SET next = ? WHERE tp = ?").map_err(sql)?;
+    for (dest, (part, items)) in parts {
+        update.execute(params![part.next, part.tp]).map_err(sql)?;
+        ends.insert(dest.clone(), End { end: part.next, items });
+    }
+    Ok(ends)
+}
+
+/// Copies the row of a batch that begins exactly at `at`; its bytes stay where they are.
+fn refer(db: &Connection, id: i64, at: &At) -> Result<u32> {
+    let from = ext_id(part(db, &at.stream, at.partition)?.tp, at.offset);
+    let copy = "INSERT INTO ext (id, n, seg, pos, len, newest, bytes)
+                SELECT ?, n, seg, pos, len, newest, bytes FROM ext WHERE id = ? RETURNING n";
+    let n = db.prepare_cached(copy).map_err(sql)?.query_row(params![id, from], |r| r.get(0)).optional().map_err(sql)?;
+    n.ok_or_else(|| {
+        let At { stream, partition, offset } = at;
+        Error::bug(format!("no batch of {stream} partition {partition} begins at offset {offset} ({})", ext_base(from)))
+    })
+}

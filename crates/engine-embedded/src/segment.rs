@@ -1,0 +1,91 @@
+//! The segment that a process appends to: immutable behind its end, one writer.
+
+use crate::disk::{Disk, SegmentFile};
+use crate::index::{Index, sql};
+use crate::place;
+use anabranch_engine::{Error, Result, limits};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file name of a segment.
+pub fn path(dir: &Path, seg: i64) -> PathBuf {
+    dir.join("seg").join(format!("{seg:08}.seg"))
+}
+
+/// Appends batches to segment files of its own.
+pub struct Writer {
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    index: Arc<Index>,
+    open: Option<Open>,
+    poisoned: Option<Error>,
+}
+
+struct Open {
+    seg: i64,
+    file: Box<dyn SegmentFile>,
+    end: u64,
+}
+
+/// Where bytes landed.
+#[derive(Debug, Clone, Copy)]
+pub struct Landed {
+    /// The segment.
+    pub seg: i64,
+    /// The first byte.
+    pub pos: u64,
+}
+
+impl Writer {
+    /// A writer that makes its first file when it is needed.
+    pub fn new(dir: &Path, disk: Arc<dyn Disk>, index: Arc<Index>) -> Writer {
+        Writer { dir: dir.to_path_buf(), disk, index, open: None, poisoned: None }
+    }
+
+    /// Appends these bytes and makes them durable. After a failure nothing more is accepted:
+    /// what a failed sync left on the disk cannot be known.
+    pub fn append(&mut self, parts: &[&[u8]]) -> Result<Vec<Landed>> {
+        if let Some(e) = &self.poisoned {
+            return Err(
+                Error::machine(format!("the log is closed after an earlier failure: {}", e.text)).help("run again")
+            );
+        }
+        let landed = self.try_append(parts);
+        if let Err(e) = &landed {
+            self.poisoned = Some(e.clone());
+            self.open = None;
+        }
+        landed
+    }
+
+    fn try_append(&mut self, parts: &[&[u8]]) -> Result<Vec<Landed>> {
+        if self.open.as_ref().is_some_and(|o| o.end >= limits::SEGMENT_BYTES) {
+            self.open = None;
+        }
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(create(&self.dir, &*self.disk, &self.index)?),
+        };
+        let at = path(&self.dir, open.seg);
+        let mut landed = Vec::with_capacity(parts.len());
+        for part in parts {
+            open.file.write_at(part, open.end).map_err(|e| place::machine("cannot append to", &at, &e))?;
+            landed.push(Landed { seg: open.seg, pos: open.end });
+            open.end += part.len() as u64;
+        }
+        open.file.sync().map_err(|e| place::machine("cannot sync", &at, &e))?;
+        Ok(landed)
+    }
+}
+
+/// Registers a segment, then makes its file, so that no two writers share one.
+fn create(dir: &Path, disk: &dyn Disk, index: &Index) -> Result<Open> {
+    index.write(|tx| {
+        tx.execute("INSERT INTO seg DEFAULT VALUES", []).map_err(sql)?;
+        let seg = tx.last_insert_rowid();
+        let at = path(dir, seg);
+        let file = disk.create(&at).map_err(|e| place::machine("cannot make", &at, &e))?;
+        place::sync_dir(&dir.join("seg"))?;
+        Ok(Open { seg, file, end: 0 })
+    })
+}

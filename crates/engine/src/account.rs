@@ -1,0 +1,256 @@
+//! The account of a lane: the exact state of its part of a run, written whole with every commit.
+
+use crate::name::StreamName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Format of the account that this version writes.
+pub const ACCOUNT_VERSION: u32 = 1;
+
+/// A reader: a step, and a partition of a stream that it reads.
+pub type Reader = (String, StreamName, u32);
+
+/// The whole cumulative account of one lane in one run. The newest wins; older ones are garbage.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Account {
+    /// [`ACCOUNT_VERSION`].
+    pub version: u32,
+    /// Hash of the checked flow and its environment.
+    pub flow_hash: String,
+    /// The lane.
+    pub lane: u32,
+    /// Number of the run; 0 before the first.
+    pub run: u64,
+    /// Commits of this lane, counted by the runner.
+    pub seq: u64,
+    /// How far each reader is. Positions live here, not in consumer groups.
+    #[serde(with = "pairs")]
+    pub read: BTreeMap<Reader, Next>,
+    /// What this lane appended in this run, as the engine counted it.
+    #[serde(with = "pairs")]
+    pub ends: BTreeMap<(StreamName, u32), End>,
+    /// What became of the items, by step.
+    pub tally: BTreeMap<String, Tally>,
+    /// Finals that are out, `done:` items written, bytes of sink files.
+    pub marks: BTreeMap<String, u64>,
+    /// The run record; lane 0 only.
+    pub record: Option<RunRecord>,
+}
+
+/// How far a reader is in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Next {
+    /// The next offset (or byte of a file) to read.
+    pub next: i64,
+    /// Items read in this run.
+    pub items: u64,
+}
+
+/// How far a lane wrote a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct End {
+    /// The offset behind the last item.
+    pub end: i64,
+    /// Items appended in this run, from batch headers.
+    pub items: u64,
+}
+
+/// What became of the items that a step took: every item has exactly one disposition.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Items taken, by the stream they were taken from.
+    pub took: BTreeMap<String, u64>,
+    /// Went on to an output, or ended here as meant.
+    pub passed: u64,
+    /// Not wanted, and not kept unless `otherwise` names a stream.
+    pub filtered: u64,
+    /// Kept as dead letters.
+    pub dead: u64,
+    /// Failed and skipped, as `on-error: skip` says.
+    pub skipped: u64,
+    /// Became part of a result.
+    pub folded: u64,
+    /// Items made, by the stream they were made for.
+    pub made: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Items taken from all inputs.
+    pub fn taken(&self) -> u64 {
+        self.took.values().sum()
+    }
+
+    /// Items made for all outputs.
+    pub fn made(&self) -> u64 {
+        self.made.values().sum()
+    }
+
+    /// Items that have a disposition.
+    pub fn settled(&self) -> u64 {
+        self.passed + self.filtered + self.dead + self.skipped + self.folded
+    }
+
+    /// Adds what another tally counted.
+    pub fn add(&mut self, other: &Tally) {
+        for (stream, n) in &other.took {
+            *self.took.entry(stream.clone()).or_default() += n;
+        }
+        for (stream, n) in &other.made {
+            *self.made.entry(stream.clone()).or_default() += n;
+        }
+        self.passed += other.passed;
+        self.filtered += other.filtered;
+        self.dead += other.dead;
+        self.skipped += other.skipped;
+        self.folded += other.folded;
+    }
+}
+
+/// What exists once for each run. Only the owner of lane 0 writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Number of the run, from 1.
+    pub number: u64,
+    /// Number of the batch it works for.
+    pub batch: u64,
+    /// Why it runs.
+    pub kind: RunKind,
+    /// Start, milliseconds since 1970-01-01 UTC; the clock of everything in the run.
+    pub started: i64,
+    /// The date of the start in the flow's time zone, `2026-11-23`.
+    pub date: String,
+    /// Where the batch begins in each stream.
+    #[serde(with = "pairs")]
+    pub starts: BTreeMap<(StreamName, u32), i64>,
+    /// Where each reader of a source stream began.
+    #[serde(with = "pairs")]
+    pub from: BTreeMap<Reader, i64>,
+    /// Where the batch ends in each source stream.
+    #[serde(with = "pairs")]
+    pub seals: BTreeMap<(StreamName, u32), i64>,
+    /// Where the list of files stands in the manifest stream.
+    pub manifest: Option<(i64, i64)>,
+    /// How far the run is.
+    pub phase: Phase,
+    /// Gates that stayed shut.
+    pub held: Vec<Held>,
+}
+
+/// Why a run runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunKind {
+    /// Process what is there, then end.
+    Bounded,
+    /// Process what comes.
+    Following,
+    /// Work on a batch that was held.
+    Repair,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// At work.
+    Open,
+    /// All is finished; files are being put in place.
+    Closing,
+    /// Closed: everything came through.
+    Done,
+    /// Closed: everything came through or is a dead letter.
+    Dead,
+    /// Closed: a gate stays shut.
+    Held,
+    /// Closed: it did not hold what it promises.
+    Failed,
+    /// Closed by hand before its end.
+    Abandoned,
+}
+
+impl Phase {
+    /// Whether a new run may open.
+    pub fn closed(self) -> bool {
+        !matches!(self, Phase::Open | Phase::Closing)
+    }
+}
+
+/// A gate that stayed shut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The batch that waits.
+    pub batch: u64,
+    /// The step that holds it.
+    pub step: String,
+    /// Where the batch lies.
+    pub extents: Vec<(StreamName, u32, i64, i64)>,
+    /// Failed items that hold it.
+    pub dead: u64,
+}
+
+/// Maps with structured keys, written as lists of pairs: JSON has only text keys.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(map: &BTreeMap<K, V>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(map)
+    }
+
+    pub fn deserialize<'de, K, V, D>(d: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(d)?.into_iter().collect())
+    }
+}
+
+impl Account {
+    /// The account as bytes at rest.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads an account; one of a newer version is an error that says so.
+    pub fn decode(bytes: &[u8]) -> crate::Result<Account> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let broken = |e: serde_json::Error| crate::Error::corrupt(format!("an account cannot be read: {e}"));
+        let version: Version = serde_json::from_slice(bytes).map_err(broken)?;
+        if version.version > ACCOUNT_VERSION {
+            return Err(crate::Error::usage(format!(
+                "an account has version {}, this program reads {ACCOUNT_VERSION}",
+                version.version
+            ))
+            .help("a newer version of this program wrote it: use that one"));
+        }
+        serde_json::from_slice(bytes).map_err(broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_comes_back() {
+        let mut a = Account { version: ACCOUNT_VERSION, run: 3, ..Account::default() };
+        let stream = StreamName::new("photos").expect("a name");
+        a.read.insert(("copier".into(), stream.clone(), 2), Next { next: 7, items: 5 });
+        a.ends.insert((stream, 2), End { end: 9, items: 4 });
+        a.tally.entry("copier".into()).or_default().took.insert("photos".into(), 5);
+        assert_eq!(Account::decode(&a.encode()).expect("reads"), a);
+    }
+
+    #[test]
+    fn a_newer_account_is_refused_with_words() {
+        let a = Account { version: ACCOUNT_VERSION + 1, ..Account::default() };
+        let e = Account::decode(&a.encode()).expect_err("newer");
+        assert_eq!(e.kind, crate::Kind::Usage);
+        assert!(e.to_string().contains("newer version"), "{e}");
+    }
+}

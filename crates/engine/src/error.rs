@@ -1,0 +1,79 @@
+//! Errors, grouped by what the caller must do next.
+
+use std::fmt;
+
+/// The result of everything an engine does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the caller must do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What was asked for cannot be: mend the flow or the command. Nothing was touched.
+    Usage,
+    /// Somebody else holds it: wait, or stop the other one. Nothing was touched.
+    Busy,
+    /// Items that were still wanted are gone (retention, truncation).
+    Lost,
+    /// Bytes at rest do not verify. Nothing after them is trusted.
+    Corrupt,
+    /// The machine failed (disk, memory, process): mend it and run again.
+    Machine,
+    /// A bug of ours: please report it.
+    Bug,
+}
+
+/// What happened, where, and what to do about it.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// What the caller must do.
+    pub kind: Kind,
+    /// One sentence: what happened and where.
+    pub text: String,
+    /// What to do, when there is something to say.
+    pub help: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind` that says `text`.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Error { kind, text: text.into(), help: None }
+    }
+
+    /// Mend what was asked for.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, text)
+    }
+
+    /// The machine failed.
+    pub fn machine(text: impl Into<String>) -> Self {
+        Self::new(Kind::Machine, text)
+    }
+
+    /// Bytes at rest do not verify.
+    pub fn corrupt(text: impl Into<String>) -> Self {
+        Self::new(Kind::Corrupt, text)
+    }
+
+    /// A bug of ours.
+    pub fn bug(text: impl Into<String>) -> Self {
+        Self::new(Kind::Bug, text)
+    }
+
+    /// The same error with what to do about it.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  = {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

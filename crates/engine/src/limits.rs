@@ -1,0 +1,75 @@
+//! Every bound of Anabranch, in one place. A queue, a wait or a batch that is
+//! not bounded by one of these is a mistake.
+
+use std::time::Duration;
+
+/// The largest item the embedded engine takes, in bytes of its value.
+pub const ITEM_BYTES: usize = 16 << 20;
+/// The largest record batch that is read, whatever a header claims.
+pub const BATCH_BYTES: usize = 64 << 20;
+/// A fresh batch is closed when it holds this many bytes.
+pub const BATCH_TARGET_BYTES: usize = 256 << 10;
+/// A file is read and worked on in pieces of about this many bytes.
+pub const CHUNK_BYTES: usize = 1 << 20;
+/// Pieces of work that may be under way at once, for each worker thread.
+pub const CHUNKS_PER_WORKER: usize = 4;
+/// Bytes of input under way at once in one process.
+pub const BYTES_UNDER_WAY: usize = 24 << 20;
+/// A commit is made when this many bytes wait for it.
+pub const COMMIT_BYTES: usize = 4 << 20;
+/// Under load a commit is made at least this often.
+pub const COMMIT_EVERY: Duration = Duration::from_millis(50);
+/// Commits of a lane that may be under way at once.
+pub const COMMITS_UNDER_WAY: usize = 2;
+/// Commits up to this size are written inside the index: one sync instead of two.
+pub const INLINE_BYTES: usize = 32 << 10;
+/// A segment file is closed when it has this many bytes.
+pub const SEGMENT_BYTES: u64 = 256 << 20;
+/// Items that an action may have started and not committed.
+pub const WINDOW_ITEMS: usize = 1_000;
+/// Bytes of items that an action may have started and not committed.
+pub const WINDOW_BYTES: usize = 16 << 20;
+/// Memory that the folds of a process may take.
+pub const FOLD_BYTES: usize = 1 << 30;
+/// Finals that go out in one commit.
+pub const FINALS_PER_COMMIT: usize = 20_000;
+/// Nesting of a JSON value.
+pub const JSON_DEPTH: usize = 128;
+/// Bytes of the text of one expression.
+pub const EXPRESSION_BYTES: usize = 4 << 10;
+/// Levels of brackets in one expression.
+pub const EXPRESSION_DEPTH: usize = 32;
+/// Stack on which an expression is parsed.
+pub const PARSER_STACK_BYTES: usize = 16 << 20;
+/// Nodes of a flow file after its aliases are resolved.
+pub const YAML_NODES: usize = 100_000;
+/// Nesting of a flow file.
+pub const YAML_DEPTH: usize = 64;
+/// Bytes of a flow file.
+pub const YAML_BYTES: usize = 1 << 20;
+/// Readers and written partitions in one account.
+pub const ACCOUNT_ENTRIES: usize = 8_192;
+/// Partitions of one stream.
+pub const PARTITIONS: u32 = 10_000;
+/// Reports that are kept for each flow.
+pub const REPORTS_KEPT: usize = 100;
+/// Bytes of one report.
+pub const REPORT_BYTES: usize = 64 << 10;
+/// What is kept of an item that is too large to be an item.
+pub const OVERSIZE_KEPT_BYTES: usize = 4 << 10;
+/// What is kept of what a failed action printed.
+pub const ERROR_TEXT_BYTES: usize = 2 << 10;
+/// What an action may print as its result.
+pub const RESULT_BYTES: usize = ITEM_BYTES;
+/// How often offsets are mirrored to consumer groups.
+pub const MIRROR_EVERY: Duration = Duration::from_secs(1);
+/// The longest wait for news when nothing rings the bell.
+pub const BELL_WAIT: Duration = Duration::from_millis(100);
+/// Lanes of a flow.
+pub const LANES: u32 = 32;
+/// Files that one templated sink may write in a run.
+pub const SINK_FILES: usize = 1_000;
+
+const _: () = assert!(ITEM_BYTES < BATCH_BYTES, "an item must fit a batch");
+const _: () = assert!(INLINE_BYTES < COMMIT_BYTES, "inline commits are the small ones");
+const _: () = assert!(CHUNK_BYTES * 2 < BYTES_UNDER_WAY, "two workers must find work");
