@@ -33,6 +33,9 @@ pub struct Account {
     pub tally: BTreeMap<String, Tally>,
     /// Finals that are out, `done:` items written, bytes of sink files.
     pub marks: BTreeMap<String, u64>,
+    /// Under which consumer group a step reads a stream.
+    #[serde(with = "pairs")]
+    pub groups: BTreeMap<(String, StreamName), String>,
     /// The run record; lane 0 only.
     pub record: Option<RunRecord>,
 }

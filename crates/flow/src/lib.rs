@@ -1,1 +1,13 @@
-//! Empty.
+//! What users program against: flows, their patterns, and the runner. No I/O of its own.
+
+pub mod check;
+pub mod diagnostic;
+pub mod draw;
+pub mod expr;
+pub mod model;
+mod names;
+pub mod patterns;
+pub mod plan;
+pub mod run;
+pub mod template;
+pub mod tree;

@@ -7,7 +7,7 @@ use crate::item::Item;
 use bytes::Bytes;
 
 /// The unpacked records of one batch. Their structure was checked, so walking cannot fail.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Records {
     data: Bytes,
     count: usize,

@@ -1,0 +1,202 @@
+//! What can be typed.
+
+use clap::{Args as Arguments, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Batch flows that finish: exactly once, with no server, and with a report that proves nothing was lost.
+#[derive(Debug, Parser)]
+#[command(name = "anabranch", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Args {
+    /// Where streams are kept [default: .anabranch beside the flow]
+    #[arg(long, global = true, value_name = "DIR", env = "ANABRANCH_DATA")]
+    pub data: Option<PathBuf>,
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a flow to its end, or take up the run that is open
+    Run(Run),
+    /// Say everything that is wrong with a flow
+    Check(FlowArg),
+    /// Draw a flow
+    Graph(FlowArg),
+    /// Show what became of everything in a run
+    Report(Report),
+    /// Say why a step is where it is
+    Explain(Explain),
+    /// Make, list, describe and delete streams
+    #[command(subcommand)]
+    Streams(Streams),
+    /// Append items, one for each line of standard input
+    Produce(Produce),
+    /// Print the items of a stream
+    Consume(Consume),
+    /// List, describe and set consumer groups
+    #[command(subcommand)]
+    Groups(Groups),
+    /// Look at dead letters: items that failed, kept with their error
+    #[command(subcommand)]
+    Dead(Dead),
+}
+
+#[derive(Debug, Clone, Arguments)]
+pub struct FlowArg {
+    /// The flow file
+    #[arg(default_value = "flow.yaml")]
+    pub flow: PathBuf,
+    /// A variable of the flow
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A file of variables, NAME=VALUE on each line
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Run {
+    #[command(flatten)]
+    pub flow: FlowArg,
+    /// Give up an open run and begin a new one
+    #[arg(long)]
+    pub fresh: bool,
+    /// How progress is shown
+    #[arg(long, value_parser = ["auto", "bar", "plain", "none"], default_value = "auto")]
+    pub progress: String,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Report {
+    #[command(flatten)]
+    pub flow: FlowArg,
+    /// Number of the run [default: the last one]
+    #[arg(long, value_name = "N")]
+    pub run: Option<u64>,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Explain {
+    #[command(flatten)]
+    pub flow: FlowArg,
+    /// One step
+    pub step: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Streams {
+    /// Make a stream
+    Create {
+        /// Its name
+        name: String,
+        /// Its partitions
+        #[arg(long, default_value_t = 1)]
+        partitions: u32,
+        /// Copies of it, on an engine that keeps copies
+        #[arg(long)]
+        replication_factor: Option<u16>,
+        /// A setting, as in Kafka's topic configuration
+        #[arg(long, value_name = "KEY=VALUE")]
+        config: Vec<String>,
+        /// It is no error if the stream is there
+        #[arg(long)]
+        if_not_exists: bool,
+    },
+    /// List all streams
+    List,
+    /// Describe a stream and its partitions
+    Describe {
+        /// Its name
+        name: String,
+    },
+    /// Delete a stream with all its items
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Arguments)]
+pub struct Produce {
+    /// The stream
+    pub stream: String,
+    /// The key of all items
+    #[arg(long, conflicts_with = "key_separator")]
+    pub key: Option<String>,
+    /// Each line is KEY, this text, VALUE
+    #[arg(long, value_name = "TEXT")]
+    pub key_separator: Option<String>,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Consume {
+    /// The stream
+    pub stream: String,
+    /// Begin with the first item that is kept (so it does without a group)
+    #[arg(long)]
+    pub from_beginning: bool,
+    /// Begin where this group is, and move it on
+    #[arg(long)]
+    pub group: Option<String>,
+    /// Stop after so many items
+    #[arg(long, value_name = "N")]
+    pub max_messages: Option<u64>,
+    /// Wait for more at the end
+    #[arg(long)]
+    pub follow: bool,
+    /// Also print these: key, headers, timestamp, partition, offset
+    #[arg(long, value_delimiter = ',', value_parser = ["key", "headers", "timestamp", "partition", "offset"])]
+    pub print: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Groups {
+    /// List all groups
+    List,
+    /// Show how far a group is
+    Describe {
+        /// The group
+        group: String,
+    },
+    /// Set where a group goes on
+    Reset {
+        /// The group
+        group: String,
+        /// Only this stream of it
+        #[arg(long)]
+        stream: Option<String>,
+        /// To the first item that is kept
+        #[arg(long, conflicts_with_all = ["to_latest", "to_offset"])]
+        to_earliest: bool,
+        /// Behind the last item
+        #[arg(long, conflicts_with = "to_offset")]
+        to_latest: bool,
+        /// To this offset
+        #[arg(long, value_name = "N")]
+        to_offset: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dead {
+    /// List dead letters
+    List {
+        #[command(flatten)]
+        flow: FlowArg,
+        /// Only of this run
+        #[arg(long, value_name = "N")]
+        run: Option<u64>,
+    },
+    /// Show one dead letter whole
+    Show {
+        /// The flow file, then the id; or the id alone
+        #[arg(num_args = 1..=2, value_names = ["FLOW] [ID"])]
+        what: Vec<String>,
+    },
+}

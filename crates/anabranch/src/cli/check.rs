@@ -1,0 +1,52 @@
+//! `anabranch check`
+
+use super::args::{Args, FlowArg};
+use super::{Exit, place};
+use anabranch_engine::Result;
+use anabranch_flow::diagnostic::Severity;
+use serde_json::json;
+
+/// Says everything that is wrong with a flow.
+pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
+    let file = place::read(arg)?;
+    let diagnostics = &file.checked.diagnostics;
+    let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    if args.json {
+        let all: Vec<_> = diagnostics
+            .iter()
+            .map(|d| {
+                json!({ "severity": d.severity, "code": d.code, "file": file.name, "line": d.span.line, "column": d.span.column + 1,
+                        "end": d.span.end + 1, "message": d.message, "label": d.label, "help": d.help })
+            })
+            .collect();
+        println!("{}", json!(all));
+    } else {
+        eprint!("{}", file.checked.draw(&file.name, &file.text));
+        if std::env::var_os("GITHUB_ACTIONS").is_some() {
+            for d in diagnostics.iter().filter(|d| d.severity != Severity::Note) {
+                let word = if d.severity == Severity::Error { "error" } else { "warning" };
+                println!("::{word} file={},line={},col={}::{}", file.name, d.span.line, d.span.column + 1, d.message);
+            }
+        }
+        if !args.quiet {
+            match (errors, warnings, &file.checked.flow) {
+                (0, 0, Some(flow)) => eprintln!(
+                    "{} is fine: {}, {}",
+                    flow.name,
+                    counted(flow.streams.len(), "stream"),
+                    counted(flow.steps.len(), "step")
+                ),
+                (0, w, _) => eprintln!("{}", counted(w, "warning")),
+                (e, 0, _) => eprintln!("{}; nothing was run", counted(e, "error")),
+                (e, w, _) => eprintln!("{}, {}; nothing was run", counted(e, "error"), counted(w, "warning")),
+            }
+        }
+    }
+    Ok(if errors > 0 { 2 } else { 0 })
+}
+
+/// `1 error`, `2 errors`.
+pub fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}

@@ -1,0 +1,125 @@
+//! `anabranch dead`
+
+use super::args::{Args, Dead, FlowArg};
+use super::table::table;
+use super::{Exit, place};
+use crate::Embedded;
+use anabranch_engine::{At, Engine, Error, Item, Limit, Result, limits};
+use anabranch_flow::run::own_stream;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Lists and shows dead letters.
+pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
+    match what {
+        Dead::List { flow, run } => list(args, flow, *run),
+        Dead::Show { what } => {
+            let (flow, id) = match what.as_slice() {
+                [flow, id] => (PathBuf::from(flow), id),
+                [id] => (PathBuf::from("flow.yaml"), id),
+                _ => return Err(Error::usage("anabranch dead show [FLOW] ID")),
+            };
+            show(args, &FlowArg { flow, env: vec![], env_file: None }, id)
+        }
+    }
+}
+
+/// All dead letters of a flow that are kept, oldest first.
+pub fn letters(engine: &Embedded, flow: &anabranch_flow::model::Flow) -> Result<Vec<Item>> {
+    let stream = own_stream(&flow.name, "dead")?;
+    let Ok(spans) = engine.span(&stream) else { return Ok(vec![]) };
+    let mut out = vec![];
+    for (p, span) in spans.into_iter().enumerate() {
+        let mut at = At { stream: stream.clone(), partition: p as u32, offset: span.start };
+        while at.offset < span.end {
+            let chunk = engine.read(&at, span.end, Limit { bytes: limits::COMMIT_BYTES })?;
+            for handle in &chunk.batches {
+                out.extend(handle.load()?.records()?.iter().map(|r| r.to_item()));
+            }
+            if chunk.batches.is_empty() {
+                break;
+            }
+            at.offset = chunk.next;
+        }
+    }
+    Ok(out)
+}
+
+/// A header of ours on a dead letter.
+pub fn told(item: &Item, name: &str) -> String {
+    item.header(&format!("anabranch.{name}")).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+}
+
+fn as_json(item: &Item) -> serde_json::Value {
+    let text = |b: &Option<bytes::Bytes>| b.as_ref().map(|b| String::from_utf8_lossy(b).into_owned());
+    let headers: serde_json::Map<String, serde_json::Value> = item
+        .headers
+        .iter()
+        .filter(|(n, _)| !n.starts_with("anabranch."))
+        .map(|(n, v)| (n.clone(), json!(text(v))))
+        .collect();
+    json!({ "id": told(item, "id"), "step": told(item, "step"), "error": told(item, "error"), "attempts": told(item, "attempts"),
+            "place": told(item, "place"), "run": told(item, "run"), "key": text(&item.key), "value": text(&item.value),
+            "headers": headers, "timestamp": item.timestamp })
+}
+
+fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
+    let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
+    let engine = place::engine_of(args, &arg.flow)?;
+    let mut letters = letters(&engine, &flow)?;
+    letters.retain(|l| run.is_none_or(|r| told(l, "run") == r.to_string()));
+    if args.json {
+        println!("{}", json!(letters.iter().map(as_json).collect::<Vec<_>>()));
+        return Ok(0);
+    }
+    let short = |t: String| t.lines().next().unwrap_or_default().chars().take(70).collect::<String>();
+    let mut rows = vec![["ID", "STEP", "ATTEMPTS", "ERROR", "ITEM"].map(String::from).to_vec()];
+    for l in &letters {
+        let value = l.value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
+        rows.push(vec![told(l, "id"), told(l, "step"), told(l, "attempts"), short(told(l, "error")), short(value)]);
+    }
+    if letters.is_empty() {
+        eprintln!("no dead letters");
+    } else {
+        print!("{}", table(&rows, &[]));
+        if !args.quiet {
+            eprintln!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
+        }
+    }
+    Ok(0)
+}
+
+fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
+    let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
+    let engine = place::engine_of(args, &arg.flow)?;
+    let found = letters(&engine, &flow)?.into_iter().find(|l| told(l, "id") == id);
+    let letter = found.ok_or_else(|| unknown(id, &arg.flow))?;
+    if args.json {
+        println!("{}", as_json(&letter));
+        return Ok(0);
+    }
+    for what in ["id", "step", "error", "attempts", "place", "run"] {
+        println!("{what:9} {}", told(&letter, what));
+    }
+    if let Some(key) = &letter.key {
+        println!("{:9} {}", "key", String::from_utf8_lossy(key));
+    }
+    for (name, value) in letter.headers.iter().filter(|(n, _)| !n.starts_with("anabranch.")) {
+        println!(
+            "{:9} {name}: {}",
+            "header",
+            value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+        );
+    }
+    println!(
+        "{:9} {}",
+        "item",
+        letter.value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+    );
+    Ok(0)
+}
+
+fn unknown(id: &str, flow: &Path) -> Error {
+    Error::usage(format!("there is no dead letter {id}"))
+        .help(format!("anabranch dead list {}  shows all", flow.display()))
+}

@@ -1,0 +1,94 @@
+//! `anabranch explain`: why a step is where it is. Works beside a run.
+
+use super::args::{Args, Explain};
+use super::{Exit, dead, place};
+use crate::Local;
+use anabranch_engine::{Error, Phase, Result};
+use anabranch_flow::run::facts::Progress;
+use anabranch_flow::run::report::StepLine;
+use anabranch_flow::run::{Inspection, inspect};
+
+/// Says how each step stands, or why one step is where it is.
+pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
+    let (arg, step) = the_step(a);
+    let Some(flow) = place::flow(args, &arg)? else { return Ok(2) };
+    let engine = place::engine_of(args, &arg.flow)?;
+    let world = std::sync::Arc::new(Local::new(&place::folder(&arg.flow)));
+    let seen = inspect(flow.clone(), engine.clone(), world)?;
+    let Some(seen) = seen else {
+        eprintln!("no run of {} was begun here yet", flow.name);
+        return Ok(0);
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&seen.report).unwrap_or_default());
+        return Ok(0);
+    }
+    let lines: Vec<&StepLine> = match &step {
+        Some(name) => {
+            let found = seen.report.steps.iter().find(|s| s.step == *name);
+            let known: Vec<&str> = seen.report.steps.iter().map(|s| s.step.as_str()).collect();
+            vec![found.ok_or_else(|| {
+                Error::usage(format!("there is no step {name}")).help(format!("here are: {}", known.join(", ")))
+            })?]
+        }
+        None => seen.report.steps.iter().collect(),
+    };
+    let letters = dead::letters(&engine, &flow)?;
+    for line in lines {
+        println!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
+        let (passed, failed) =
+            (line.passed + line.folded + line.waiting, line.lacks.values().sum::<u64>().max(line.dead));
+        println!(
+            "  taken {}   passed {}   filtered {}   failed {failed}   waiting {}",
+            line.taken,
+            passed - line.waiting,
+            line.filtered,
+            line.waiting
+        );
+        if let Some(gate) = &line.gate {
+            println!("  gate: {gate}");
+        }
+        let of_run = letters.iter().filter(|l| dead::told(l, "run") == seen.report.run.to_string());
+        let here =
+            of_run.filter(|l| line.lacks.contains_key(&dead::told(l, "step")) || dead::told(l, "step") == line.step);
+        for l in here.take(20) {
+            println!(
+                "  {}  {}  dead at {}, attempt {}: {}",
+                dead::told(l, "id"),
+                dead::told(l, "place"),
+                dead::told(l, "step"),
+                dead::told(l, "attempts"),
+                dead::told(l, "error")
+            );
+        }
+        if line.gate.as_ref().is_some_and(|g| g.starts_with("held")) {
+            println!("  fix the cause and run again (files are read again), or bear it with  tolerate");
+        }
+    }
+    Ok(0)
+}
+
+/// `explain STEP` means the flow here.
+fn the_step(a: &Explain) -> (super::args::FlowArg, Option<String>) {
+    let mut arg = a.flow.clone();
+    let typed = arg.flow.to_string_lossy().into_owned();
+    let only_a_step = a.step.is_none() && !arg.flow.exists() && !typed.contains(['.', '/']);
+    if only_a_step {
+        arg.flow = "flow.yaml".into();
+        return (arg, Some(typed));
+    }
+    (arg, a.step.clone())
+}
+
+fn state(seen: &Inspection, line: &StepLine) -> String {
+    match (seen.phase, seen.progress(&line.step)) {
+        (_, Some(Progress::Blocked)) => "not begun: a gate before it is shut".into(),
+        (_, Some(Progress::Finished)) => "finished".into(),
+        (Phase::Open | Phase::Closing, _) if line.gate.is_none() && line.verb == "join" => {
+            "waiting for the end of its input".into()
+        }
+        (Phase::Open | Phase::Closing, _) => "at work".into(),
+        _ if line.waiting > 0 => "held".into(),
+        _ => "finished".into(),
+    }
+}

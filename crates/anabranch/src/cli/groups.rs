@@ -1,0 +1,76 @@
+//! `anabranch groups`
+
+use super::args::{Args, Groups};
+use super::table::table;
+use super::{Exit, place, rewind};
+use crate::Embedded;
+use anabranch_engine::{Admin, Engine, Error, Group, Result};
+use serde_json::json;
+
+/// Lists, describes and sets consumer groups.
+pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
+    let engine = place::engine(args)?;
+    match what {
+        Groups::List => {
+            let all = engine.groups()?;
+            if args.json {
+                println!("{}", json!(all.iter().map(|g| &g.name).collect::<Vec<_>>()));
+            } else {
+                all.iter().for_each(|g| println!("{}", g.name));
+            }
+        }
+        Groups::Describe { group } => describe(args, &engine, &find(&engine, group)?)?,
+        Groups::Reset { group, stream, to_earliest, to_latest, to_offset } => {
+            let found = find(&engine, group)?;
+            let mut offsets = vec![];
+            for ((name, p), old) in &found.offsets {
+                if stream.as_ref().is_some_and(|s| s != name.as_str()) {
+                    continue;
+                }
+                let span = engine.span(name)?.get(*p as usize).cloned().unwrap_or(0..0);
+                let to = match (to_earliest, to_latest, to_offset) {
+                    (true, ..) => span.start,
+                    (_, true, _) => span.end,
+                    (_, _, Some(n)) => (*n).clamp(span.start, span.end),
+                    _ => return Err(Error::usage("say where to:  --to-earliest, --to-latest or --to-offset N")),
+                };
+                if to != *old {
+                    offsets.push((name.clone(), *p, to));
+                }
+            }
+            rewind::reset(&engine, group, &offsets)?;
+            describe(args, &engine, &find(&engine, group)?)?;
+        }
+    }
+    Ok(0)
+}
+
+fn find(engine: &Embedded, name: &str) -> Result<Group> {
+    let found = engine.groups()?.into_iter().find(|g| g.name == name);
+    found.ok_or_else(|| Error::usage(format!("there is no group {name} here")).help("anabranch groups list  shows all"))
+}
+
+fn describe(args: &Args, engine: &Embedded, group: &Group) -> Result<()> {
+    let mut rows =
+        vec![["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG"].map(String::from).to_vec()];
+    let mut all = vec![];
+    for ((stream, p), next) in &group.offsets {
+        let end = engine.span(stream).ok().and_then(|s| s.get(*p as usize).map(|r| r.end)).unwrap_or(*next);
+        all.push(json!({ "group": group.name, "stream": stream.as_str(), "partition": p, "offset": next, "end": end, "lag": end - next }));
+        let cells = [
+            group.name.clone(),
+            stream.to_string(),
+            p.to_string(),
+            next.to_string(),
+            end.to_string(),
+            (end - next).to_string(),
+        ];
+        rows.push(cells.to_vec());
+    }
+    if args.json {
+        println!("{}", json!(all))
+    } else {
+        print!("{}", table(&rows, &[]))
+    }
+    Ok(())
+}

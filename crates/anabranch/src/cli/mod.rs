@@ -1,0 +1,58 @@
+//! The command line: what was typed, turned into calls of the library, printed.
+
+mod args;
+mod check;
+mod consume;
+mod dead;
+mod explain;
+mod graph;
+mod groups;
+mod place;
+mod produce;
+mod progress;
+mod report;
+mod rewind;
+mod run;
+mod streams;
+mod table;
+
+use anabranch_engine::{Error, Kind};
+use args::{Args, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// How a command ended: its exit status.
+type Exit = u8;
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let outcome = match &args.command {
+        Command::Run(a) => run::run(&args, a),
+        Command::Check(a) => check::check(&args, a),
+        Command::Graph(a) => graph::graph(a),
+        Command::Report(a) => report::show(&args, a),
+        Command::Explain(a) => explain::explain(&args, a),
+        Command::Streams(a) => streams::streams(&args, a),
+        Command::Produce(a) => produce::produce(&args, a),
+        Command::Consume(a) => consume::consume(&args, a),
+        Command::Groups(a) => groups::groups(&args, a),
+        Command::Dead(a) => dead::dead(&args, a),
+    };
+    ExitCode::from(outcome.unwrap_or_else(|e| fail(&e)))
+}
+
+/// Says an error on standard error; its kind decides the exit status.
+fn fail(e: &Error) -> Exit {
+    eprintln!("error: {e}");
+    match e.kind {
+        Kind::Usage | Kind::Busy => 2,
+        _ => 1,
+    }
+}

@@ -1,0 +1,108 @@
+//! Where things are: the flow file, its folder, the data directory.
+
+use super::args::{Args, FlowArg};
+use crate::Embedded;
+use anabranch_engine::{Error, Result};
+use anabranch_flow::check::{Checked, check_text};
+use anabranch_flow::diagnostic::Severity;
+use anabranch_flow::model::Flow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A flow file that was read.
+pub struct FlowFile {
+    /// As it was typed.
+    pub name: String,
+    /// What it says.
+    pub text: String,
+    /// What the check found.
+    pub checked: Checked,
+}
+
+/// Reads and checks a flow file.
+pub fn read(arg: &FlowArg) -> Result<FlowFile> {
+    let name = arg.flow.display().to_string();
+    let text = std::fs::read_to_string(&arg.flow).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::usage(format!("there is no flow file {name}")).help("name it:  anabranch run FLOW.yaml")
+        }
+        _ => Error::usage(format!("the flow file {name} cannot be read: {e}")),
+    })?;
+    let given = variables(arg)?;
+    let lookup = |name: &str| given.get(name).cloned().or_else(|| std::env::var(name).ok());
+    let checked = check_text(&text, &lookup);
+    Ok(FlowFile { name, text, checked })
+}
+
+/// Reads a flow that must be able to run; its warnings are said, its errors end it.
+pub fn flow(args: &Args, arg: &FlowArg) -> Result<Option<Arc<Flow>>> {
+    let file = read(arg)?;
+    let errors = file.checked.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    for d in file.checked.diagnostics.iter().filter(|d| d.severity == Severity::Error || !args.quiet) {
+        eprint!("{}", d.draw(&file.name, &file.text));
+    }
+    if errors > 0 {
+        eprintln!("{}; nothing was run", super::check::counted(errors, "error"));
+    }
+    Ok(file.checked.flow.map(Arc::new))
+}
+
+fn variables(arg: &FlowArg) -> Result<BTreeMap<String, String>> {
+    let mut out = BTreeMap::new();
+    if let Some(path) = &arg.env_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::usage(format!("{} cannot be read: {e}", path.display())))?;
+        let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+        for line in lines {
+            let (name, value) = pair(line, "a line of the file of variables")?;
+            out.insert(name, value);
+        }
+    }
+    for text in &arg.env {
+        let (name, value) = pair(text, "--env")?;
+        out.insert(name, value);
+    }
+    Ok(out)
+}
+
+/// `NAME=VALUE`.
+pub fn pair(text: &str, of: &str) -> Result<(String, String)> {
+    let pair = text.split_once('=').map(|(n, v)| (n.trim().to_string(), v.to_string()));
+    pair.ok_or_else(|| Error::usage(format!("{of} is NAME=VALUE, not `{text}`")))
+}
+
+/// The folder of a flow file.
+pub fn folder(flow: &Path) -> PathBuf {
+    flow.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// The data directory of a flow.
+pub fn of_flow(args: &Args, flow: &Path) -> PathBuf {
+    args.data.clone().unwrap_or_else(|| folder(flow).join(".anabranch"))
+}
+
+/// The data directory from here: searched upwards as git does, else made here.
+pub fn from_here(args: &Args) -> Result<PathBuf> {
+    if let Some(data) = &args.data {
+        return Ok(data.clone());
+    }
+    let here = std::env::current_dir().map_err(|e| Error::machine(format!("this folder cannot be told: {e}")))?;
+    let found = here.ancestors().map(|d| d.join(".anabranch")).find(|d| d.is_dir());
+    Ok(found.unwrap_or_else(|| here.join(".anabranch")))
+}
+
+/// Opens the engine from here.
+pub fn engine(args: &Args) -> Result<Arc<Embedded>> {
+    Ok(Arc::new(Embedded::open(&from_here(args)?)?))
+}
+
+/// Opens the engine of a flow that was run before.
+pub fn engine_of(args: &Args, flow: &Path) -> Result<Arc<Embedded>> {
+    let dir = of_flow(args, flow);
+    if !dir.is_dir() {
+        return Err(Error::usage(format!("nothing was run here yet: there is no {}", dir.display()))
+            .help("run the flow first:  anabranch run"));
+    }
+    Ok(Arc::new(Embedded::open(&dir)?))
+}

@@ -1,0 +1,144 @@
+//! `anabranch report`, and the report at the end of a run.
+
+use super::args::{Args, Report as ReportArgs};
+use super::table::{number, or_dash, seconds, table};
+use super::{Exit, place};
+use anabranch_engine::{Admin, Error, Result};
+use anabranch_flow::run::report::StepLine;
+use anabranch_flow::run::{Report, saved_reports};
+use std::path::Path;
+
+/// Shows a report that was kept.
+pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
+    let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
+    let engine = place::engine_of(args, &a.flow.flow)?;
+    let all = saved_reports(&*engine as &dyn Admin, &flow.name)?;
+    let found = match a.run {
+        Some(n) => all.iter().find(|r| r.run == n),
+        None => all.first(),
+    };
+    let report = found.ok_or_else(|| match a.run {
+        Some(n) => Error::usage(format!("there is no report of run {n} of {}", flow.name)),
+        None => Error::usage(format!("no run of {} has ended here yet", flow.name)),
+    })?;
+    if args.json {
+        println!("{}", serde_json::to_string(report).unwrap_or_default());
+    } else {
+        print!("{}", draw(report, &a.flow.flow));
+    }
+    Ok(0)
+}
+
+/// The report as it is shown in a terminal.
+pub fn draw(r: &Report, flow: &Path) -> String {
+    let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
+    let status = match r.status.as_str() {
+        "held" => "HELD".to_string(),
+        "failed" => "FAILED".to_string(),
+        "open" => "stopped; run it again to go on".to_string(),
+        "done-with-dead-letters" => format!("done with {}", super::check::counted(dead as usize, "dead letter")),
+        other => other.to_string(),
+    };
+    let mut out = format!("{} · run {} · {status} · {}\n", r.flow, r.run, seconds(r.seconds));
+    out += &steps(r);
+    for step in r.steps.iter().filter(|s| !s.lacks.is_empty() && s.verb == "reduce") {
+        let at: Vec<&str> = step.lacks.keys().map(String::as_str).collect();
+        let lacks = step.lacks.values().sum::<u64>() as usize;
+        out += &format!("  {} lacks {} (dead at {})\n", step.step, super::check::counted(lacks, "item"), at.join(", "));
+    }
+    let blocked: Vec<&str> = r.steps.iter().filter(|s| s.blocked).map(|s| s.step.as_str()).collect();
+    if !blocked.is_empty() {
+        out += &format!("  {}  not begun: a gate before it is shut\n", blocked.join(" "));
+    }
+    for note in &r.notes {
+        out += &format!("  note: {note}\n");
+    }
+    out += &books(r);
+    for line in &r.imbalance {
+        out += &format!("  ✗ {line}\n");
+    }
+    out += &dead_lines(r, flow);
+    out
+}
+
+fn steps(r: &Report) -> String {
+    let any = |of: fn(&StepLine) -> u64| r.steps.iter().any(|s| of(s) > 0);
+    let (skipped, waiting) = (any(|s| s.skipped), any(|s| s.waiting));
+    let mut head = vec!["  step", "taken", "passed", "filtered", "folded"];
+    head.extend(skipped.then_some("skipped"));
+    head.push("dead");
+    head.extend(waiting.then_some("waiting"));
+    head.push("made");
+    let right: Vec<usize> = (1..head.len() - 1).collect();
+    let mut rows = vec![head.iter().map(ToString::to_string).collect::<Vec<_>>()];
+    for s in &r.steps {
+        let mut row =
+            vec![format!("  {}", s.step), number(s.taken), or_dash(s.passed), or_dash(s.filtered), or_dash(s.folded)];
+        row.extend(skipped.then(|| or_dash(s.skipped)));
+        row.push(or_dash(s.dead));
+        row.extend(waiting.then(|| or_dash(s.waiting)));
+        row.push(made(r, s));
+        rows.push(row);
+    }
+    table(&rows, &right)
+}
+
+/// What a step made, by stream; a sink is named by its file. A gate says why it is shut.
+fn made(r: &Report, s: &StepLine) -> String {
+    if let Some(gate) = s.gate.as_ref().filter(|g| *g != "open") {
+        return format!("◆ {gate}");
+    }
+    let to = |stream: &str| r.sinks.iter().find(|k| k.stream == stream).map_or(stream, |k| k.path.as_str()).to_string();
+    let parts: Vec<String> =
+        s.made.iter().filter(|(_, n)| **n > 0).map(|(stream, n)| format!("{} → {}", number(*n), to(stream))).collect();
+    match parts.len() {
+        0..=4 => parts.join(", "),
+        n => format!("{} → {n} streams", number(s.made.values().sum())),
+    }
+}
+
+fn books(r: &Report) -> String {
+    let b = &r.books;
+    let mut left = format!("{} read", number(b.read));
+    if b.added > 0 {
+        left += &format!(" + {} added (copies, children, finals)", number(b.added as u64));
+    }
+    let terms = [
+        (b.stored, "stored"),
+        (b.ended, "ended"),
+        (b.filtered, "filtered"),
+        (b.folded, "folded"),
+        (b.skipped, "skipped"),
+        (b.dead, "dead"),
+        (b.waiting, "waiting"),
+    ];
+    let right: Vec<String> =
+        terms.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", number(*n))).collect();
+    let right = if right.is_empty() { "0".into() } else { right.join(" + ") };
+    match (r.balanced, r.status.as_str()) {
+        (_, "open") => String::new(),
+        (true, _) => format!("  balanced ✓    {left} = {right}\n"),
+        (false, _) => format!("  NOT BALANCED  {left} ≠ {right}\n"),
+    }
+}
+
+fn dead_lines(r: &Report, flow: &Path) -> String {
+    let mut out = String::new();
+    let mut steps: Vec<&str> = r.dead.iter().map(|d| d.step.as_str()).collect();
+    steps.dedup();
+    for step in steps {
+        let of: Vec<_> = r.dead.iter().filter(|d| d.step == step).collect();
+        let n: u64 = of.iter().map(|d| d.count).sum();
+        let short = |t: &str| t.lines().next().unwrap_or_default().chars().take(60).collect::<String>();
+        let errors: Vec<String> =
+            of.iter().take(3).map(|d| format!("{} ×{}", short(&d.error), number(d.count))).collect();
+        out += &format!("dead letters: {} at {step}   {}\n", number(n), errors.join(", "));
+    }
+    if !out.is_empty() {
+        out += &format!("   look at them:  anabranch dead list {}\n", flow.display());
+    }
+    if r.status == "held" {
+        out += "   fix the cause and run again (files are read again), or bear it with  tolerate\n";
+    }
+    out
+}

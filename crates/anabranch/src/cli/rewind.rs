@@ -1,0 +1,36 @@
+//! Setting a group: of a flow's step the account is set too, for that is where its positions live.
+
+use crate::Embedded;
+use anabranch_engine::{Admin, Commit, Engine, Error, Offset, Partition, Result, StreamName};
+
+/// Sets offsets of a group, and the positions of the steps that read under its name.
+pub fn reset(engine: &Embedded, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
+    for flow in engine.flows()? {
+        let mut lane = match engine.claim(&flow, 0) {
+            Ok(lane) => lane,
+            Err(e) => return Err(Error { text: format!("{}; its groups cannot be set now", e.text), ..e }),
+        };
+        let mut account = lane.account().clone();
+        let Some(record) = account.record.clone() else { continue };
+        let readers: Vec<_> =
+            account.groups.iter().filter(|(_, g)| *g == group).map(|(reader, _)| reader.clone()).collect();
+        if readers.is_empty() {
+            continue;
+        }
+        if !record.phase.closed() {
+            return Err(Error::usage(format!("run {} of {flow} is open", record.number))
+                .help("finish it first:  anabranch run"));
+        }
+        for ((step, stream, p), next) in &mut account.read {
+            if readers.contains(&(step.clone(), stream.clone()))
+                && let Some((_, _, to)) = offsets.iter().find(|(s, q, _)| s == stream && q == p)
+            {
+                next.next = *to;
+            }
+        }
+        account.seq += 1;
+        lane.submit(Commit { puts: vec![], account })?;
+        lane.settle()?;
+    }
+    engine.set_group(group, offsets)
+}

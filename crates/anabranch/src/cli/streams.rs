@@ -1,0 +1,80 @@
+//! `anabranch streams`
+
+use super::args::{Args, Streams};
+use super::table::{number, table};
+use super::{Exit, place};
+use anabranch_engine::{Admin, Engine, Error, Result, StreamInfo, StreamName, StreamSpec};
+use serde_json::json;
+
+/// Makes, lists, describes and deletes streams.
+pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
+    let engine = place::engine(args)?;
+    match what {
+        Streams::Create { name, partitions, replication_factor, config, if_not_exists } => {
+            let name = StreamName::new(name)?;
+            let config = config.iter().map(|c| place::pair(c, "--config")).collect::<Result<_>>()?;
+            if engine.span(&name).is_ok() && !if_not_exists {
+                return Err(Error::usage(format!("the stream {name} is there already"))
+                    .help("with  --if-not-exists  that is no error"));
+            }
+            let spec = StreamSpec {
+                name: name.clone(),
+                partitions: Some(*partitions),
+                replication_factor: *replication_factor,
+                config,
+            };
+            let shape = engine.ensure(None, &[spec])?.pop();
+            if !args.quiet {
+                if let Some(note) = shape.and_then(|s| s.note) {
+                    eprintln!("note: {note}");
+                }
+                eprintln!("Created stream {name} with {}.", super::check::counted(*partitions as usize, "partition"));
+            }
+        }
+        Streams::List => {
+            let all = engine.streams()?;
+            if args.json {
+                println!("{}", json!(all.iter().map(as_json).collect::<Vec<_>>()));
+            } else {
+                all.iter().for_each(|s| println!("{}", s.name));
+            }
+        }
+        Streams::Describe { name } => {
+            let name = StreamName::new(name)?;
+            let found = engine.streams()?.into_iter().find(|s| s.name == name);
+            let info = found.ok_or_else(|| {
+                Error::usage(format!("there is no stream {name} here")).help("anabranch streams list  shows all")
+            })?;
+            if args.json { println!("{}", as_json(&info)) } else { print!("{}", describe(&info)) }
+        }
+        Streams::Delete { name } => {
+            let name = StreamName::new(name)?;
+            engine.delete(&name)?;
+            if !args.quiet {
+                eprintln!("Deleted stream {name}.");
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn as_json(s: &StreamInfo) -> serde_json::Value {
+    let partitions: Vec<_> =
+        s.spans.iter().enumerate().map(|(p, r)| json!({ "partition": p, "start": r.start, "end": r.end })).collect();
+    json!({ "stream": s.name.as_str(), "partitions": partitions, "bytes": s.bytes,
+            "owner": s.owner.as_ref().map(ToString::to_string), "config": s.config })
+}
+
+fn describe(s: &StreamInfo) -> String {
+    let owner = s.owner.as_ref().map_or(String::new(), |o| format!("  written by {o}"));
+    let bytes = s.bytes.map_or(String::new(), |b| format!("  {} bytes", number(b)));
+    let mut out = format!("{}  {}{bytes}{owner}\n", s.name, super::check::counted(s.spans.len(), "partition"));
+    for (key, value) in &s.config {
+        out += &format!("  {key} = {value}\n");
+    }
+    let mut rows = vec![["  PARTITION", "START", "END", "ITEMS"].map(String::from).to_vec()];
+    for (p, r) in s.spans.iter().enumerate() {
+        rows.push(vec![format!("  {p}"), r.start.to_string(), r.end.to_string(), (r.end - r.start).to_string()]);
+    }
+    out + &table(&rows, &[1, 2, 3])
+}

@@ -1,0 +1,18 @@
+//! Batch flows that finish: exactly once, with no server, and with a report that
+//! proves that nothing was lost.
+//!
+//! This crate is what users add and install: the library below, and the command `anabranch`.
+//!
+//! | part | is |
+//! |---|---|
+//! | [`flow`] | flows, their patterns, the check and the runner |
+//! | [`engine`] | the narrow waist between a flow and the place where its streams live |
+//! | [`Embedded`] | the engine with no server: a durable log in a directory |
+//! | [`Local`] | files, processes and standard input and output |
+
+pub mod cli;
+
+pub use anabranch_connect::Local;
+pub use anabranch_engine as engine;
+pub use anabranch_engine_embedded::Embedded;
+pub use anabranch_flow as flow;

@@ -1,0 +1,184 @@
+//! Reading lines of files by position, from many threads at once.
+//!
+//! A line belongs to the piece in which it begins, so pieces can be cut anywhere:
+//! a reader looks at the byte before its piece to see whether a line begins there,
+//! and reads behind its piece to the end of the last line.
+
+use crate::{failed, files};
+use anabranch_engine::{Error, Result, limits};
+use anabranch_flow::run::io::{Line, LineReader, Listed, Manifest};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The files of a manifest, open.
+pub struct Files {
+    folder: PathBuf,
+    files: Vec<(Listed, File, u64)>,
+}
+
+impl Files {
+    /// Opens all files; fails if one is not what the manifest says.
+    pub fn open(folder: &Path, manifest: &Manifest) -> Result<Files> {
+        let mut files = vec![];
+        let mut start = 0;
+        for listed in &manifest.files {
+            files::verify(folder, listed)?;
+            let path = folder.join(&listed.path);
+            let file = File::open(&path).map_err(|e| failed("cannot read", &path, &e))?;
+            files.push((listed.clone(), file, start));
+            start += listed.length;
+        }
+        Ok(Files { folder: folder.to_path_buf(), files })
+    }
+
+    fn read_file(&self, i: usize, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
+        let Some((listed, file, start)) = self.files.get(i) else { return Ok(()) };
+        let window = Window { file, listed, folder: &self.folder };
+        let mut from = from;
+        let mut skip = false;
+        if from > 0 {
+            from -= 1;
+            skip = true; // the rest of a line that began before
+        }
+        let mut bytes = window.bytes(from, to)?;
+        let mut at = 0usize; // in `bytes`
+        if skip {
+            match memchr::memchr(b'\n', &bytes) {
+                Some(end) => at = end + 1,
+                None => return Ok(()),
+            }
+        }
+        while from + (at as u64) < to {
+            let byte = from + at as u64;
+            let end = loop {
+                match memchr::memchr(b'\n', &bytes[at..]) {
+                    Some(end) => break Some(at + end),
+                    None if from + bytes.len() as u64 >= listed.length => break None,
+                    None if bytes.len() - at > limits::ITEM_BYTES => break None,
+                    None => {
+                        let more = (bytes.len() - at).clamp(64 << 10, limits::CHUNK_BYTES) as u64;
+                        let behind = from + bytes.len() as u64;
+                        bytes.extend(window.bytes(behind, behind + more)?);
+                    }
+                }
+            };
+            let stop = end.unwrap_or(bytes.len());
+            let text = bare(&bytes[at..stop], byte);
+            let too_long = text.len() > limits::ITEM_BYTES;
+            each(Line { file: i, byte, at: start + byte, text, too_long });
+            match end {
+                Some(end) => at = end + 1,
+                None if too_long => return Ok(()), // its end is found by the piece in which it lies
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A line without CR, and without a byte order mark at the start of its file.
+fn bare(line: &[u8], byte: u64) -> &[u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if byte == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
+}
+
+struct Window<'w> {
+    file: &'w File,
+    listed: &'w Listed,
+    folder: &'w Path,
+}
+
+impl Window<'_> {
+    /// The bytes `from..to`, as far as the file goes.
+    fn bytes(&self, from: u64, to: u64) -> Result<Vec<u8>> {
+        let to = to.min(self.listed.length);
+        let mut bytes = vec![0; to.saturating_sub(from) as usize];
+        self.file.read_exact_at(&mut bytes, from).map_err(|e| match files::verify(self.folder, self.listed) {
+            Err(changed) => changed,
+            Ok(()) => failed("cannot read", &self.folder.join(&self.listed.path), &e),
+        })?;
+        Ok(bytes)
+    }
+}
+
+impl LineReader for Files {
+    fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
+        for (i, (listed, _, start)) in self.files.iter().enumerate() {
+            let (begin, end) = (from.max(*start), to.min(start + listed.length));
+            if begin < end {
+                self.read_file(i, begin - start, end - start, each)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<()> {
+        let outcome: std::result::Result<(), Error> =
+            self.files.iter().try_for_each(|(listed, ..)| files::verify(&self.folder, listed));
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(content: &[u8], cuts: &[u64]) -> Vec<(u64, Vec<u8>)> {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("f"), content).expect("writes");
+        let manifest = files::survey(dir.path(), "f").expect("is there");
+        let files = Files::open(dir.path(), &manifest).expect("opens");
+        let mut out = vec![];
+        let mut from = 0;
+        for to in cuts.iter().copied().chain([content.len() as u64]) {
+            files.read(from, to, &mut |l| out.push((l.byte, l.text.to_vec()))).expect("reads");
+            from = to;
+        }
+        out
+    }
+
+    #[test]
+    fn pieces_cut_anywhere_give_the_same_lines() {
+        let content = b"\xef\xbb\xbfone\r\ntwo\n\nfour\nlast";
+        let want: Vec<(u64, Vec<u8>)> = vec![
+            (0, b"one".to_vec()),
+            (8, b"two".to_vec()),
+            (12, vec![]),
+            (13, b"four".to_vec()),
+            (18, b"last".to_vec()),
+        ];
+        assert_eq!(lines(content, &[]), want);
+        for a in 0..=content.len() as u64 {
+            for b in a..=content.len() as u64 {
+                assert_eq!(lines(content, &[a, b]), want, "cut at {a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_and_memory_stays_flat() {
+        let mut content = vec![b'x'; limits::ITEM_BYTES * 2];
+        content.extend(b"\nshort\n");
+        let chunk = limits::CHUNK_BYTES as u64;
+        let cuts: Vec<u64> = (1..content.len() as u64 / chunk + 1).map(|i| i * chunk).collect();
+        let got = lines(&content, &cuts);
+        assert_eq!(got.len(), 2);
+        assert!(got[0].1.len() > limits::ITEM_BYTES && got[0].1.len() < limits::ITEM_BYTES + 2 * limits::CHUNK_BYTES);
+        assert_eq!(got[1].1, b"short");
+    }
+
+    #[test]
+    fn a_file_that_changes_is_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("f");
+        std::fs::write(&path, "one\ntwo\n").expect("writes");
+        let manifest = files::survey(dir.path(), "f").expect("is there");
+        let files = Files::open(dir.path(), &manifest).expect("opens");
+        std::fs::write(&path, "one\n").expect("writes");
+        let e = files.verify().expect_err("it shrank");
+        assert!(e.text.contains("shrank from 8 to 4"), "{e}");
+        let e = files.read(0, 8, &mut |_| ()).expect_err("it shrank");
+        assert!(e.text.contains("shrank"), "{e}");
+    }
+}

@@ -1,0 +1,231 @@
+//! The shape of the whole: writers, readers, order, formats, ends.
+
+use super::keys::Faults;
+use super::steps::Built;
+use super::streams::internal;
+use super::wire::Wired;
+use crate::diagnostic::Diagnostic;
+use crate::model::{Flow, From, Kind, Lines, Mode, Step, Stream, To, Writer};
+use crate::names::nearest;
+use crate::patterns::Format;
+use anabranch_engine::FlowId;
+use std::collections::BTreeSet;
+
+fn find(streams: &[Stream], name: &str) -> Option<usize> {
+    streams.iter().position(|s| s.name == name)
+}
+
+/// Makes the streams that are only named, and tells each its writer and readers.
+pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], faults: &mut Faults) {
+    for (s, step) in wired.iter().enumerate() {
+        for (port, (out, _)) in step.outputs.iter().enumerate() {
+            let i = find(streams, &out.0).or_else(|| {
+                streams.push(internal(flow, out)?);
+                Some(streams.len() - 1)
+            });
+            let Some(stream) = i.and_then(|i| streams.get_mut(i)) else { continue };
+            let other = match stream.writer {
+                Writer::Outside => {
+                    stream.writer = Writer::Step(s, port);
+                    continue;
+                }
+                Writer::Source => "its source".to_string(),
+                Writer::Step(other, _) if other == s => continue,
+                Writer::Step(other, _) => {
+                    wired.get(other).map_or(String::new(), |w| format!("the step {}", w.draft.name.0))
+                }
+            };
+            let what = format!("`{}` has two writers: {other} and the step {}", out.0, step.draft.name.0);
+            faults.push(Diagnostic::error("two-writers", out.1, what).label("put a merge before it"));
+        }
+    }
+    for (s, step) in wired.iter().enumerate() {
+        for (port, (name, span)) in step.inputs.iter().enumerate() {
+            match find(streams, name) {
+                Some(i) => streams[i].readers.push((s, port)),
+                None => faults.push(unwritten(name, *span, streams, wired)),
+            }
+        }
+    }
+    for step in wired {
+        for ((name, span), explicit) in &step.outputs {
+            let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
+            if *explicit && !stream.declared && stream.readers.is_empty() {
+                let read: Vec<&str> = wired.iter().flat_map(|w| w.inputs.iter().map(|(n, _)| n.as_str())).collect();
+                let near = nearest(name, read).map_or_else(
+                    || format!("declare it under streams:  {name}: {{}}"),
+                    |n| format!("did you mean `{n}`?"),
+                );
+                faults
+                    .push(Diagnostic::error("unread", *span, format!("nobody reads the stream `{name}`")).label(near));
+            }
+        }
+    }
+}
+
+fn unwritten(name: &str, span: crate::diagnostic::Span, streams: &[Stream], wired: &[Wired<'_>]) -> Diagnostic {
+    let near =
+        nearest(name, streams.iter().map(|s| s.name.as_str())).and_then(|n| find(streams, n)).map(|i| &streams[i]);
+    let label = near.map_or_else(String::new, |s| {
+        let by = match s.writer {
+            Writer::Step(w, _) => wired
+                .get(w)
+                .map_or(String::new(), |w| format!(" (written by {}, line {})", w.draft.name.0, w.draft.name.1.line)),
+            _ => format!(" (declared in line {})", s.span.line),
+        };
+        format!("did you mean `{}`{by}? ", s.name)
+    });
+    Diagnostic::error("unwritten", span, format!("nobody writes the stream `{name}`"))
+        .label(format!("{label}from outside this flow: declare it under streams"))
+}
+
+/// Steps in an order in which each stands behind all that it reads from; `None` and an error if there is a circle.
+pub fn order(streams: &[Stream], wired: &[Wired<'_>], faults: &mut Faults) -> Option<Vec<usize>> {
+    let before = |s: usize| -> BTreeSet<usize> {
+        let inputs = wired[s].inputs.iter().filter_map(|(n, _)| find(streams, n));
+        inputs.filter_map(|i| if let Writer::Step(w, _) = streams[i].writer { Some(w) } else { None }).collect()
+    };
+    let mut order: Vec<usize> = vec![];
+    while order.len() < wired.len() {
+        let ready = (0..wired.len()).find(|s| !order.contains(s) && before(*s).iter().all(|b| order.contains(b)));
+        if let Some(s) = ready {
+            order.push(s);
+            continue;
+        }
+        let stuck: Vec<usize> = (0..wired.len()).filter(|s| !order.contains(s)).collect();
+        let path = circle(&stuck, &before);
+        let names: Vec<&str> = path.iter().map(|s| wired[*s].draft.name.0.as_str()).collect();
+        let at = path.first().map_or_else(Default::default, |s| wired[*s].draft.verb_span);
+        let first = names.first().copied().unwrap_or_default();
+        faults.push(
+            Diagnostic::error("circle", at, format!("the flow runs in a circle: {} → {first}", names.join(" → ")))
+                .label("a batch flow has an end"),
+        );
+        return None;
+    }
+    Some(order)
+}
+
+/// One circle among steps that cannot be put in order.
+fn circle(stuck: &[usize], before: &dyn Fn(usize) -> BTreeSet<usize>) -> Vec<usize> {
+    let mut path = vec![];
+    let mut at = stuck.first().copied();
+    while let Some(s) = at {
+        if let Some(i) = path.iter().position(|p| *p == s) {
+            path.drain(..i);
+            path.reverse();
+            return path;
+        }
+        path.push(s);
+        at = before(s).into_iter().find(|b| stuck.contains(b));
+    }
+    path
+}
+
+/// The format of a step's input; its outputs get theirs, where it is not written.
+pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired<'_>) -> Format {
+    let inputs: Vec<Format> =
+        step.inputs.iter().filter_map(|(n, _)| find(streams, n)).map(|i| streams[i].format).collect();
+    let format = match inputs.first() {
+        Some(first) if inputs.iter().all(|f| f == first) => *first,
+        _ => Format::Json,
+    };
+    let routes = matches!(step.draft.verb, "copy" | "filter" | "split" | "shard" | "merge" | "join");
+    for (port, ((name, _), _)) in step.outputs.iter().enumerate() {
+        let Some(i) = find(streams, name) else { continue };
+        let made = if routes && step.done != Some(port) { format } else { by_sink(&streams[i]) };
+        let chosen = said.get(i).copied().flatten().unwrap_or(made);
+        streams[i].format = chosen;
+        if let Some(said) = said.get_mut(i) {
+            said.get_or_insert(chosen);
+        }
+    }
+    format
+}
+
+/// What is made for a file of lines is text, everything else JSON.
+fn by_sink(stream: &Stream) -> Format {
+    match &stream.sink {
+        Some(sink) if sink.lines == Lines::Text && matches!(sink.to, To::File(_)) => Format::Text,
+        _ => Format::Json,
+    }
+}
+
+/// The step with its names resolved.
+pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) -> Step {
+    let name = wired.draft.name.0.clone();
+    let index = |(n, _): &(String, _)| find(streams, n);
+    let inputs: Vec<usize> = wired.inputs.iter().filter_map(index).collect();
+    let mut groups = built.groups;
+    if groups.is_empty() {
+        groups.push(format!("{flow}.{name}"));
+    }
+    while groups.len() < inputs.len() {
+        groups.push(groups[0].clone());
+    }
+    let mut outputs: Vec<usize> = wired.outputs.iter().filter_map(|(n, _)| index(n)).collect();
+    let done = wired.done.and_then(|_| outputs.pop());
+    Step {
+        name,
+        span: wired.draft.name.1,
+        kind: built.kind,
+        inputs,
+        outputs,
+        shards: wired.shards.clone(),
+        on_error: built.on_error,
+        groups,
+        done,
+    }
+}
+
+/// What can only be said of the whole: modes of sinks, results that nobody reads.
+pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
+    let moving: Vec<bool> = (0..flow.streams.len()).map(|i| comes_from_outside(flow, i)).collect();
+    for (stream, moving) in flow.streams.iter_mut().zip(moving) {
+        if let Some(sink) = &mut stream.sink
+            && !sink.mode_said
+            && moving
+        {
+            sink.mode = Mode::Append;
+        }
+        if stream.writer == Writer::Outside && stream.sink.is_none() && stream.readers.is_empty() {
+            let what = format!("nobody reads or writes the stream `{}`", stream.name);
+            faults.push(Diagnostic::warning("unused", stream.span, what));
+        }
+    }
+    for (step, wired) in flow.steps.iter().zip(wired) {
+        let makes = matches!(step.kind, Kind::Reduce(..) | Kind::Join(_) | Kind::Filter(_) | Kind::Pair(_));
+        let lost = step.outputs.first().map(|o| &flow.streams[*o]).is_some_and(|s| !s.declared && s.readers.is_empty());
+        if makes && lost {
+            let what = format!("nobody reads what `{}` makes", step.name);
+            faults.push(Diagnostic::warning("unread-result", wired.draft.name.1, what));
+        }
+    }
+    groups(flow, faults);
+}
+
+/// Two readers of one stream in one group would share its items, and each is to have all.
+fn groups(flow: &Flow, faults: &mut Faults) {
+    let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for step in &flow.steps {
+        for (input, group) in step.inputs.iter().zip(&step.groups) {
+            let Some(stream) = flow.streams.get(*input) else { continue };
+            if !seen.insert((group, stream.name.as_str())) {
+                let what = format!("two steps read `{}` as the group `{group}`", stream.name);
+                faults.push(
+                    Diagnostic::error("group-twice", step.span, what).label("each reader needs a group of its own"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether anything upstream is data in motion: a stream from outside or standard input.
+fn comes_from_outside(flow: &Flow, stream: usize) -> bool {
+    let Some(s) = flow.streams.get(stream) else { return false };
+    match s.writer {
+        Writer::Outside => true,
+        Writer::Source => s.source.as_ref().is_some_and(|s| s.from == From::Stdin),
+        Writer::Step(w, _) => flow.steps.get(w).is_some_and(|w| w.inputs.iter().any(|i| comes_from_outside(flow, *i))),
+    }
+}

@@ -1,0 +1,92 @@
+//! Writing values as JSON.
+
+use super::Fault;
+use super::value::Value;
+
+/// Appends the value as compact JSON.
+pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
+    match value {
+        Value::Null | Value::Optional(None) => out.extend_from_slice(b"null"),
+        Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),
+        Value::Int(i) => out.extend_from_slice(i.to_string().as_bytes()),
+        Value::Double(d) => double(out, *d)?,
+        Value::Text(t) => string(out, t),
+        Value::Bytes(b) => match std::str::from_utf8(b) {
+            Ok(text) => string(out, text),
+            Err(_) => return Err(Fault::new("bytes that are not UTF-8 cannot be written as JSON")),
+        },
+        Value::Json(raw) => out.extend_from_slice(raw.as_bytes()),
+        Value::List(list) => {
+            out.push(b'[');
+            for (i, v) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                json(out, v)?;
+            }
+            out.push(b']');
+        }
+        Value::Map(map) => {
+            out.push(b'{');
+            for (i, (k, v)) in map.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                string(out, &text(k)?);
+                out.push(b':');
+                json(out, v)?;
+            }
+            out.push(b'}');
+        }
+        Value::Timestamp(t) => string(out, &t.to_string()),
+        Value::Duration(d) => string(out, &seconds(*d)),
+        Value::Optional(Some(v)) => json(out, v)?,
+    }
+    Ok(())
+}
+
+/// The value as an item's value: text and bytes as they are, all else as JSON.
+pub fn item(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
+    match value {
+        Value::Text(t) => Ok(t.as_bytes().to_vec()),
+        Value::Bytes(b) => Ok(b.to_vec()),
+        other => {
+            let mut out = vec![];
+            json(&mut out, other)?;
+            Ok(out)
+        }
+    }
+}
+
+/// The value as a person writes it: text as it is, numbers in decimal, all else as compact JSON.
+pub fn text(value: &Value<'_>) -> Result<String, Fault> {
+    let bytes = item(value)?;
+    String::from_utf8(bytes).map_err(|_| Fault::new("bytes that are not UTF-8 cannot be made text"))
+}
+
+fn double(out: &mut Vec<u8>, d: f64) -> Result<(), Fault> {
+    if !d.is_finite() {
+        return Err(Fault::new(format!("{d} is not a JSON number")));
+    }
+    serde_json::to_writer(out, &d).map_err(|e| Fault::new(e.to_string()))
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    let plain = |b: u8| b >= 0x20 && b != b'"' && b != b'\\';
+    if text.bytes().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        let _ = serde_json::to_writer(out, text); // a Vec takes everything
+    }
+}
+
+/// A duration as CEL and Protocol Buffers write it: `1.5s`.
+pub fn seconds(d: jiff::SignedDuration) -> String {
+    let sign = if d.is_negative() { "-" } else { "" };
+    let nanos = d.as_nanos().unsigned_abs();
+    let (whole, part) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let part = if part == 0 { String::new() } else { format!(".{part:09}").trim_end_matches('0').to_string() };
+    format!("{sign}{whole}{part}s")
+}

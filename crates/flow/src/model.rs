@@ -1,0 +1,358 @@
+//! A flow that was checked: what `plan` and `run` work from.
+
+use crate::diagnostic::Span;
+use crate::expr::{Compiled, Env, Reads};
+use crate::patterns::{Format, Pattern, copy, filter, join, merge, reduce, shard, split, work};
+use crate::template::Template;
+use anabranch_engine::{FlowId, StreamName};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A checked flow.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// Its name.
+    pub name: FlowId,
+    /// What it is for.
+    pub doc: Option<String>,
+    /// Its variables, resolved.
+    pub env: Env,
+    /// Time zone of `run.date`, an IANA name.
+    pub timezone: String,
+    /// Its streams.
+    pub streams: Vec<Stream>,
+    /// Its steps, sources first: a step stands behind all that it reads from.
+    pub steps: Vec<Step>,
+    /// Hash of all that decides what a run does.
+    pub hash: String,
+}
+
+/// A stream of a flow.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Its name in the flow.
+    pub name: String,
+    /// Its name in the engine.
+    pub at: StreamName,
+    /// Declared under `streams:`, so public.
+    pub declared: bool,
+    /// Where it is declared, or first named.
+    pub span: Span,
+    /// Who fills it.
+    pub writer: Writer,
+    /// Who reads it: step and input.
+    pub readers: Vec<(usize, usize)>,
+    /// A file or the like that fills it.
+    pub source: Option<Source>,
+    /// A file or the like that stores it.
+    pub sink: Option<Sink>,
+    /// How its items are read.
+    pub format: Format,
+    /// Also in the log, although a file has it.
+    pub keep: bool,
+    /// What is done to an item at the source.
+    pub entry: Entry,
+    /// Partitions, where they are said.
+    pub partitions: Option<u32>,
+    /// Copies on Kafka.
+    pub replication_factor: Option<u16>,
+    /// Settings as in Kafka's topic configuration.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What is done to an item at its source.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// The key it gets.
+    pub key: Option<Compiled>,
+    /// The timestamp it gets.
+    pub time: Option<Compiled>,
+    /// Fields it must have.
+    pub fields: Vec<Field>,
+    /// What these read.
+    pub reads: Reads,
+}
+
+impl Entry {
+    /// Whether nothing is done, so that the item need not be looked into.
+    pub fn is_plain(&self) -> bool {
+        self.key.is_none() && self.time.is_none() && self.fields.is_empty()
+    }
+}
+
+/// A field that items must have.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its slot in the reads of the entry.
+    pub slot: usize,
+    /// Its type.
+    pub of: FieldType,
+    /// It may be null or missing.
+    pub optional: bool,
+}
+
+/// The type of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FieldType {
+    String,
+    Int,
+    Double,
+    Bool,
+    Timestamp,
+    List,
+    Map,
+}
+
+impl FieldType {
+    /// Its name in the language.
+    pub fn word(self) -> &'static str {
+        match self {
+            FieldType::String => "string",
+            FieldType::Int => "int",
+            FieldType::Double => "double",
+            FieldType::Bool => "bool",
+            FieldType::Timestamp => "timestamp",
+            FieldType::List => "list",
+            FieldType::Map => "map",
+        }
+    }
+}
+
+/// Who fills a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// Others: `produce`, another flow, a topic.
+    Outside,
+    /// Its source.
+    Source,
+    /// A step, by this output of it.
+    Step(usize, usize),
+}
+
+/// What fills a stream.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where items come from.
+    pub from: From,
+    /// One item a line, or one JSON value a line.
+    pub lines: Lines,
+}
+
+/// Where items come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// A file, or all files of a pattern, relative to the flow.
+    Files(String),
+    /// Standard input.
+    Stdin,
+    /// A list in the flow itself, as JSON.
+    Items(Vec<String>),
+}
+
+/// How a file holds items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// Each line is an item.
+    Text,
+    /// Each line that is not blank is a JSON value.
+    Json,
+}
+
+/// What stores a stream.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// Where to.
+    pub to: To,
+    /// How.
+    pub lines: Lines,
+    /// What becomes of what is there.
+    pub mode: Mode,
+    /// Whether the flow says the mode itself.
+    pub mode_said: bool,
+    /// The whole item, not only its value.
+    pub whole: bool,
+}
+
+/// Where a sink stores.
+#[derive(Debug, Clone)]
+pub enum To {
+    /// A file, relative to the flow.
+    File(Template),
+    /// Standard output.
+    Stdout,
+}
+
+/// What becomes of what a sink's file holds already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is replaced when the run is done.
+    Replace,
+    /// The run adds to it.
+    Append,
+    /// The run does not begin.
+    Fail,
+}
+
+/// A step of a flow.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// What it does.
+    pub kind: Kind,
+    /// Its inputs.
+    pub inputs: Vec<usize>,
+    /// Its outputs. Those of a replicated step belong to its inputs one by one.
+    pub outputs: Vec<usize>,
+    /// The shards of a replicated step, one for each input.
+    pub shards: Option<Vec<String>>,
+    /// What becomes of a failed item.
+    pub on_error: OnError,
+    /// Names of its consumer groups, one for each input.
+    pub groups: Vec<String>,
+    /// Where this step's outputs are declared to go, for drawing: `done:` of a join.
+    pub done: Option<usize>,
+}
+
+/// What becomes of a failed item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// It is kept with its error.
+    DeadLetter,
+    /// It is counted.
+    Skip,
+    /// The run stops.
+    Fail,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Copy(copy::Copy),
+    Filter(Box<filter::Filter>),
+    Split(Box<split::Split>),
+    Shard(Box<shard::Shard>),
+    Merge(merge::Merge),
+    Join(join::Gate),
+    Reduce(Box<reduce::Reduce>, join::Gate),
+    Pair(reduce::Shape),
+    Work(Box<work::Work>),
+    Act(Box<Act>),
+}
+
+/// Work with an action.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// What goes on.
+    pub work: work::Work,
+    /// The action.
+    pub action: ActionSpec,
+    /// Calls at once.
+    pub concurrency: usize,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Calls before an item has failed.
+    pub attempts: u32,
+    /// The pause before the second call; it doubles from call to call.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+    /// Names the work; the item's place where there is none.
+    pub idempotency_key: Option<Compiled>,
+}
+
+/// An action: what reaches out of the flow.
+#[derive(Debug, Clone)]
+pub enum ActionSpec {
+    /// A process for each item.
+    Exec(Command),
+    /// Processes that answer line by line.
+    Pipe(Command),
+    /// A Rust function.
+    Code(ActionFn),
+}
+
+/// A program and its arguments.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The program, then its arguments.
+    pub args: Vec<Template>,
+    /// Variables it gets beside ours.
+    pub env: Vec<(String, Template)>,
+}
+
+/// What a Rust function of the user gives: the value that goes on, or why it failed.
+pub type ActionResult = Result<serde_json::Value, String>;
+
+/// A Rust function that works on an item.
+#[derive(Clone)]
+pub struct ActionFn(pub Arc<dyn Fn(&crate::run::io::Job) -> ActionResult + Send + Sync>);
+
+impl std::fmt::Debug for ActionFn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a Rust function")
+    }
+}
+
+impl Step {
+    /// The verb in the language.
+    pub fn verb(&self) -> &'static str {
+        match self.kind {
+            Kind::Copy(_) => "copy",
+            Kind::Filter(_) => "filter",
+            Kind::Split(_) => "split",
+            Kind::Shard(_) => "shard",
+            Kind::Merge(_) => "merge",
+            Kind::Join(_) => "join",
+            Kind::Reduce(..) | Kind::Pair(_) => "reduce",
+            Kind::Work(_) | Kind::Act(_) => "work",
+        }
+    }
+
+    /// Its pattern; a join, a pair and an action have none that is applied to batches.
+    pub fn pattern(&self) -> Option<&dyn Pattern> {
+        match &self.kind {
+            Kind::Copy(p) => Some(p),
+            Kind::Filter(p) => Some(&**p),
+            Kind::Split(p) => Some(&**p),
+            Kind::Shard(p) => Some(&**p),
+            Kind::Merge(p) => Some(p),
+            Kind::Reduce(p, _) => Some(&**p),
+            Kind::Work(p) => Some(&**p),
+            Kind::Join(_) | Kind::Pair(_) | Kind::Act(_) => None,
+        }
+    }
+
+    /// The gate, if the step waits for the end of its batch.
+    pub fn gate(&self) -> Option<&join::Gate> {
+        match &self.kind {
+            Kind::Join(gate) | Kind::Reduce(_, gate) => Some(gate),
+            _ => None,
+        }
+    }
+
+    /// The output that belongs to an input and a port of the pattern.
+    pub fn output(&self, input: usize, port: usize) -> Option<usize> {
+        let i = if self.shards.is_some() { input } else { port };
+        self.outputs.get(i).copied()
+    }
+}
+
+impl Flow {
+    /// The step of that name.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|s| s.name == name)
+    }
+
+    /// The stream of that name.
+    pub fn stream(&self, name: &str) -> Option<&Stream> {
+        self.streams.iter().find(|s| s.name == name)
+    }
+}

@@ -1,0 +1,350 @@
+//! The aggregates of a reduce: partial results that can be merged in any order.
+
+use crate::expr::{Compiled, Fault, Scope, Value, opened};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Where an item stands among all: time, then partition, then offset, then child.
+pub type Rank = (i64, u32, i64, u32);
+
+/// The groups of a reduce, by the compact JSON of their key.
+pub type Groups = HashMap<Box<[u8]>, Group, BuildHasherDefault<KeyHash>>;
+
+/// The partial results of one key.
+#[derive(Debug)]
+pub struct Group {
+    /// A partial result for each aggregate.
+    pub partials: Vec<Partial>,
+    /// The newest timestamp folded.
+    pub newest: i64,
+    /// Items folded.
+    pub items: u64,
+}
+
+/// xxh3 of the key.
+#[derive(Default)]
+pub struct KeyHash(u64);
+
+impl Hasher for KeyHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_usize(&mut self, _: usize) {} // the length prefix of a slice adds nothing here
+}
+
+/// One aggregate of an expression.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    /// Which.
+    pub kind: Kind,
+    /// Its arguments.
+    pub args: Vec<Compiled>,
+}
+
+/// Which aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `count()`, `count(condition)`
+    Count,
+    /// `sum(x)`
+    Sum,
+    /// `avg(x)`, `avg(x, weight)`
+    Avg,
+    /// `min(x)`
+    Min,
+    /// `max(x)`
+    Max,
+    /// `first(x)`
+    First,
+    /// `last(x)`
+    Last,
+    /// `collect(x)`
+    Collect,
+}
+
+const KINDS: [(&str, Kind, std::ops::RangeInclusive<usize>); 8] = [
+    ("count", Kind::Count, 0..=1),
+    ("sum", Kind::Sum, 1..=1),
+    ("avg", Kind::Avg, 1..=2),
+    ("min", Kind::Min, 1..=1),
+    ("max", Kind::Max, 1..=1),
+    ("first", Kind::First, 1..=1),
+    ("last", Kind::Last, 1..=1),
+    ("collect", Kind::Collect, 1..=1),
+];
+
+/// Aggregates of the language that this version does not have yet.
+const LATER: [&str; 4] = ["histogram", "top", "distinct", "count_distinct"];
+
+/// Whether a function is an aggregate.
+pub fn is_one(name: &str) -> bool {
+    find(name).is_some() || LATER.contains(&name)
+}
+
+fn find(name: &str) -> Option<&'static (&'static str, Kind, std::ops::RangeInclusive<usize>)> {
+    KINDS.iter().find(|(n, ..)| *n == name)
+}
+
+/// Checks a call of an aggregate.
+pub fn check(name: &str, args: usize) -> Result<(), String> {
+    match find(name) {
+        Some((_, _, takes)) if takes.contains(&args) => Ok(()),
+        Some((_, _, takes)) if takes.start() == takes.end() => {
+            Err(format!("`{name}` takes one value, {args} are given"))
+        }
+        Some((_, _, takes)) => {
+            Err(format!("`{name}` takes {} or {} values, {args} are given", takes.start(), takes.end()))
+        }
+        None => {
+            Err(format!("`{name}` is not in this version; here are count, sum, avg, min, max, first, last, collect"))
+        }
+    }
+}
+
+/// The aggregates that a compiled expression calls.
+pub fn of(compiled: &Compiled) -> Vec<Aggregate> {
+    let one = |(name, args): &(String, Vec<Compiled>)| {
+        find(name).map(|(_, kind, _)| Aggregate { kind: *kind, args: args.clone() })
+    };
+    compiled.aggregates.iter().filter_map(one).collect()
+}
+
+/// A number that sums exactly while it is whole.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sum {
+    whole: i128,
+    rest: f64,
+    double: bool,
+}
+
+impl Sum {
+    fn add(&mut self, v: &Value<'_>, weight: Option<f64>) -> Result<(), Fault> {
+        match (v, weight) {
+            (Value::Int(i), None) => self.whole += i128::from(*i),
+            (Value::Int(i), Some(w)) => self.real(*i as f64 * w),
+            (Value::Double(d), w) => self.real(d * w.unwrap_or(1.0)),
+            (other, _) => return Err(Fault::new(format!("{} cannot be added up", other.kind()))),
+        }
+        Ok(())
+    }
+
+    fn real(&mut self, d: f64) {
+        self.rest += d;
+        self.double = true;
+    }
+
+    fn merge(&mut self, other: Sum) {
+        self.whole += other.whole;
+        self.rest += other.rest;
+        self.double |= other.double;
+    }
+
+    fn as_f64(self) -> f64 {
+        self.whole as f64 + self.rest
+    }
+
+    fn value(self) -> Value<'static> {
+        match (self.double, i64::try_from(self.whole)) {
+            (false, Ok(i)) => Value::Int(i),
+            _ => Value::Double(self.as_f64()),
+        }
+    }
+}
+
+/// A partial result.
+#[derive(Debug)]
+pub enum Partial {
+    /// So many.
+    Count(i64),
+    /// A sum of numbers.
+    Sum(Sum),
+    /// Sums of numbers, field by field.
+    Sums(Vec<(String, Sum)>),
+    /// A sum and its weight.
+    Avg(Sum, f64),
+    /// Sums and their weight, field by field.
+    Avgs(Vec<(String, Sum)>, f64),
+    /// Smallest or largest so far.
+    Best(Kind, Option<Value<'static>>),
+    /// Earliest or latest so far.
+    Edge(Kind, Option<(Rank, Value<'static>)>),
+    /// All, to be ordered at the end.
+    All(Vec<(Rank, Value<'static>)>),
+    /// Nothing yet: number or map is not known.
+    Empty(Kind),
+}
+
+impl Partial {
+    /// The result of nothing.
+    pub fn new(kind: Kind) -> Partial {
+        match kind {
+            Kind::Count => Partial::Count(0),
+            Kind::Sum | Kind::Avg => Partial::Empty(kind),
+            Kind::Min | Kind::Max => Partial::Best(kind, None),
+            Kind::First | Kind::Last => Partial::Edge(kind, None),
+            Kind::Collect => Partial::All(vec![]),
+        }
+    }
+
+    /// Bytes that it holds beside itself, roughly.
+    pub fn bytes(&self) -> usize {
+        let of = |v: &Value<'static>| match v {
+            Value::Text(t) | Value::Json(t) => 64 + t.len(),
+            Value::Bytes(b) => 64 + b.len(),
+            Value::List(l) => 64 + l.len() * 64,
+            Value::Map(m) => 64 + m.len() * 128,
+            _ => 32,
+        };
+        match self {
+            Partial::Sums(s) | Partial::Avgs(s, _) => s.iter().map(|(n, _)| 80 + n.len()).sum(),
+            Partial::Best(_, Some(v)) | Partial::Edge(_, Some((_, v))) => of(v),
+            Partial::All(all) => all.iter().map(|(_, v)| 32 + of(v)).sum(),
+            _ => 0,
+        }
+    }
+
+    /// Merges the partial result of later items.
+    pub fn merge(&mut self, other: Partial) -> Result<(), Fault> {
+        match (self, other) {
+            (_, Partial::Empty(_)) => {}
+            (mine @ Partial::Empty(_), other) => *mine = other,
+            (Partial::Count(a), Partial::Count(b)) => *a += b,
+            (Partial::Sum(a), Partial::Sum(b)) => a.merge(b),
+            (Partial::Sums(a), Partial::Sums(b)) => merge_fields(a, b),
+            (Partial::Avg(a, w), Partial::Avg(b, v)) => {
+                a.merge(b);
+                *w += v;
+            }
+            (Partial::Avgs(a, w), Partial::Avgs(b, v)) => {
+                merge_fields(a, b);
+                *w += v;
+            }
+            (Partial::Best(kind, a), Partial::Best(_, Some(b))) => better(*kind, a, b)?,
+            (Partial::Edge(kind, a), Partial::Edge(_, Some(b))) => edge(*kind, a, b),
+            (Partial::All(a), Partial::All(b)) => a.extend(b),
+            (Partial::Best(..), _) | (Partial::Edge(..), _) => {}
+            _ => return Err(Fault::new("numbers and objects cannot be added up together")),
+        }
+        Ok(())
+    }
+
+    /// The result.
+    pub fn value(&mut self) -> Value<'static> {
+        let text = |n: &String| Value::Text(n.clone().into());
+        match self {
+            Partial::Count(n) => Value::Int(*n),
+            Partial::Sum(s) => s.value(),
+            Partial::Sums(fields) => Value::Map(fields.iter().map(|(n, s)| (text(n), s.value())).collect()),
+            Partial::Avg(s, w) => ratio(*s, *w),
+            Partial::Avgs(fields, w) => Value::Map(fields.iter().map(|(n, s)| (text(n), ratio(*s, *w))).collect()),
+            Partial::Best(_, v) => v.clone().unwrap_or(Value::Null),
+            Partial::Edge(_, v) => v.as_ref().map_or(Value::Null, |(_, v)| v.clone()),
+            Partial::All(all) => {
+                all.sort_by_key(|(rank, _)| *rank);
+                Value::List(all.iter().map(|(_, v)| v.clone()).collect())
+            }
+            Partial::Empty(Kind::Sum) => Value::Int(0),
+            Partial::Empty(_) => Value::Null,
+        }
+    }
+}
+
+fn ratio(sum: Sum, weight: f64) -> Value<'static> {
+    let d = sum.as_f64() / weight;
+    if d.is_finite() { Value::Double(d) } else { Value::Null }
+}
+
+fn merge_fields(a: &mut Vec<(String, Sum)>, b: Vec<(String, Sum)>) {
+    for (name, sum) in b {
+        match a.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, had)) => had.merge(sum),
+            None => a.push((name, sum)),
+        }
+    }
+}
+
+fn better(kind: Kind, a: &mut Option<Value<'static>>, b: Value<'static>) -> Result<(), Fault> {
+    let Some(had) = a else {
+        *a = Some(b);
+        return Ok(());
+    };
+    let order = b.order(had).ok_or_else(|| Fault::new(format!("{} and {} have no order", b.kind(), had.kind())))?;
+    if if kind == Kind::Min { order.is_lt() } else { order.is_gt() } {
+        *a = Some(b);
+    }
+    Ok(())
+}
+
+fn edge(kind: Kind, a: &mut Option<(Rank, Value<'static>)>, b: (Rank, Value<'static>)) {
+    let takes = a.as_ref().is_none_or(|(rank, _)| if kind == Kind::First { b.0 < *rank } else { b.0 >= *rank });
+    if takes {
+        *a = Some(b);
+    }
+}
+
+impl Aggregate {
+    /// The partial result of one item.
+    pub fn one(&self, scope: &Scope<'_>, rank: Rank) -> Result<Partial, Fault> {
+        let arg = |i: usize| self.args.get(i).map(|a| a.eval(scope)).transpose();
+        let first = arg(0)?;
+        let mut partial = Partial::new(self.kind);
+        match (self.kind, first) {
+            (Kind::Count, None | Some(Value::Bool(true))) => partial = Partial::Count(1),
+            (Kind::Count, Some(Value::Bool(false))) => {}
+            (Kind::Count, Some(v)) => return Err(Fault::new(format!("`count` of a condition that is {}", v.kind()))),
+            (Kind::Sum, Some(v)) => match opened(v)? {
+                Value::Map(map) => partial = Partial::Sums(sums(&map, None)?),
+                v => {
+                    let mut sum = Sum::default();
+                    sum.add(&v, None)?;
+                    partial = Partial::Sum(sum);
+                }
+            },
+            (Kind::Avg, Some(v)) => {
+                let weight = arg(1)?.map(|w| weight(&w)).transpose()?;
+                let total = weight.unwrap_or(1.0);
+                match opened(v)? {
+                    Value::Map(map) => partial = Partial::Avgs(sums(&map, weight)?, total),
+                    v => {
+                        let mut sum = Sum::default();
+                        sum.add(&v, weight)?;
+                        partial = Partial::Avg(sum, total);
+                    }
+                }
+            }
+            (Kind::Min | Kind::Max, Some(v)) => {
+                if v.order(&v).is_none() {
+                    return Err(Fault::new(format!("{} has no order", v.kind())));
+                }
+                partial = Partial::Best(self.kind, Some(v.into_owned()));
+            }
+            (Kind::First | Kind::Last, Some(v)) => partial = Partial::Edge(self.kind, Some((rank, v.into_owned()))),
+            (Kind::Collect, Some(v)) => partial = Partial::All(vec![(rank, v.into_owned())]),
+            (_, None) => return Err(Fault::new("an aggregate without a value")),
+        }
+        Ok(partial)
+    }
+}
+
+fn weight(v: &Value<'_>) -> Result<f64, Fault> {
+    match v {
+        Value::Int(i) if *i >= 0 => Ok(*i as f64),
+        Value::Double(d) if *d >= 0.0 => Ok(*d),
+        other => Err(Fault::new(format!("a weight must be a number of at least 0, this one is {}", other.kind()))),
+    }
+}
+
+fn sums(map: &[(Value<'_>, Value<'_>)], weight: Option<f64>) -> Result<Vec<(String, Sum)>, Fault> {
+    map.iter()
+        .map(|(name, v)| {
+            let mut sum = Sum::default();
+            sum.add(v, weight)?;
+            Ok((crate::expr::write::text(name)?, sum))
+        })
+        .collect()
+}

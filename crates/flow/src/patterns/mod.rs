@@ -1,0 +1,78 @@
+//! The patterns, one file each: pure functions from a batch to [`Effects`].
+//!
+//! A pattern does no I/O and knows no clock. What it keeps between batches is
+//! its [`Scratch`], which is never durable: it is rebuilt by reading the input again.
+
+pub mod aggregate;
+pub mod copy;
+pub mod filter;
+pub mod join;
+pub mod merge;
+pub mod part;
+pub mod reduce;
+pub mod shard;
+pub mod split;
+pub mod work;
+
+pub use part::{Body, Effects, Emit, Format, Origin, Part, Vars, View, What};
+
+use crate::expr::Fault;
+use aggregate::Groups;
+
+/// What a pattern remembers between batches of one run.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The groups of a reduce.
+    pub groups: Groups,
+    /// Bytes that they take, roughly.
+    pub bytes: usize,
+    /// The keys in order, once the input has ended.
+    pub sorted: Option<Vec<Box<[u8]>>>,
+    /// What could not be merged.
+    pub fault: Option<Fault>,
+}
+
+/// What is left to say when the input has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// There are more finals behind these.
+    More,
+    /// These were the last.
+    Done,
+}
+
+/// A computational pattern. Same input, same effects.
+pub trait Pattern: Send + Sync {
+    /// Works on one batch that came in through `port`. Each chunk of input has a fresh scratch.
+    fn apply(&self, port: usize, view: &View<'_>, scratch: &mut Scratch, out: &mut Effects);
+
+    /// Whether it looks into items; one that does not gets a view without records.
+    fn looks(&self) -> bool {
+        true
+    }
+
+    /// Merges the scratch of the next chunk, in input order.
+    fn absorb(&self, vars: &Vars, into: &mut Scratch, chunk: Scratch) {
+        let _ = (vars, into, chunk);
+    }
+
+    /// Finals behind the first `mark`, at most `max`, when the input has ended.
+    fn finish(
+        &self,
+        vars: &Vars,
+        scratch: &mut Scratch,
+        mark: u64,
+        max: usize,
+        out: &mut Finals,
+    ) -> Result<Finish, Fault> {
+        let _ = (vars, scratch, mark, max, out);
+        Ok(Finish::Done)
+    }
+}
+
+/// Finals on their way out.
+#[derive(Debug, Default)]
+pub struct Finals {
+    /// Items in key order.
+    pub items: Vec<anabranch_engine::Item>,
+}

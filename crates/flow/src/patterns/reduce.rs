@@ -1,0 +1,273 @@
+//! Reduce: the final value of each key equals the plain fold over its items.
+//!
+//! It starts while its input is still being made; finals come out once, in key
+//! order, when the input has ended. Its state is never stored: after a crash the
+//! input of the run is read again, with everything but the folding left out.
+
+use super::aggregate::{Aggregate, Group, Groups, Kind, Partial, Rank};
+use super::{Effects, Finals, Finish, Pattern, Scratch, Vars, View};
+use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
+use anabranch_engine::{Item, Record};
+use bytes::Bytes;
+use std::cmp::Ordering;
+
+/// Folds many items into one for each key.
+#[derive(Debug, Clone)]
+pub struct Reduce {
+    /// The key: fields of the result, in order. Empty = one result.
+    pub by: Vec<(String, Compiled)>,
+    /// How items become a value.
+    pub fold: Fold,
+    /// What `by` and the aggregates read.
+    pub reads: Reads,
+    /// The aggregates of `fold`, in the order in which it calls them.
+    pub aggregates: Vec<Aggregate>,
+}
+
+/// How items become a value.
+#[derive(Debug, Clone)]
+pub enum Fold {
+    /// One expression over aggregates.
+    Value(Compiled),
+    /// An object of expressions over aggregates; the number says how many aggregates come before each.
+    Object(Vec<(String, Compiled, usize)>),
+    /// An expression over `a` and `b`, applied again and again; a lone item passes unchanged.
+    Pairs(Shape),
+}
+
+/// One expression, or an object of them.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    /// One.
+    One(Compiled),
+    /// An object.
+    Object(Vec<(String, Compiled)>),
+}
+
+impl Shape {
+    /// The value for what `scope` shows.
+    pub fn eval(&self, scope: &Scope<'_>) -> Result<Value<'static>, Fault> {
+        match self {
+            Shape::One(e) => Ok(e.eval(scope)?.into_owned()),
+            Shape::Object(fields) => {
+                let field =
+                    |(n, e): &(String, Compiled)| Ok((Value::Text(n.clone().into()), e.eval(scope)?.into_owned()));
+                Ok(Value::Map(fields.iter().map(field).collect::<Result<_, Fault>>()?))
+            }
+        }
+    }
+}
+
+/// A folded value of `fold`; the rank is that of its last item.
+const PAIRS: Kind = Kind::Last;
+
+impl Reduce {
+    /// The key of what `scope` shows, as compact JSON.
+    fn key(&self, scope: &Scope<'_>, key: &mut Vec<u8>) -> Result<(), Fault> {
+        key.clear();
+        key.push(b'[');
+        for (i, (_, by)) in self.by.iter().enumerate() {
+            let value = by.eval(scope)?;
+            if matches!(value, Value::Null | Value::Optional(None)) {
+                return Err(Fault::new(format!("`by: {}` is null", by.text)));
+            }
+            if i > 0 {
+                key.push(b',');
+            }
+            write::json(key, &value)?;
+        }
+        key.push(b']');
+        Ok(())
+    }
+
+    fn take(
+        &self,
+        view: &View<'_>,
+        record: &Record<'_>,
+        scope: &Scope<'_>,
+        key: &mut Vec<u8>,
+        groups: &mut Groups,
+    ) -> Result<(), Fault> {
+        self.key(scope, key)?;
+        let rank: Rank = (record.timestamp(), scope.place.partition, scope.place.offset, record.row() as u32);
+        let partials = match &self.fold {
+            Fold::Pairs(_) => vec![Partial::Edge(PAIRS, Some((rank, scope.item()?.into_owned())))],
+            _ => self.aggregates.iter().map(|a| a.one(scope, rank)).collect::<Result<_, _>>()?,
+        };
+        let one = Group { partials, newest: record.timestamp(), items: 1 };
+        match groups.get_mut(key.as_slice()) {
+            Some(had) => self.merge(view.vars, had, one),
+            None => {
+                groups.insert(key.as_slice().into(), one);
+                Ok(())
+            }
+        }
+    }
+
+    fn merge(&self, vars: &Vars, into: &mut Group, from: Group) -> Result<(), Fault> {
+        if let Fold::Pairs(shape) = &self.fold {
+            self.pair(vars, shape, into, &from)?;
+        } else {
+            for (a, b) in into.partials.iter_mut().zip(from.partials) {
+                a.merge(b)?;
+            }
+        }
+        into.newest = into.newest.max(from.newest);
+        into.items += from.items;
+        Ok(())
+    }
+
+    fn pair(&self, vars: &Vars, shape: &Shape, into: &mut Group, from: &Group) -> Result<(), Fault> {
+        let (Some(Partial::Edge(_, Some((rank, a)))), Some(Partial::Edge(_, Some((last, b))))) =
+            (into.partials.first(), from.partials.first())
+        else {
+            return Ok(());
+        };
+        let extra = [a.clone(), b.clone()];
+        let mut scope = Scope::of_run(&vars.run, &vars.env);
+        scope.extra = &extra;
+        let value = shape.eval(&scope)?;
+        let rank = (*rank).max(*last);
+        into.partials = vec![Partial::Edge(PAIRS, Some((rank, value)))];
+        Ok(())
+    }
+
+    /// The final of one group.
+    fn last_word(&self, vars: &Vars, key: &[u8], group: &mut Group) -> Result<Item, Fault> {
+        let values: Vec<Value<'static>> = group.partials.iter_mut().map(Partial::value).collect();
+        let mut scope = Scope::of_run(&vars.run, &vars.env);
+        let value = match &self.fold {
+            Fold::Pairs(_) => values.into_iter().next().unwrap_or(Value::Null),
+            Fold::Value(e) => {
+                scope.extra = &values;
+                e.eval(&scope)?.into_owned()
+            }
+            Fold::Object(fields) => {
+                let mut object = Vec::with_capacity(fields.len());
+                for (name, e, before) in fields {
+                    scope.extra = values.get(*before..).unwrap_or_default();
+                    object.push((Value::Text(name.clone().into()), e.eval(&scope)?.into_owned()));
+                }
+                Value::Map(object)
+            }
+        };
+        let by = key_values(key)?;
+        let key = match by.as_slice() {
+            [] => None,
+            [one] => Some(Bytes::from(write::item(one)?)),
+            _ => Some(Bytes::copy_from_slice(key)),
+        };
+        let value = write::item(&self.extended(value, by)?)?;
+        let headers = vec![("final".to_string(), Some(Bytes::from_static(b"true")))];
+        Ok(Item { key, value: Some(value.into()), headers, timestamp: group.newest })
+    }
+
+    /// The result with the fields of its key; a field of the key wins over one of the value.
+    fn extended(&self, value: Value<'static>, by: Vec<Value<'static>>) -> Result<Value<'static>, Fault> {
+        if by.is_empty() {
+            return Ok(value);
+        }
+        let names = self.by.iter().map(|(n, _)| Value::Text(n.clone().into()));
+        let mut object: Vec<_> = names.zip(by).collect();
+        match crate::expr::opened(value)? {
+            Value::Map(fields) => {
+                for (name, value) in fields {
+                    if crate::expr::find(&object, &name)?.is_none() {
+                        object.push((name, value));
+                    }
+                }
+            }
+            other => object.push((Value::text("value"), other)),
+        }
+        Ok(Value::Map(object))
+    }
+}
+
+/// The values of a key.
+fn key_values(key: &[u8]) -> Result<Vec<Value<'static>>, Fault> {
+    let text = std::str::from_utf8(key).map_err(|_| Fault::new("a key is not UTF-8"))?;
+    match crate::expr::opened(Value::from_json(text)?)?.into_owned() {
+        Value::List(list) => Ok(list),
+        _ => Ok(vec![]),
+    }
+}
+
+/// Keys in the order people expect: numbers by value, text by letter, others by their JSON.
+fn key_order(a: &(Vec<Value<'static>>, &[u8]), b: &(Vec<Value<'static>>, &[u8])) -> Ordering {
+    for (x, y) in a.0.iter().zip(&b.0) {
+        let order = x.order(y).unwrap_or_else(|| x.kind().cmp(y.kind()));
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.1.cmp(b.1)
+}
+
+impl Pattern for Reduce {
+    fn apply(&self, _: usize, view: &View<'_>, scratch: &mut Scratch, out: &mut Effects) {
+        let mut key = vec![];
+        let mut slots = vec![];
+        for record in view.items() {
+            out.taken += 1;
+            let taken = view
+                .scope(&record, &self.reads, &mut slots)
+                .and_then(|scope| self.take(view, &record, &scope, &mut key, &mut scratch.groups));
+            match taken {
+                Ok(()) => out.folded += 1,
+                Err(fault) => out.failed.push((record.row(), fault)),
+            }
+        }
+    }
+
+    fn absorb(&self, vars: &Vars, into: &mut Scratch, chunk: Scratch) {
+        for (key, group) in chunk.groups {
+            match into.groups.get_mut(&key) {
+                // what could not be merged was refused inside the chunk already, or is refused at the final
+                Some(had) => {
+                    if let Err(fault) = self.merge(vars, had, group) {
+                        into.fault.get_or_insert(fault);
+                    }
+                }
+                None => {
+                    into.bytes += 120 + key.len() + group.partials.len() * std::mem::size_of::<Partial>();
+                    into.groups.insert(key, group);
+                }
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        vars: &Vars,
+        scratch: &mut Scratch,
+        mark: u64,
+        max: usize,
+        out: &mut Finals,
+    ) -> Result<Finish, Fault> {
+        if let Some(fault) = &scratch.fault {
+            return Err(fault.clone());
+        }
+        if self.by.is_empty() && scratch.groups.is_empty() && !matches!(self.fold, Fold::Pairs(_)) {
+            let partials = self.aggregates.iter().map(|a| Partial::new(a.kind)).collect();
+            let newest = vars.run.started.as_millisecond();
+            scratch.groups.insert(b"[]".as_slice().into(), Group { partials, newest, items: 0 });
+        }
+        if scratch.sorted.is_none() {
+            let mut keys: Vec<_> =
+                scratch.groups.keys().map(|k| Ok((key_values(k)?, &**k))).collect::<Result<_, Fault>>()?;
+            keys.sort_by(key_order);
+            scratch.sorted = Some(keys.into_iter().map(|(_, k)| k.into()).collect());
+        }
+        let sorted = scratch.sorted.take().unwrap_or_default();
+        let from = usize::try_from(mark).unwrap_or(usize::MAX).min(sorted.len());
+        let to = from.saturating_add(max).min(sorted.len());
+        for key in &sorted[from..to] {
+            if let Some(group) = scratch.groups.get_mut(key) {
+                out.items.push(self.last_word(vars, key, group)?);
+            }
+        }
+        let finish = if to < sorted.len() { Finish::More } else { Finish::Done };
+        scratch.sorted = Some(sorted);
+        Ok(finish)
+    }
+}

@@ -1,0 +1,118 @@
+//! Shard: one key, one shard.
+//!
+//! The partitions of one stream are those that Kafka's default partitioner picks
+//! (murmur2). Numbered streams use another hash (xxh3), so that the items of one
+//! of them still spread over all its partitions.
+
+use super::split::Otherwise;
+use super::{Effects, Pattern, Scratch, View};
+use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
+use anabranch_engine::{Rows, partition};
+
+/// Sends each item to the shard of its key.
+#[derive(Debug, Clone)]
+pub struct Shard {
+    /// The key.
+    pub by: Compiled,
+    /// What it reads.
+    pub reads: Reads,
+    /// How the shard is chosen.
+    pub shards: Shards,
+    /// A stream for each shard, or the partitions of one stream.
+    pub streams: bool,
+    /// What becomes of a key that is not in the list.
+    pub otherwise: Otherwise,
+}
+
+/// How the shard of a key is chosen.
+#[derive(Debug, Clone)]
+pub enum Shards {
+    /// By hash, among so many.
+    Hash(u32),
+    /// By its place in a list of values.
+    List(Vec<Value<'static>>),
+}
+
+impl Shards {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Shards::Hash(n) => *n as usize,
+            Shards::List(list) => list.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Shard {
+    /// The shard of what `scope` shows; `None` if its key is not in the list.
+    fn of(&self, scope: &Scope<'_>) -> Result<Option<usize>, Fault> {
+        let key = self.by.eval(scope)?;
+        if matches!(key, Value::Null | Value::Optional(None)) {
+            return Err(Fault::new(format!("`by: {}` is null", self.by.text)));
+        }
+        match &self.shards {
+            Shards::Hash(n) => {
+                let bytes = write::item(&key)?;
+                Ok(Some(if self.streams {
+                    (xxhash_rust::xxh3::xxh3_64(&bytes) % u64::from(*n)) as usize
+                } else {
+                    partition::of_key(&bytes, *n) as usize
+                }))
+            }
+            Shards::List(list) => {
+                for (i, value) in list.iter().enumerate() {
+                    if value.same(&key)? {
+                        return Ok(Some(i));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Pattern for Shard {
+    fn apply(&self, _: usize, view: &View<'_>, _: &mut Scratch, out: &mut Effects) {
+        let shards = self.shards.len();
+        let mut rows = vec![Rows::none(view.records.len()); shards + 1];
+        let mut slots = vec![];
+        for record in view.items() {
+            out.taken += 1;
+            let row = record.row();
+            match view.scope(&record, &self.reads, &mut slots).and_then(|scope| self.of(&scope)) {
+                Err(fault) => out.failed.push((row, fault)),
+                Ok(Some(shard)) => {
+                    out.passed += 1;
+                    rows[shard].add(row);
+                }
+                Ok(None) => match self.otherwise {
+                    Otherwise::Error => out.failed.push((
+                        row,
+                        Fault::new(format!("`by: {}` gave a value that is not in `shards`", self.by.text)),
+                    )),
+                    Otherwise::Drop => out.filtered += 1,
+                    Otherwise::To(_) => {
+                        out.filtered += 1;
+                        rows[shards].add(row);
+                    }
+                },
+            }
+        }
+        let others = rows.pop().unwrap_or_default();
+        if let Otherwise::To(port) = self.otherwise {
+            out.rows(port, None, others);
+        }
+        for (shard, rows) in rows.into_iter().enumerate() {
+            if self.streams {
+                out.rows(shard, None, rows);
+            } else {
+                out.rows(0, Some(shard as u32), rows);
+            }
+        }
+    }
+}

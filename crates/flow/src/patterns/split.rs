@@ -1,0 +1,78 @@
+//! Split: outputs partition the input (`match: first`) or cover it (`match: all`).
+//! Nothing is dropped unless `otherwise: drop` says so, and then it is counted.
+
+use super::{Effects, Pattern, Scratch, View};
+use crate::expr::{Compiled, Fault, Reads, Scope};
+use anabranch_engine::Rows;
+
+/// Sends each item to the cases that hold for it. Output i is case i, the last one is `otherwise`.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// What must hold, and the output it leads to, in order.
+    pub cases: Vec<(Compiled, usize)>,
+    /// What they read.
+    pub reads: Reads,
+    /// Every case that holds counts, not only the first.
+    pub all: bool,
+    /// Where the others go.
+    pub otherwise: Otherwise,
+    /// Outputs.
+    pub outputs: usize,
+}
+
+/// What becomes of an item that no case wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// It is counted.
+    Drop,
+    /// It has failed.
+    Error,
+    /// It goes to this output.
+    To(usize),
+}
+
+impl Split {
+    fn wanted(&self, scope: &Scope<'_>) -> Result<Vec<usize>, Fault> {
+        let mut to = vec![];
+        for (case, output) in &self.cases {
+            if case.holds(scope)? {
+                if !to.contains(output) {
+                    to.push(*output);
+                }
+                if !self.all {
+                    break;
+                }
+            }
+        }
+        Ok(to)
+    }
+}
+
+impl Pattern for Split {
+    fn apply(&self, _: usize, view: &View<'_>, _: &mut Scratch, out: &mut Effects) {
+        let mut rows = vec![Rows::none(view.records.len()); self.outputs];
+        let mut slots = vec![];
+        for record in view.items() {
+            out.taken += 1;
+            let row = record.row();
+            match view.scope(&record, &self.reads, &mut slots).and_then(|scope| self.wanted(&scope)) {
+                Err(fault) => out.failed.push((row, fault)),
+                Ok(to) if !to.is_empty() => {
+                    out.passed += 1;
+                    to.iter().for_each(|port| rows[*port].add(row));
+                }
+                Ok(_) => match self.otherwise {
+                    Otherwise::Error => out.failed.push((row, Fault::new("no case holds for it"))),
+                    Otherwise::Drop => out.filtered += 1,
+                    Otherwise::To(port) => {
+                        out.filtered += 1;
+                        rows[port].add(row);
+                    }
+                },
+            }
+        }
+        for (port, rows) in rows.into_iter().enumerate() {
+            out.rows(port, None, rows);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Work: user code. What is here only shapes: from an item, and the result of an
+//! action if there is one, to the items that go on.
+
+use super::{Effects, Emit, Format, Pattern, Scratch, View, What};
+use crate::expr::{Compiled, Content, Fault, Reads, Scope, Value, write};
+use anabranch_engine::{Builder, Codec};
+
+/// What goes on for an item.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// How it is made.
+    pub shape: Shape,
+    /// What the shape reads of the item.
+    pub reads: Reads,
+    /// How values are written: JSON, or as they are.
+    pub format: Format,
+}
+
+/// How the value that goes on is made.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    /// The result of the action; the item itself where there is no action or no result.
+    Result,
+    /// One value.
+    Value(Compiled),
+    /// An object.
+    Object(Vec<(String, Compiled)>),
+    /// The item with fields replaced or added.
+    Set(Vec<(String, Compiled)>),
+    /// An item for each element of a list.
+    Each(Compiled),
+}
+
+impl Work {
+    /// The values that go on for what `scope` shows; `None` = the item as it is.
+    pub fn shape(&self, scope: &Scope<'_>) -> Result<Option<Vec<Vec<u8>>>, Fault> {
+        Ok(match &self.shape {
+            Shape::Result => match scope.extra.first() {
+                Some(result) => Some(vec![self.write(result)?]),
+                None if self.format == Format::Json
+                    && matches!(scope.content, Content::Text(_) | Content::Bytes(_)) =>
+                {
+                    Some(vec![self.write(&scope.item()?)?])
+                }
+                None => None,
+            },
+            Shape::Value(e) => Some(vec![self.write(&e.eval(scope)?)?]),
+            Shape::Object(fields) => Some(vec![self.write(&Value::Map(evaluated(fields, scope)?))?]),
+            Shape::Set(fields) => Some(vec![self.write(&set(fields, scope)?)?]),
+            Shape::Each(e) => match crate::expr::opened(e.eval(scope)?)? {
+                Value::List(list) => Some(list.iter().map(|v| self.write(v)).collect::<Result<_, _>>()?),
+                other => return Err(Fault::new(format!("`each: {}` gave {}, not a list", e.text, other.kind()))),
+            },
+        })
+    }
+
+    fn write(&self, value: &Value<'_>) -> Result<Vec<u8>, Fault> {
+        if self.format != Format::Json {
+            return write::item(value);
+        }
+        let mut out = vec![];
+        write::json(&mut out, value)?;
+        Ok(out)
+    }
+
+    /// Whether one item may become several, so that each has a number of its own.
+    pub fn many(&self) -> bool {
+        matches!(self.shape, Shape::Each(_))
+    }
+}
+
+fn evaluated<'a>(fields: &'a [(String, Compiled)], scope: &Scope<'a>) -> Result<Vec<(Value<'a>, Value<'a>)>, Fault> {
+    fields.iter().map(|(name, e)| Ok((Value::text(name), e.eval(scope)?))).collect()
+}
+
+/// The object of the item with these fields; what is not replaced keeps its text.
+fn set<'a>(fields: &'a [(String, Compiled)], scope: &Scope<'a>) -> Result<Value<'a>, Fault> {
+    let Value::Map(mut object) = crate::expr::opened(scope.item()?)? else {
+        return Err(Fault::new(format!("`set` needs an item that is an object, this one is {}", scope.item()?.kind())));
+    };
+    for (name, value) in evaluated(fields, scope)? {
+        match object.iter_mut().find(|(k, _)| matches!((k, &name), (Value::Text(a), Value::Text(b)) if a == b)) {
+            Some(had) => had.1 = value,
+            None => object.push((name, value)),
+        }
+    }
+    Ok(Value::Map(object))
+}
+
+impl Pattern for Work {
+    /// Work without an action: only the shape.
+    fn apply(&self, _: usize, view: &View<'_>, _: &mut Scratch, out: &mut Effects) {
+        if matches!(self.shape, Shape::Result) {
+            out.taken = view.part.count();
+            out.passed = out.taken;
+            return out.whole(0);
+        }
+        let mut made = Builder::with_capacity(Codec::None, view.records.bytes());
+        let mut from = vec![];
+        let mut slots = vec![];
+        for record in view.items() {
+            out.taken += 1;
+            match view.scope(&record, &self.reads, &mut slots).and_then(|scope| self.shape(&scope)) {
+                Err(fault) => out.failed.push((record.row(), fault)),
+                Ok(values) => {
+                    let values = values.unwrap_or_default();
+                    if values.is_empty() {
+                        out.filtered += 1;
+                    } else {
+                        out.passed += 1;
+                    }
+                    for (child, value) in values.iter().enumerate() {
+                        made.push_like(&record, value);
+                        from.push((record.row() as u32, self.many().then_some(child as u32)));
+                    }
+                }
+            }
+        }
+        if let Some(batch) = made.finish() {
+            out.emits.push(Emit { port: 0, partition: None, what: What::New(batch, from) });
+        }
+    }
+}

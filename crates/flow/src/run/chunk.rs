@@ -1,0 +1,214 @@
+//! Carrying a piece of input through the steps of a unit.
+
+use super::Shared;
+use crate::expr::Fault;
+use crate::model::{OnError, Step};
+use crate::patterns::{Body, Effects, Format, Origin, Part, Scratch, View, What};
+use crate::plan::{Node, name};
+use anabranch_engine::{Error, Item, Result, Tally, partition};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What became of a piece of input.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What each node did.
+    pub tally: BTreeMap<String, Tally>,
+    /// Batches for the log: stream, partition, batch.
+    pub puts: Vec<(usize, u32, Part)>,
+    /// Bytes for sinks.
+    pub sinks: BTreeMap<usize, Vec<u8>>,
+    /// Items that failed and are kept.
+    pub dead: Vec<Dead>,
+    /// What the reduces folded.
+    pub scratch: BTreeMap<usize, Scratch>,
+    /// Something that must stop the run.
+    pub stop: Option<Error>,
+}
+
+/// An item that failed.
+#[derive(Debug, Clone)]
+pub struct Dead {
+    /// The step.
+    pub step: String,
+    /// Why.
+    pub error: String,
+    /// After so many attempts.
+    pub attempts: u32,
+    /// Its place.
+    pub place: String,
+    /// The item as the step got it.
+    pub item: Item,
+}
+
+impl Outcome {
+    /// The tally of a node.
+    pub fn tally(&mut self, name: &str) -> &mut Tally {
+        if !self.tally.contains_key(name) {
+            self.tally.insert(name.to_string(), Tally::default());
+        }
+        self.tally.entry(name.to_string()).or_default()
+    }
+
+    /// Bytes that wait to be committed.
+    pub fn bytes(&self) -> usize {
+        self.puts.iter().map(|(_, _, p)| p.body.bytes()).sum::<usize>()
+            + self.sinks.values().map(Vec::len).sum::<usize>()
+    }
+}
+
+/// Carries parts through a unit.
+pub struct Carrier<'c> {
+    shared: &'c Shared,
+    /// What came of it.
+    pub out: Outcome,
+}
+
+impl<'c> Carrier<'c> {
+    /// A carrier with nothing done.
+    pub fn new(shared: &'c Shared) -> Carrier<'c> {
+        Carrier { shared, out: Outcome::default() }
+    }
+
+    /// A node takes a part of the stream `of` through its input `input`.
+    pub fn deliver(&mut self, node: Node, input: usize, of: usize, part: &Part) -> Result<()> {
+        if part.count() == 0 || self.out.stop.is_some() {
+            return Ok(());
+        }
+        match node {
+            Node::Step(i) => self.step(i, input, of, part),
+            Node::Sink(s) => self.sink(s, part),
+            Node::Publish(s) => {
+                let n = part.count();
+                let tally = self.out.tally(&name(&self.shared.flow, node));
+                *tally.took.entry(self.shared.flow.streams[of].name.clone()).or_default() += n;
+                tally.passed += n;
+                self.put(s, part.partition, part);
+                Ok(())
+            }
+            Node::Source(_) => Ok(()),
+        }
+    }
+
+    fn step(&mut self, i: usize, input: usize, of: usize, part: &Part) -> Result<()> {
+        let shared = self.shared;
+        let step = &shared.flow.steps[i];
+        let Some(pattern) = step.pattern() else { return Ok(()) };
+        let nothing = anabranch_engine::batch::Records::default();
+        let records = if pattern.looks() { part.body.records()? } else { &nothing };
+        let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
+        let view = View { part, records, vars: &shared.vars, format: shared.flow.streams[of].format, shard };
+        let mut effects = Effects::default();
+        let mut scratch = self.out.scratch.remove(&i).unwrap_or_default();
+        pattern.apply(input, &view, &mut scratch, &mut effects);
+        if !scratch.groups.is_empty() {
+            self.out.scratch.insert(i, scratch);
+        }
+        let tally = self.out.tally(&step.name);
+        *tally.took.entry(shared.flow.streams[of].name.clone()).or_default() += effects.taken;
+        tally.passed += effects.passed;
+        tally.filtered += effects.filtered;
+        tally.folded += effects.folded;
+        self.failed(step, part, &view, std::mem::take(&mut effects.failed));
+        let parent = Arc::new(part.clone());
+        for emit in effects.emits {
+            let Some(stream) = step.output(input, emit.port) else { continue };
+            let mut next = match emit.what {
+                What::Whole => part.clone(),
+                What::Rows(rows) => part.select(rows),
+                What::New(batch, from) => {
+                    let origin = Origin::Made { parent: parent.clone(), from: Arc::new(from) };
+                    Part { body: Body::Ready(batch), rows: None, origin, partition: part.partition }
+                }
+            };
+            next.partition =
+                emit.partition.unwrap_or_else(|| partition::through(part.partition, shared.partitions[stream]));
+            self.emit(&step.name, stream, &next)?;
+        }
+        Ok(())
+    }
+
+    /// A node made a part for a stream.
+    pub fn emit(&mut self, by: &str, stream: usize, part: &Part) -> Result<()> {
+        let shared = self.shared;
+        let s = &shared.flow.streams[stream];
+        *self.out.tally(by).made.entry(s.name.clone()).or_default() += part.count();
+        if shared.plan.logged[stream] && !shared.is_view(stream) {
+            self.put(stream, part.partition, part);
+        }
+        for (node, input) in shared.plan.fused(stream) {
+            self.deliver(node, input, stream, part)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, stream: usize, p: u32, part: &Part) {
+        let p = partition::through(p, self.shared.partitions[stream]);
+        self.out.puts.push((stream, p, part.clone()));
+    }
+
+    /// Items that failed get the disposition that the step's policy gives them.
+    fn failed(&mut self, step: &Step, part: &Part, view: &View<'_>, failed: Vec<(usize, Fault)>) {
+        if failed.is_empty() {
+            return;
+        }
+        let mut records = view.items();
+        for (row, fault) in failed {
+            let Some(record) = records.by_ref().find(|r| r.row() == row) else { continue };
+            let place = part.place(row, record.delta());
+            self.fail(step, place, fault.to_string(), 1, || record.to_item());
+        }
+    }
+
+    /// One failed item of a step.
+    pub fn fail(&mut self, step: &Step, place: String, error: String, attempts: u32, item: impl FnOnce() -> Item) {
+        let place = format!("{}/{}/{place}", self.shared.flow.name, step.name);
+        match step.on_error {
+            OnError::Skip => self.out.tally(&step.name).skipped += 1,
+            OnError::DeadLetter => {
+                self.out.tally(&step.name).dead += 1;
+                self.out.dead.push(Dead { step: step.name.clone(), error, attempts, place, item: item() });
+            }
+            OnError::Fail => {
+                let stop = Error::machine(format!("the step {} failed at {place}: {error}", step.name));
+                self.out.stop.get_or_insert(stop.help("`on-error: fail` stops the run there; nothing of that item is committed, and `run` goes on with it"));
+            }
+        }
+    }
+
+    fn sink(&mut self, s: usize, part: &Part) -> Result<()> {
+        let stream = &self.shared.flow.streams[s];
+        let Some(sink) = &stream.sink else { return Ok(()) };
+        let records = part.body.records()?;
+        let node = name(&self.shared.flow, Node::Sink(s));
+        let mut bytes = self.out.sinks.remove(&s).unwrap_or_default();
+        bytes.reserve(records.bytes());
+        let (mut taken, mut failed) = (0, vec![]);
+        for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
+            taken += 1;
+            let before = bytes.len();
+            match super::render::line(&mut bytes, sink, stream.format, &record) {
+                Ok(()) => bytes.push(b'\n'),
+                Err(fault) => {
+                    bytes.truncate(before);
+                    failed.push((part.place(record.row(), record.delta()), fault, record.to_item()));
+                }
+            }
+        }
+        self.out.sinks.insert(s, bytes);
+        let tally = self.out.tally(&node);
+        *tally.took.entry(stream.name.clone()).or_default() += taken;
+        tally.passed += taken - failed.len() as u64;
+        tally.dead += failed.len() as u64;
+        for (place, fault, item) in failed {
+            let place = format!("{}/{node}/{place}", self.shared.flow.name);
+            self.out.dead.push(Dead { step: node.clone(), error: fault.to_string(), attempts: 1, place, item });
+        }
+        Ok(())
+    }
+}
+
+/// A view of a part that only reads its items.
+pub fn view<'v>(shared: &'v Shared, part: &'v Part, format: Format, shard: Option<&'v str>) -> Result<View<'v>> {
+    Ok(View { part, records: part.body.records()?, vars: &shared.vars, format, shard })
+}

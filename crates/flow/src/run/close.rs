@@ -1,0 +1,206 @@
+//! Closing a run: files are put in place, the report is kept, what nobody needs goes.
+
+use super::facts::{self, Facts, Progress};
+use super::report::{DeadLine, Report, report};
+use super::{Shared, groups, sinks};
+use crate::model::{Kind, Mode, Writer};
+use crate::patterns::join::Verdict;
+use crate::plan::Node;
+use anabranch_engine::{Account, Admin, At, Commit, FlowId, Held, Lane, Limit, Phase, Result, RunRecord, limits};
+use std::collections::BTreeMap;
+
+/// The report of a run that was told to stop.
+pub fn stopped(shared: &Shared, lane: &mut dyn Lane) -> Result<Report> {
+    let account = lane.account().clone();
+    let record = account.record.clone().ok_or_else(|| anabranch_engine::Error::bug("a run without a record"))?;
+    let accounts = std::slice::from_ref(&account);
+    let facts = facts::derive(shared, accounts, &record);
+    groups::mirror(shared, &account, &record)?;
+    finished(shared, accounts, &record, &facts)
+}
+
+/// Closes a run whose work is over.
+pub fn close(shared: &Shared, lane: &mut dyn Lane, record: RunRecord) -> Result<Report> {
+    let account = lane.account().clone();
+    let facts = facts::derive(shared, std::slice::from_ref(&account), &record);
+    for reading in shared.readings.values() {
+        reading.reader.verify()?;
+    }
+    let mut closing = RunRecord { phase: Phase::Closing, ..record.clone() };
+    let balanced = report(shared, std::slice::from_ref(&account), &closing, &facts, shared.world.now()).balanced;
+    let phase = verdict(&account, &facts, balanced);
+    let publish = to_publish(shared, &facts, phase)?;
+    if !publish.is_empty() {
+        for (stream, path) in &publish {
+            if account.marks.get(&sinks::mark(shared, *stream)) == Some(&0) {
+                sinks::open(shared, *stream, &account)?.sync()?; // nothing was written: the new file is empty
+            }
+            let _ = path;
+        }
+        if record.phase != Phase::Closing {
+            commit(lane, closing.clone())?;
+        }
+        for (_, path) in &publish {
+            shared.world.publish(path)?;
+        }
+    }
+    if phase == Phase::Held {
+        closing.held.push(held(shared, &account, &record, &facts));
+        let over = closing.held.len().saturating_sub(100);
+        closing.held.drain(..over);
+    }
+    closing.phase = phase;
+    let report = finished(shared, std::slice::from_ref(&account), &closing, &facts)?;
+    let json = serde_json::to_string(&report).unwrap_or_default();
+    if json.len() <= limits::REPORT_BYTES {
+        shared.engine.keep_report(&shared.flow.name, record.number, &json)?;
+    }
+    commit(lane, closing.clone())?;
+    groups::mirror(shared, lane.account(), &closing)?;
+    trim(shared, lane.account(), &closing)?;
+    Ok(report)
+}
+
+fn commit(lane: &mut dyn Lane, record: RunRecord) -> Result<()> {
+    let mut account = lane.account().clone();
+    account.record = Some(record);
+    account.seq += 1;
+    lane.submit(Commit { puts: vec![], account })?;
+    lane.settle()?;
+    Ok(())
+}
+
+fn verdict(account: &Account, facts: &Facts, balanced: bool) -> Phase {
+    let gate = |v: Verdict| facts.gates.contains(&Some(v));
+    let dead = account.tally.values().any(|t| t.dead > 0);
+    if !balanced || gate(Verdict::Failed) {
+        Phase::Failed
+    } else if gate(Verdict::Held) {
+        Phase::Held
+    } else if dead {
+        Phase::Dead
+    } else {
+        Phase::Done
+    }
+}
+
+/// The replacing sinks whose files are complete.
+fn to_publish(shared: &Shared, facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
+    let mut out = vec![];
+    for (s, stream) in shared.flow.streams.iter().enumerate() {
+        let Some(sink) = stream.sink.as_ref().filter(|s| s.mode != Mode::Append) else { continue };
+        let _ = sink;
+        let complete = shared.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
+        if complete && !behind_held_fold(shared, facts, s) && phase != Phase::Failed {
+            out.extend(sinks::path(shared, s)?.map(|path| (s, path)));
+        }
+    }
+    Ok(out)
+}
+
+/// Whether a reduce above, in the same unit, does not say its finals.
+fn behind_held_fold(shared: &Shared, facts: &Facts, stream: usize) -> bool {
+    let Writer::Step(w, _) = shared.flow.streams[stream].writer else { return false };
+    let step = &shared.flow.steps[w];
+    match step.kind {
+        Kind::Reduce(..) => facts.gates[w] != Some(Verdict::Open),
+        _ => step.inputs.iter().any(|i| behind_held_fold(shared, facts, *i)),
+    }
+}
+
+/// What a held batch is, so that it can be found again.
+fn held(shared: &Shared, account: &Account, record: &RunRecord, facts: &Facts) -> Held {
+    let gate = facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0);
+    let step = &shared.flow.steps[gate];
+    let streams: Vec<usize> = match shared.plan.views.get(&gate) {
+        Some(view) => view.iter().map(|(s, _)| *s).collect(),
+        None => step.inputs.clone(),
+    };
+    let mut extents = vec![];
+    for s in streams.into_iter().filter(|s| shared.plan.logged[*s]) {
+        for p in 0..shared.partitions[s] {
+            let at = shared.flow.streams[s].at.clone();
+            let start = record.starts.get(&(at.clone(), p)).copied().unwrap_or(0);
+            let end = facts::written(shared, std::slice::from_ref(account), record, s, p);
+            extents.push((at, p, start, end));
+        }
+    }
+    let dead = facts::failed_above(shared, std::slice::from_ref(account), gate);
+    Held { batch: record.batch, step: step.name.clone(), extents, dead }
+}
+
+/// The report with its dead letters by step and error.
+fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Result<Report> {
+    let mut report = report(shared, accounts, record, facts, shared.world.now());
+    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for account in accounts {
+        let Some(end) = account.ends.get(&(shared.dead.clone(), account.lane)) else { continue };
+        let mut at = At { stream: shared.dead.clone(), partition: account.lane, offset: end.end - end.items as i64 };
+        while at.offset < end.end && counts.len() < 1_000 {
+            let chunk = shared.engine.read(&at, end.end, Limit { bytes: limits::COMMIT_BYTES })?;
+            for handle in &chunk.batches {
+                for item in handle.load()?.records()?.iter() {
+                    let item = item.to_item();
+                    let text = |name: &str| {
+                        item.header(name).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+                    };
+                    *counts.entry((text("anabranch.step"), text("anabranch.error"))).or_default() += 1;
+                }
+            }
+            if chunk.batches.is_empty() {
+                break;
+            }
+            at.offset = chunk.next;
+        }
+    }
+    let mut dead: Vec<DeadLine> =
+        counts.into_iter().map(|((step, error), count)| DeadLine { step, error, count }).collect();
+    dead.sort_by(|a, b| a.step.cmp(&b.step).then(b.count.cmp(&a.count)));
+    dead.truncate(50);
+    report.dead = dead;
+    Ok(report)
+}
+
+/// Lets go of what no reader of this flow needs any more.
+fn trim(shared: &Shared, account: &Account, record: &RunRecord) -> Result<()> {
+    let mut keep: Vec<At> = vec![];
+    for (s, stream) in shared.flow.streams.iter().enumerate() {
+        let internal = shared.plan.logged[s]
+            && stream.writer != Writer::Outside
+            && (!stream.declared || stream.source.is_some() || stream.sink.is_some());
+        if !internal || stream.keep || shared.is_view(s) {
+            continue;
+        }
+        for p in 0..shared.partitions[s] {
+            let at = &stream.at;
+            let end = facts::written(shared, std::slice::from_ref(account), record, s, p);
+            let held = record
+                .held
+                .iter()
+                .flat_map(|h| &h.extents)
+                .filter(|(n, q, ..)| n == at && *q == p)
+                .map(|(_, _, start, _)| *start)
+                .min();
+            let paired = account
+                .read
+                .iter()
+                .filter(|((step, n, q), _)| n == at && *q == p && is_pair(shared, step))
+                .map(|(_, n)| n.next)
+                .min();
+            let offset = end.min(held.unwrap_or(end)).min(paired.unwrap_or(end));
+            keep.push(At { stream: at.clone(), partition: p, offset });
+        }
+    }
+    shared.engine.trim(&keep)
+}
+
+fn is_pair(shared: &Shared, step: &str) -> bool {
+    shared.flow.step(step).is_some_and(|s| matches!(s.kind, Kind::Pair(_)))
+}
+
+/// The reports of a flow that are kept, newest first.
+pub fn saved_reports(engine: &dyn Admin, flow: &FlowId) -> Result<Vec<Report>> {
+    let mut all = engine.reports(flow)?;
+    all.reverse();
+    Ok(all.into_iter().filter_map(|(_, json)| serde_json::from_str(&json).ok()).collect())
+}

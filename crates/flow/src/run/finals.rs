@@ -1,0 +1,115 @@
+//! Finals of a reduce, and the `done:` item of a join: said once, when the gate is open.
+
+use super::chunk::Carrier;
+use super::facts;
+use super::lane::LaneRun;
+use crate::model::Kind;
+use crate::patterns::join::Verdict;
+use crate::patterns::{Body, Finals, Finish, Origin, Part};
+use crate::plan::Node;
+use anabranch_engine::{Builder, Codec, Error, Item, Result, limits, partition};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A step that has something to say now.
+fn speaker(run: &LaneRun<'_>) -> Option<usize> {
+    (0..run.shared.flow.steps.len()).find(|s| {
+        let step = &run.shared.flow.steps[*s];
+        let open = run.facts.gates[*s] == Some(Verdict::Open);
+        let said = run.account.marks.contains_key(&format!("done:{}", step.name));
+        let folded_again = || {
+            run.tracks
+                .iter()
+                .filter(|t| run.shared.plan.units[t.unit].folds.contains(s))
+                .all(|t| t.queue.is_empty() && t.sent >= t.replay_to)
+        };
+        open && !said
+            && match step.kind {
+                Kind::Reduce(..) => folded_again(),
+                Kind::Join(_) => step.done.is_some() && published(run, *s),
+                _ => false,
+            }
+    })
+}
+
+/// Whether what a join let through is in its public stream, where it has one.
+fn published(run: &LaneRun<'_>, join: usize) -> bool {
+    let Some(out) = run.shared.flow.steps[join].outputs.first() else { return true };
+    match run.shared.plan.unit_of(Node::Publish(*out)) {
+        Some(unit) => run.facts.units[unit] == facts::Progress::Finished,
+        None => true,
+    }
+}
+
+/// Whether a step has something to say.
+pub fn due(run: &LaneRun<'_>) -> bool {
+    speaker(run).is_some()
+}
+
+/// Says the next finals, at most one commit of them.
+pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
+    let Some(s) = speaker(run) else { return Ok(()) };
+    let shared = run.shared.clone();
+    let step = &shared.flow.steps[s];
+    let done = format!("done:{}", step.name);
+    let mut finals = Finals::default();
+    let finish = match step.pattern() {
+        Some(pattern) => {
+            let mark = run.account.marks.get(&format!("finals:{}", step.name)).copied().unwrap_or(0);
+            let scratch = run.folds.entry(s).or_default();
+            let finish = pattern.finish(&shared.vars, scratch, mark, limits::FINALS_PER_COMMIT, &mut finals);
+            finish.map_err(|f| Error::machine(format!("the reduce {} cannot say its results: {f}", step.name)))?
+        }
+        None => {
+            finals.items.push(done_item(run, s));
+            Finish::Done
+        }
+    };
+    let outputs: Vec<usize> =
+        if step.pattern().is_some() { step.outputs.clone() } else { step.done.into_iter().collect() };
+    let mut carrier = Carrier::new(&shared);
+    for stream in outputs {
+        for part in parts(&step.name, &finals.items, shared.partitions[stream]) {
+            carrier.emit(&step.name, stream, &part)?;
+        }
+    }
+    *run.account.marks.entry(format!("finals:{}", step.name)).or_default() += finals.items.len() as u64;
+    if finish == Finish::Done {
+        run.account.marks.insert(done, 1);
+        run.folds.remove(&s);
+    }
+    run.pending.add(&mut run.account, carrier.out)
+}
+
+/// Finals as batches: with a key by its hash, without one in partition 0.
+pub fn parts(by: &str, items: &[Item], partitions: u32) -> Vec<Part> {
+    let mut open: BTreeMap<u32, Builder> = BTreeMap::new();
+    for item in items {
+        let p = item.key.as_ref().map_or(0, |k| partition::of_key(k, partitions));
+        open.entry(p).or_insert_with(|| Builder::new(Codec::None)).push_item(item);
+    }
+    let part = |(p, builder): (u32, Builder)| {
+        let batch = builder.finish()?;
+        let at = Arc::new((0..batch.count() as u64).map(|i| (i, i)).collect());
+        let origin = Origin::File { stream: by.into(), path: by.into(), at };
+        Some(Part { body: Body::Ready(batch), rows: None, origin, partition: p })
+    };
+    open.into_iter().filter_map(part).collect()
+}
+
+fn done_item(run: &LaneRun<'_>, join: usize) -> Item {
+    let accounts = std::slice::from_ref(run.settled());
+    let shared = &run.shared;
+    let skipped: u64 = accounts.iter().flat_map(|a| a.tally.values()).map(|t| t.skipped).sum();
+    let value = serde_json::json!({
+        "flow": shared.flow.name.as_str(),
+        "join": shared.flow.steps[join].name,
+        "run": run.record.number,
+        "batch": run.record.batch,
+        "count": facts::arrived(shared, accounts, &run.record, join),
+        "failed": facts::failed_above(shared, accounts, join),
+        "skipped": skipped,
+        "opened": jiff::Timestamp::from_millisecond(run.record.started).unwrap_or_default().to_string(),
+    });
+    Item::of(value.to_string(), run.record.started)
+}

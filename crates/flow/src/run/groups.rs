@@ -1,0 +1,33 @@
+//! Consumer groups: a mirror of the positions for people's tools, never the truth.
+
+use super::{Shared, facts};
+use crate::model::Writer;
+use crate::plan::{Node, name};
+use anabranch_engine::{Account, Result, RunRecord};
+use std::collections::BTreeMap;
+
+/// Writes how far the readers of logged streams are into their groups.
+pub fn mirror(shared: &Shared, account: &Account, record: &RunRecord) -> Result<()> {
+    let mut groups: BTreeMap<&str, Vec<(anabranch_engine::StreamName, u32, i64)>> = BTreeMap::new();
+    for unit in &shared.plan.units {
+        for root in &unit.roots {
+            let Node::Step(s) = root.node else { continue };
+            if shared.flow.streams[root.from].writer != Writer::Outside && !shared.flow.streams[root.from].declared {
+                continue;
+            }
+            let Some(group) = shared.flow.steps[s].groups.get(root.input) else { continue };
+            for p in 0..shared.partitions[root.from] {
+                let next = facts::next(
+                    shared,
+                    std::slice::from_ref(account),
+                    record,
+                    &name(&shared.flow, root.node),
+                    root.from,
+                    p,
+                );
+                groups.entry(group).or_default().push((shared.flow.streams[root.from].at.clone(), p, next));
+            }
+        }
+    }
+    groups.iter().try_for_each(|(group, offsets)| shared.engine.set_group(group, offsets))
+}

@@ -1,0 +1,138 @@
+//! What a run needs from the world outside its engine: actions, sources, sinks.
+//! Implemented in `connect`, called by the runner, never by a pattern.
+
+use crate::model::{Act, Source};
+use anabranch_engine::Result;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+/// The world outside.
+pub trait World: Send + Sync {
+    /// Lists the files of a source as they are now. A fixed path that is missing is an error.
+    fn survey(&self, source: &Source) -> Result<Manifest>;
+    /// Opens the files of a manifest; fails if one of them is not the same any more.
+    fn lines(&self, manifest: &Manifest) -> Result<Arc<dyn LineReader>>;
+    /// Standard input.
+    fn stdin(&self) -> Result<Box<dyn std::io::Read + Send>>;
+    /// Opens a sink's file for the run `run`, whose first `resume` bytes are committed; none = the run has not written it.
+    fn sink(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>>;
+    /// Standard output as a sink.
+    fn stdout(&self) -> Result<Box<dyn SinkFile>>;
+    /// Puts the finished file of a replacing sink in its place; done twice it does nothing.
+    fn publish(&self, path: &str) -> Result<()>;
+    /// Throws away the unfinished file of a replacing sink.
+    fn discard(&self, path: &str) -> Result<()>;
+    /// Whether a sink's file is there.
+    fn exists(&self, path: &str) -> bool;
+    /// Begins to take calls of an action; each is answered once through `replies`.
+    fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>>;
+    /// Milliseconds since 1970-01-01 UTC.
+    fn now(&self) -> i64;
+}
+
+/// The files of a source when a run opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The stream that they fill.
+    pub stream: String,
+    /// The files, in order.
+    pub files: Vec<Listed>,
+}
+
+impl Manifest {
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|f| f.length).sum()
+    }
+}
+
+/// A file as it was when a run opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its path, relative to the flow.
+    pub path: String,
+    /// Its device and inode.
+    pub id: (u64, u64),
+    /// Its length in bytes.
+    pub length: u64,
+    /// When it was last written, nanoseconds since 1970.
+    pub modified: i128,
+    /// Hash of its first 4 KiB.
+    pub hash: u64,
+}
+
+/// A line of a file.
+#[derive(Debug)]
+pub struct Line<'l> {
+    /// Which file of the manifest.
+    pub file: usize,
+    /// Its first byte in the file.
+    pub byte: u64,
+    /// Its first byte in all files together.
+    pub at: u64,
+    /// Its bytes without the line end; of a line that is too long the first ones.
+    pub text: &'l [u8],
+    /// It is longer than an item can be.
+    pub too_long: bool,
+}
+
+/// Reads lines of files by position, from many threads at once.
+pub trait LineReader: Send + Sync {
+    /// All lines that begin at `from` or behind and before `to`, in order.
+    fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()>;
+    /// Fails if a file is not what it was when the run opened.
+    fn verify(&self) -> Result<()>;
+}
+
+/// A sink's file, open.
+pub trait SinkFile: Send {
+    /// Appends bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Makes them durable; the length of the file then.
+    fn sync(&mut self) -> Result<u64>;
+}
+
+/// Who calls an action, so that its children can be told apart.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// The step.
+    pub step: String,
+    /// The shard, if the step is replicated.
+    pub shard: Option<String>,
+}
+
+/// One call of an action.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// Names the call in its reply.
+    pub slot: u64,
+    /// The idempotency key: equal over attempts, restarts and retries.
+    pub id: String,
+    /// Attempt, from 1.
+    pub attempt: u32,
+    /// The item's key.
+    pub key: Option<Bytes>,
+    /// The item's value.
+    pub value: Bytes,
+    /// The program and its arguments, filled in.
+    pub args: Vec<String>,
+    /// Variables, filled in.
+    pub env: Vec<(String, String)>,
+}
+
+/// The answer to one call.
+#[derive(Debug)]
+pub struct Reply {
+    /// The call.
+    pub slot: u64,
+    /// What it gave; `None` = nothing, so the item goes on as it is.
+    pub outcome: Result<Option<Bytes>, String>,
+}
+
+/// An action that takes calls. Dropping it ends its children.
+pub trait Session: Send {
+    /// Takes a call; never waits. The reply comes in its own time.
+    fn start(&mut self, job: Job);
+}

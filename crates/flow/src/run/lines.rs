@@ -1,0 +1,219 @@
+//! From lines of a source to items.
+
+use super::Shared;
+use super::chunk::{Carrier, Dead, Outcome, view};
+use super::io::{Line, LineReader, Listed};
+use crate::expr::{Fault, Value, write};
+use crate::model::{Entry, FieldType, Lines, Stream};
+use crate::patterns::{Body, Origin, Part, View};
+use crate::plan::{Node, Root, name};
+use anabranch_engine::{Batch, Builder, Codec, Item, Record, Result, limits};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A source that is being read.
+pub struct Reading {
+    /// Its files.
+    pub files: Vec<Listed>,
+    /// Reads them.
+    pub reader: Arc<dyn LineReader>,
+}
+
+/// Reads the lines that begin in `from..to` and carries them through the unit.
+pub fn read(shared: &Shared, root: &Root, reading: &Reading, from: u64, to: u64) -> Result<(u64, Outcome)> {
+    let mut gatherer = Gatherer::new(shared, root, reading);
+    let mut fault = None;
+    reading.reader.read(from, to, &mut |line| {
+        if fault.is_none() {
+            fault = gatherer.line(&line).err();
+        }
+    })?;
+    if let Some(e) = fault {
+        return Err(e);
+    }
+    gatherer.flush()?;
+    Ok((gatherer.items, gatherer.carrier.out))
+}
+
+struct Gatherer<'g> {
+    shared: &'g Shared,
+    root: &'g Root,
+    reading: &'g Reading,
+    stream: &'g Stream,
+    carrier: Carrier<'g>,
+    batch: Builder,
+    at: Vec<(u64, u64)>,
+    file: usize,
+    items: u64,
+}
+
+impl<'g> Gatherer<'g> {
+    fn new(shared: &'g Shared, root: &'g Root, reading: &'g Reading) -> Self {
+        let stream = &shared.flow.streams[root.from];
+        let batch = Builder::new(Codec::None);
+        Gatherer { shared, root, reading, stream, carrier: Carrier::new(shared), batch, at: vec![], file: 0, items: 0 }
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> Result<()> {
+        if line.file != self.file || self.batch.bytes() >= limits::BATCH_TARGET_BYTES {
+            self.flush()?;
+            self.file = line.file;
+        }
+        let json = self.stream.source.as_ref().is_some_and(|s| s.lines == Lines::Json);
+        if json && line.text.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        self.items += 1;
+        if line.too_long {
+            let kept = &line.text[..line.text.len().min(limits::OVERSIZE_KEPT_BYTES)];
+            let place = format!("{}@{}", self.path(), line.byte);
+            let error = format!("the line has more than {} bytes", limits::ITEM_BYTES);
+            self.dead(place, error, Item::of(Bytes::copy_from_slice(kept), self.shared.started()));
+            return Ok(());
+        }
+        if self.shared.with_headers[self.root.from] {
+            let path = self.reading.files.get(line.file).map_or("", |f| f.path.as_str());
+            self.batch.push(self.shared.started(), None, Some(line.text), &[("file", Some(path.as_bytes()))]);
+        } else {
+            self.batch.push(self.shared.started(), None, Some(line.text), &[]);
+        }
+        self.at.push((line.byte, line.at));
+        Ok(())
+    }
+
+    fn path(&self) -> Arc<str> {
+        let path = self.reading.files.get(self.file).map_or("", |f| f.path.as_str());
+        format!("r{}/{path}", self.shared.number).into()
+    }
+
+    fn dead(&mut self, place: String, error: String, item: Item) {
+        let node = name(&self.shared.flow, Node::Source(self.root.from));
+        let place = format!("{}/{node}/{place}", self.shared.flow.name);
+        let tally = self.carrier.out.tally(&node);
+        *tally.took.entry(self.stream.name.clone()).or_default() += 1;
+        tally.dead += 1;
+        self.carrier.out.dead.push(Dead { step: node, error, attempts: 1, place, item });
+    }
+
+    /// The lines so far become a batch and go through the unit.
+    fn flush(&mut self) -> Result<()> {
+        let builder =
+            std::mem::replace(&mut self.batch, Builder::with_capacity(Codec::None, limits::BATCH_TARGET_BYTES + 4096));
+        let at = std::mem::take(&mut self.at);
+        let Some(batch) = builder.finish() else { return Ok(()) };
+        let origin = Origin::File { stream: self.stream.name.as_str().into(), path: self.path(), at: Arc::new(at) };
+        let part = Part { body: Body::Ready(batch), rows: None, origin, partition: 0 };
+        let part = if self.stream.entry.is_plain() { Some(part) } else { self.enter(&part)? };
+        let Some(part) = part else { return Ok(()) };
+        let node = name(&self.shared.flow, Node::Source(self.root.from));
+        let tally = self.carrier.out.tally(&node);
+        *tally.took.entry(self.stream.name.clone()).or_default() += part.count();
+        tally.passed += part.count();
+        self.carrier.emit(&node, self.root.from, &part)
+    }
+
+    /// Gives items their key and timestamp, and checks their fields.
+    fn enter(&mut self, part: &Part) -> Result<Option<Part>> {
+        let shared = self.shared;
+        let stream = self.stream;
+        let view = view(shared, part, stream.format, None)?;
+        let mut made = Builder::with_capacity(Codec::None, view.records.bytes());
+        let mut from = vec![];
+        let mut slots = vec![];
+        for record in view.items() {
+            match entered(&view, &record, &stream.entry, &mut slots) {
+                Ok((key, timestamp)) => {
+                    let headers: Vec<_> = record.headers().collect();
+                    let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_ref(), *v)).collect();
+                    made.push(timestamp, key.as_deref(), record.value(), &headers);
+                    from.push((record.row() as u32, None));
+                }
+                Err(fault) => {
+                    let place = part.place(record.row(), record.delta());
+                    self.dead(place, fault.to_string(), record.to_item());
+                }
+            }
+        }
+        let origin = Origin::Made { parent: Arc::new(part.clone()), from: Arc::new(from) };
+        Ok(made.finish().map(|batch: Batch| Part { body: Body::Ready(batch), rows: None, origin, partition: 0 }))
+    }
+}
+
+fn entered<'a>(
+    view: &View<'a>,
+    record: &Record<'a>,
+    entry: &Entry,
+    slots: &mut Vec<Option<&'a str>>,
+) -> Result<(Option<Vec<u8>>, i64), Fault> {
+    let scope = view.scope(record, &entry.reads, slots)?;
+    for field in &entry.fields {
+        let value = scope.slots.get(field.slot).copied().flatten().map(Value::from_json).transpose()?;
+        let fits = match (&value, field.of) {
+            (None | Some(Value::Null), _) => field.optional,
+            (Some(Value::Text(_)), FieldType::String)
+            | (Some(Value::Int(_)), FieldType::Int | FieldType::Double)
+            | (Some(Value::Double(_)), FieldType::Double)
+            | (Some(Value::Bool(_)), FieldType::Bool) => true,
+            (Some(Value::Text(t)), FieldType::Timestamp) => t.parse::<jiff::Timestamp>().is_ok(),
+            (Some(Value::Json(j)), FieldType::List) => j.starts_with('['),
+            (Some(Value::Json(j)), FieldType::Map) => j.starts_with('{'),
+            _ => false,
+        };
+        if !fits {
+            let found = value.as_ref().map_or("missing", Value::kind);
+            return Err(Fault::new(format!(
+                "the field `{}` is {found}, `fields` wants {}",
+                field.name,
+                field.of.word()
+            )));
+        }
+    }
+    let key = match &entry.key {
+        Some(key) => match key.eval(&scope)? {
+            Value::Null | Value::Optional(None) => None,
+            v => Some(write::item(&v)?),
+        },
+        None => None,
+    };
+    let timestamp = match &entry.time {
+        Some(time) => match time.eval(&scope)? {
+            Value::Timestamp(t) => t.as_millisecond(),
+            Value::Int(ms) => ms,
+            other => return Err(Fault::new(format!("`time: {}` gave {}, not a timestamp", time.text, other.kind()))),
+        },
+        None => record.timestamp(),
+    };
+    Ok((key, timestamp))
+}
+
+/// The items of a list in the flow, read as lines.
+pub struct Listing {
+    items: Vec<String>,
+}
+
+impl Listing {
+    /// A source of these items.
+    pub fn new(items: &[String]) -> Listing {
+        Listing { items: items.to_vec() }
+    }
+
+    /// What a manifest says of it: one file, as long as it has items.
+    pub fn listed(items: usize) -> Listed {
+        Listed { path: "items".into(), length: items as u64, ..Listed::default() }
+    }
+}
+
+impl LineReader for Listing {
+    fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
+        for at in from..to {
+            if let Some(item) = usize::try_from(at).ok().and_then(|i| self.items.get(i)) {
+                each(Line { file: 0, byte: at, at, text: item.as_bytes(), too_long: false });
+            }
+        }
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<()> {
+        Ok(())
+    }
+}

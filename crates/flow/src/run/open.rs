@@ -1,0 +1,351 @@
+//! Opening a run, or taking up the one that is open. Nothing is touched before everything was looked at.
+
+use super::io::{Manifest, World};
+use super::lines::Reading;
+use super::{Options, Shared, sinks};
+use crate::expr::RunVars;
+use crate::model::{Flow, From, Kind, Mode, Writer};
+use crate::patterns::{Pattern, Vars};
+use crate::plan::{How, Node, Plan, name};
+use anabranch_engine::{
+    Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Error, FlowId, Item, Lane, Limit, Next, Phase, Put,
+    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, limits,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A stream of our own that belongs to a flow: `dead`, `manifest`.
+pub fn own_stream(flow: &FlowId, what: &str) -> Result<StreamName> {
+    flow.own(what)
+}
+
+/// Lists the files of every source that is read. A missing one ends it here, with nothing touched.
+pub fn survey(flow: &Flow, plan: &Plan, world: &dyn World) -> Result<BTreeMap<usize, Manifest>> {
+    let mut out = BTreeMap::new();
+    for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines) {
+        let stream = &flow.streams[root.from];
+        if let Some(source) = &stream.source {
+            let manifest = match &source.from {
+                From::Items(items) => {
+                    Manifest { files: vec![super::lines::Listing::listed(items.len())], ..Manifest::default() }
+                }
+                _ => world.survey(source)?,
+            };
+            out.insert(root.from, Manifest { stream: stream.name.clone(), ..manifest });
+        }
+    }
+    Ok(out)
+}
+
+/// What every run of a flow needs to know, before there is a run.
+pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<dyn World>) -> Result<Shared> {
+    let looks = plan.units.iter().map(|u| u.nodes.iter().any(|n| looks(&flow, *n))).collect();
+    let mut shared = Shared {
+        partitions: vec![0; flow.streams.len()],
+        vars: Vars { env: flow.env.clone(), ..Vars::default() },
+        number: 0,
+        looks,
+        with_headers: with_headers(&flow, &plan),
+        dead: flow.name.own("dead")?,
+        readings: BTreeMap::new(),
+        plan,
+        engine,
+        world,
+        flow,
+    };
+    let mut known: Vec<Option<u32>> = vec![None; shared.flow.streams.len()];
+    for s in 0..known.len() {
+        shared.partitions[s] = count(&shared, s, &mut known)?;
+    }
+    Ok(shared)
+}
+
+/// Opens a run: the record is committed when this returns.
+pub fn open(
+    flow: Arc<Flow>,
+    plan: Plan,
+    engine: Arc<dyn Admin>,
+    world: Arc<dyn World>,
+    lane: &mut dyn Lane,
+    options: &mut Options,
+    manifests: BTreeMap<usize, Manifest>,
+) -> Result<Shared> {
+    let mut shared = prepare(flow, plan, engine, world)?;
+    let found = lane.account().record.clone().filter(|r| !r.phase.closed());
+    if let Some(record) = &found {
+        let same = lane.account().flow_hash == shared.flow.hash;
+        if options.fresh {
+            abandon(&shared, lane, record)?;
+            options.note(&format!(
+                "run {} is abandoned: its items come again; what was published already stays",
+                record.number
+            ));
+        } else if !same {
+            let text = format!(
+                "run {} of {} is open, and was begun with another version of the flow",
+                record.number, shared.flow.name
+            );
+            return Err(Error::usage(text).help("finish it with the flow as it was, or give it up with  --fresh"));
+        }
+    }
+    let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
+    let manifests = match &resumed {
+        Some(record) => {
+            options.note(&format!("run {} goes on where it was", record.number));
+            stored_manifests(&shared, record)?
+        }
+        None => {
+            ensure(&shared, options)?;
+            let record = record(&shared, lane, &manifests)?;
+            begin(&mut shared, lane, record, &manifests)?;
+            manifests
+        }
+    };
+    let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
+    name_run(&mut shared, &record);
+    for (stream, manifest) in manifests {
+        let reader = match shared.flow.streams[stream].source.as_ref().map(|s| &s.from) {
+            Some(From::Items(items)) => Arc::new(super::lines::Listing::new(items)) as Arc<dyn super::io::LineReader>,
+            _ => shared.world.lines(&manifest)?,
+        };
+        shared.readings.insert(stream, Reading { files: manifest.files, reader });
+    }
+    Ok(shared)
+}
+
+fn looks(flow: &Flow, node: Node) -> bool {
+    match node {
+        Node::Step(s) => flow.steps[s].pattern().is_none_or(Pattern::looks),
+        Node::Publish(_) => false,
+        Node::Source(_) | Node::Sink(_) => true,
+    }
+}
+
+/// A source sets headers if its stream is kept, or if anybody looks at headers.
+fn with_headers(flow: &Flow, plan: &Plan) -> Vec<bool> {
+    let looked_at = flow.steps.iter().any(|s| match &s.kind {
+        Kind::Filter(f) => f.reads.headers,
+        Kind::Split(x) => x.reads.headers,
+        Kind::Shard(x) => x.reads.headers,
+        Kind::Reduce(r, _) => r.reads.headers,
+        Kind::Work(w) => w.reads.headers,
+        Kind::Act(a) => a.work.reads.headers,
+        Kind::Copy(_) | Kind::Merge(_) | Kind::Join(_) | Kind::Pair(_) => false,
+    });
+    let whole = flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole));
+    plan.logged.iter().map(|logged| *logged || looked_at || whole).collect()
+}
+
+pub fn name_run(shared: &mut Shared, record: &RunRecord) {
+    shared.number = record.number;
+    let started = jiff::Timestamp::from_millisecond(record.started).unwrap_or_default();
+    shared.vars.run = RunVars { id: record.number.to_string(), date: record.date.clone(), started };
+}
+
+/// Partitions of a stream: as declared, as found, or as its writer's largest input.
+fn count(shared: &Shared, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32> {
+    if let Some(n) = known[s] {
+        return Ok(n);
+    }
+    let stream = &shared.flow.streams[s];
+    let n = match (stream.partitions, stream.writer) {
+        (Some(n), _) => n,
+        (None, Writer::Outside) => shared.engine.span(&stream.at).map_or(1, |spans| spans.len() as u32),
+        (None, Writer::Source) => 1,
+        (None, Writer::Step(w, port)) => {
+            let step = &shared.flow.steps[w];
+            match &step.kind {
+                Kind::Shard(shard) if !shard.streams && port == 0 => shard.shards.len() as u32,
+                _ if step.shards.is_some() => count(shared, step.inputs[port], known)?,
+                _ => {
+                    let inputs = step.inputs.iter().map(|i| count(shared, *i, known)).collect::<Result<Vec<_>>>()?;
+                    inputs.into_iter().max().unwrap_or(1)
+                }
+            }
+        }
+    };
+    known[s] = Some(n);
+    Ok(n)
+}
+
+/// Makes or checks the streams that the run needs.
+fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
+    let flow = &shared.flow;
+    let (mut own, mut others) =
+        (vec![StreamSpec::new(shared.dead.clone(), 1), StreamSpec::new(flow.name.own("manifest")?, 1)], vec![]);
+    for (s, stream) in flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
+        let spec = StreamSpec {
+            name: stream.at.clone(),
+            partitions: Some(shared.partitions[s]),
+            replication_factor: stream.replication_factor,
+            config: stream.config.clone(),
+        };
+        if stream.writer == Writer::Outside { others.push(spec) } else { own.push(spec) }
+    }
+    let mut shapes = shared.engine.ensure(Some(&flow.name), &own)?;
+    shapes.extend(shared.engine.ensure(None, &others)?);
+    for note in shapes.into_iter().filter_map(|s| s.note) {
+        options.note(&note);
+    }
+    Ok(())
+}
+
+/// The record of a new run.
+fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Manifest>) -> Result<RunRecord> {
+    let last = lane.account().record.clone();
+    let number = last.as_ref().map_or(1, |r| r.number + 1);
+    let started = shared.world.now();
+    let zone = jiff::tz::TimeZone::get(&shared.flow.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
+    let date = jiff::Timestamp::from_millisecond(started).unwrap_or_default().to_zoned(zone).date().to_string();
+    let mut record = RunRecord {
+        number,
+        batch: number,
+        kind: RunKind::Bounded,
+        started,
+        date,
+        starts: BTreeMap::new(),
+        from: BTreeMap::new(),
+        seals: BTreeMap::new(),
+        manifest: None,
+        phase: Phase::Open,
+        held: last.map_or_else(Vec::new, |r| r.held),
+    };
+    let groups = shared.engine.groups()?;
+    for (s, stream) in shared.flow.streams.iter().enumerate() {
+        if let Some(manifest) = manifests.get(&s) {
+            record.seals.insert((stream.at.clone(), 0), manifest.bytes() as i64);
+        }
+        if !shared.plan.logged[s] {
+            continue;
+        }
+        for (p, span) in shared.engine.span(&stream.at)?.into_iter().enumerate() {
+            let at = (stream.at.clone(), p as u32);
+            record.starts.insert(at.clone(), span.end);
+            if stream.writer == Writer::Outside {
+                record.starts.insert(at.clone(), span.start);
+                record.seals.insert(at, span.end);
+            }
+        }
+    }
+    for unit in &shared.plan.units {
+        for root in unit.roots.iter().filter(|r| r.how == How::Log) {
+            if shared.flow.streams[root.from].writer != Writer::Outside && unit.pairs.is_none() {
+                continue;
+            }
+            let reader = name(&shared.flow, root.node);
+            let group = if let Node::Step(s) = root.node { shared.flow.steps[s].groups.get(root.input) } else { None };
+            for p in 0..shared.partitions[root.from] {
+                let at = (shared.flow.streams[root.from].at.clone(), p);
+                let key = (reader.clone(), at.0.clone(), p);
+                let committed = lane.account().read.get(&key).map(|n| n.next);
+                let of_group =
+                    || groups.iter().find(|g| Some(&g.name) == group).and_then(|g| g.offsets.get(&at).copied());
+                let first = || record.starts.get(&at).copied().unwrap_or(0);
+                let from = committed.or_else(of_group).unwrap_or_else(first);
+                record.from.insert(key, from);
+            }
+        }
+    }
+    Ok(record)
+}
+
+/// Commits the record, the manifest and the lengths of files that are added to.
+fn begin(
+    shared: &mut Shared,
+    lane: &mut dyn Lane,
+    mut record: RunRecord,
+    manifests: &BTreeMap<usize, Manifest>,
+) -> Result<()> {
+    name_run(shared, &record);
+    let mut account = Account {
+        version: ACCOUNT_VERSION,
+        flow_hash: shared.flow.hash.clone(),
+        run: record.number,
+        ..Account::default()
+    };
+    for (key, from) in &record.from {
+        account.read.insert(key.clone(), Next { next: *from, items: 0 });
+        let step = shared.flow.steps.iter().find(|s| s.name == key.0);
+        let input = step.and_then(|step| {
+            step.inputs.iter().position(|i| shared.flow.streams[*i].at == key.1).and_then(|i| step.groups.get(i))
+        });
+        account.groups.extend(input.map(|g| ((key.0.clone(), key.1.clone()), g.clone())));
+    }
+    for (s, stream) in shared.flow.streams.iter().enumerate() {
+        let Some(sink) = &stream.sink else { continue };
+        let Some(path) = sinks::path(shared, s)? else { continue };
+        if sink.mode == Mode::Fail && shared.world.exists(&path) {
+            return Err(Error::usage(format!("the sink {path} is there already"))
+                .help("`mode: fail` does not touch it: move it away, or say  mode: replace"));
+        }
+        let length = match sink.mode {
+            Mode::Append => shared.world.sink(&path, false, record.number, None)?.sync()?,
+            _ => 0,
+        };
+        account.marks.insert(sinks::mark(shared, s), length);
+    }
+    let mut puts = vec![];
+    let stream = shared.flow.name.own("manifest")?;
+    let mut batch = Builder::new(Codec::None);
+    for manifest in manifests.values().filter(|m| !m.files.is_empty()) {
+        let json = serde_json::to_vec(manifest).map_err(|e| Error::bug(e.to_string()))?;
+        batch.push_item(&Item::of(json, record.started));
+    }
+    if let Some(batch) = batch.finish() {
+        let start = shared.engine.span(&stream)?.first().map_or(0, |s| s.end);
+        record.manifest = Some((start, start + batch.count() as i64));
+        puts.push(Put { to: Dest { stream, partition: 0 }, batch: BatchRef::Fresh(batch) });
+    }
+    account.record = Some(record);
+    lane.submit(Commit { puts, account })?;
+    lane.settle()?;
+    Ok(())
+}
+
+/// The manifests of an open run, as they were when it opened.
+fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usize, Manifest>> {
+    let mut out = BTreeMap::new();
+    let lists = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines);
+    for root in lists {
+        let name = shared.flow.streams[root.from].name.clone();
+        out.insert(root.from, Manifest { stream: name, files: vec![] });
+    }
+    let Some((start, end)) = record.manifest else { return Ok(out) };
+    let mut at = At { stream: shared.flow.name.own("manifest")?, partition: 0, offset: start };
+    while at.offset < end {
+        let chunk = shared.engine.read(&at, end, Limit { bytes: limits::COMMIT_BYTES })?;
+        if chunk.batches.is_empty() {
+            return Err(Error::corrupt(format!("the list of files of run {} is not in {}", record.number, at.stream)));
+        }
+        for handle in &chunk.batches {
+            for item in handle.load()?.records()?.iter() {
+                let manifest: Manifest = serde_json::from_slice(item.value().unwrap_or_default()).map_err(|e| {
+                    Error::corrupt(format!("the list of files of run {} cannot be read: {e}", record.number))
+                })?;
+                let stream = shared.flow.streams.iter().position(|s| s.name == manifest.stream);
+                out.extend(stream.map(|s| (s, manifest)));
+            }
+        }
+        at.offset = chunk.next;
+    }
+    Ok(out)
+}
+
+/// Closes an open run as abandoned: the readers of source streams go back to where it began.
+fn abandon(shared: &Shared, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
+    let mut account = lane.account().clone();
+    for (key, from) in &record.from {
+        account.read.insert(key.clone(), Next { next: *from, items: 0 });
+    }
+    account.record = Some(RunRecord { phase: Phase::Abandoned, ..record.clone() });
+    account.seq += 1;
+    lane.submit(Commit { puts: vec![], account })?;
+    lane.settle()?;
+    for (s, stream) in shared.flow.streams.iter().enumerate() {
+        let replaces = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+        if replaces && let Some(path) = sinks::path(shared, s)? {
+            shared.world.discard(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! A reduce with `pair: lockstep`: the i-th item of partition p of each input, whole pairs only.
+
+use super::chunk::Carrier;
+use super::facts::{self, Facts};
+use super::lane::LaneRun;
+use super::pool::part;
+use crate::expr::{Fault, Scope, Value, write};
+use crate::model::Kind;
+use crate::patterns::reduce::Shape;
+use crate::patterns::{Body, Origin, Part, View};
+use crate::plan::Root;
+use anabranch_engine::{At, Builder, Codec, Item, Limit, Result, limits};
+use std::sync::Arc;
+
+/// An item of one side, and the position behind it.
+struct Side {
+    value: Result<Value<'static>, Fault>,
+    item: Item,
+    place: String,
+    behind: i64,
+}
+
+/// Makes all pairs that can be made now.
+pub fn work(run: &mut LaneRun<'_>) -> Result<()> {
+    let shared = run.shared.clone();
+    for (u, unit) in shared.plan.units.iter().enumerate() {
+        let Some(step) = unit.pairs else { continue };
+        let tracks: Vec<usize> = (0..run.tracks.len()).filter(|t| run.tracks[*t].unit == u).collect();
+        let lefts: Vec<usize> = tracks.iter().copied().filter(|t| run.tracks[*t].root == 0).collect();
+        for left in lefts {
+            let p = run.tracks[left].partition;
+            let right = tracks.iter().find(|t| run.tracks[**t].root == 1 && run.tracks[**t].partition == p);
+            let Some(right) = right.copied() else { continue };
+            while pairs(run, step, left, right)? > 0 {
+                if run.pending.bytes >= limits::COMMIT_BYTES {
+                    run.commit()?;
+                }
+            }
+        }
+        let done = format!("done:{}", shared.flow.steps[step].name);
+        if !run.account.marks.contains_key(&done) && used_up(run, &tracks) {
+            run.account.marks.insert(done, 1);
+            run.pending.since.get_or_insert_with(std::time::Instant::now);
+        }
+    }
+    Ok(())
+}
+
+/// In every partition: one input has ended and is used up, and the other one has ended.
+fn used_up(run: &LaneRun<'_>, tracks: &[usize]) -> bool {
+    let accounts = std::slice::from_ref(run.settled());
+    let ends = |t: usize, facts: &Facts| {
+        let track = &run.tracks[t];
+        let root = &run.shared.plan.units[track.unit].roots[track.root];
+        facts::end(&run.shared, accounts, &run.record, facts, root.from, track.partition)
+    };
+    let left = tracks.iter().filter(|t| run.tracks[**t].root == 0);
+    left.into_iter().all(|l| {
+        let p = run.tracks[*l].partition;
+        let right = tracks.iter().find(|t| run.tracks[**t].root == 1 && run.tracks[**t].partition == p);
+        match (ends(*l, &run.facts), right.and_then(|r| ends(*r, &run.facts))) {
+            (Some(a), Some(b)) => run.tracks[*l].sent >= a || right.is_some_and(|r| run.tracks[*r].sent >= b),
+            _ => false,
+        }
+    })
+}
+
+/// Makes pairs of one partition, at most a window of them; how many.
+fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<usize> {
+    let shared = run.shared.clone();
+    let step = &shared.flow.steps[s];
+    let Kind::Pair(shape) = &step.kind else { return Ok(0) };
+    let (Some(a), Some(b)) = (side(run, left)?, side(run, right)?) else { return Ok(0) };
+    let n = a.len().min(b.len());
+    if n == 0 {
+        return Ok(0);
+    }
+    let (next_a, next_b) = (a[n - 1].behind, b[n - 1].behind);
+    let mut carrier = Carrier::new(&shared);
+    let mut made = Builder::new(Codec::None);
+    let p = run.tracks[left].partition;
+    for (a, b) in a.into_iter().zip(b).take(n) {
+        let timestamp = a.item.timestamp.max(b.item.timestamp);
+        match pair(&shared, shape, a.value, b.value) {
+            Ok(value) => {
+                carrier.out.tally(&step.name).folded += 2;
+                made.push(timestamp, a.item.key.as_deref(), Some(&value), &[("final", Some(b"true"))]);
+            }
+            Err(fault) => {
+                carrier.fail(step, a.place, fault.to_string(), 1, || a.item);
+                carrier.fail(step, b.place, fault.to_string(), 1, || b.item);
+            }
+        }
+    }
+    let unit = &shared.plan.units[run.tracks[left].unit];
+    for root in &unit.roots {
+        *carrier.out.tally(&step.name).took.entry(shared.flow.streams[root.of].name.clone()).or_default() += n as u64;
+    }
+    if let (Some(batch), Some(stream)) = (made.finish(), step.output(0, 0)) {
+        let at = Arc::new((0..batch.count() as u64).map(|i| (i, i)).collect());
+        let origin = Origin::File { stream: step.name.as_str().into(), path: step.name.as_str().into(), at };
+        carrier.emit(&step.name, stream, &Part { body: Body::Ready(batch), rows: None, origin, partition: p })?;
+    }
+    let stop = carrier.out.stop.take();
+    if let Some(stop) = stop {
+        return Err(stop);
+    }
+    for (t, next) in [(left, next_a), (right, next_b)] {
+        run.tracks[t].sent = next;
+        run.moved(t, next, n as u64);
+    }
+    run.pending.add(&mut run.account, carrier.out)?;
+    Ok(n)
+}
+
+fn pair(
+    shared: &super::Shared,
+    shape: &Shape,
+    a: Result<Value<'static>, Fault>,
+    b: Result<Value<'static>, Fault>,
+) -> Result<Vec<u8>, Fault> {
+    let extra = [a?, b?];
+    let mut scope = Scope::of_run(&shared.vars.run, &shared.vars.env);
+    scope.extra = &extra;
+    let mut out = vec![];
+    write::json(&mut out, &shape.eval(&scope)?)?;
+    Ok(out)
+}
+
+/// The next items of one side; `None` while it may not be read.
+fn side(run: &LaneRun<'_>, t: usize) -> Result<Option<Vec<Side>>> {
+    let shared = &run.shared;
+    let track = &run.tracks[t];
+    let Some(end) = run.readable(track) else { return Ok(None) };
+    let root: &Root = &shared.plan.units[track.unit].roots[track.root];
+    let at = At { stream: shared.flow.streams[root.from].at.clone(), partition: track.partition, offset: track.sent };
+    if at.offset >= end {
+        return Ok(Some(vec![]));
+    }
+    let mut out = vec![];
+    let chunk = shared.engine.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
+    for handle in &chunk.batches {
+        let part: Part = part(shared, root, handle, at.offset, end)?;
+        let view: View<'_> = super::chunk::view(shared, &part, shared.flow.streams[root.of].format, None)?;
+        for record in view.items() {
+            let value = view.value(&record);
+            let behind = handle.at.offset + i64::from(record.delta()) + 1;
+            out.push(Side { value, item: record.to_item(), place: part.place(record.row(), record.delta()), behind });
+            if out.len() == limits::WINDOW_ITEMS {
+                return Ok(Some(out));
+            }
+        }
+    }
+    Ok(Some(out))
+}

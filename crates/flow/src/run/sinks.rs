@@ -1,0 +1,73 @@
+//! Sinks at work: their files are written and synced before a commit tells of it.
+
+use super::Shared;
+use super::io::SinkFile;
+use crate::expr::Scope;
+use crate::model::{Mode, To};
+use crate::plan::{Node, name};
+use anabranch_engine::{Account, Error, Result};
+use std::collections::BTreeMap;
+
+/// The open files of a run's sinks.
+pub struct Sinks {
+    open: BTreeMap<usize, Box<dyn SinkFile>>,
+}
+
+/// The path of a sink in this run; `None` for standard output.
+pub fn path(shared: &Shared, stream: usize) -> Result<Option<String>> {
+    let Some(sink) = &shared.flow.streams[stream].sink else { return Ok(None) };
+    match &sink.to {
+        To::Stdout => Ok(None),
+        To::File(template) => {
+            let path = template.render(&Scope::of_run(&shared.vars.run, &shared.vars.env));
+            path.map(Some)
+                .map_err(|f| Error::usage(format!("the path of the sink {}: {f}", shared.flow.streams[stream].name)))
+        }
+    }
+}
+
+/// The mark that holds the committed length of a sink.
+pub fn mark(shared: &Shared, stream: usize) -> String {
+    name(&shared.flow, Node::Sink(stream))
+}
+
+impl Sinks {
+    /// No file open yet.
+    pub fn new() -> Sinks {
+        Sinks { open: BTreeMap::new() }
+    }
+
+    /// Writes what is pending, syncs, and marks the lengths.
+    pub fn write(
+        &mut self,
+        shared: &Shared,
+        pending: &mut BTreeMap<usize, Vec<u8>>,
+        account: &mut Account,
+    ) -> Result<()> {
+        for (stream, bytes) in std::mem::take(pending) {
+            if bytes.is_empty() {
+                continue;
+            }
+            let file = match self.open.entry(stream) {
+                std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
+                std::collections::btree_map::Entry::Vacant(e) => e.insert(open(shared, stream, account)?),
+            };
+            file.write(&bytes)?;
+            let length = file.sync()?;
+            account.marks.insert(mark(shared, stream), length);
+        }
+        Ok(())
+    }
+}
+
+/// Opens a sink's file at its committed length.
+pub fn open(shared: &Shared, stream: usize, account: &Account) -> Result<Box<dyn SinkFile>> {
+    let replace = shared.flow.streams[stream].sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+    match path(shared, stream)? {
+        None => shared.world.stdout(),
+        Some(path) => {
+            let committed = account.marks.get(&mark(shared, stream)).copied();
+            shared.world.sink(&path, replace, shared.number, committed)
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What people see of a run at work: plain data, from the accounts alone.
+
+use super::Shared;
+use super::facts::{self, Facts, Progress};
+use super::io::Manifest;
+use crate::model::Kind;
+use crate::plan::{How, Node, name};
+use anabranch_engine::{Account, RunRecord};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A run at work.
+#[derive(Debug, Clone, Default)]
+pub struct RunView {
+    /// The flow.
+    pub flow: String,
+    /// Number of the run.
+    pub run: u64,
+    /// Since the process began to work on it.
+    pub elapsed: Duration,
+    /// Each step.
+    pub steps: Vec<StepView>,
+    /// Dead letters so far.
+    pub dead: u64,
+}
+
+/// A step at work.
+#[derive(Debug, Clone, Default)]
+pub struct StepView {
+    /// Its name.
+    pub step: String,
+    /// Items that it took.
+    pub taken: u64,
+    /// How far it is, from 0 to 1, where that can be told.
+    pub share: Option<f64>,
+    /// Items that its actions work on now.
+    pub under_way: usize,
+    /// It is a gate, and waits.
+    pub waits: bool,
+    /// It has finished.
+    pub finished: bool,
+}
+
+impl RunView {
+    /// The view of a run.
+    pub fn of(
+        shared: &Shared,
+        account: &Account,
+        record: &RunRecord,
+        facts: &Facts,
+        elapsed: Duration,
+        windows: &BTreeMap<usize, usize>,
+    ) -> RunView {
+        let accounts = std::slice::from_ref(account);
+        let steps = shared.flow.steps.iter().enumerate().map(|(s, step)| {
+            let taken = match step.kind {
+                Kind::Join(_) => facts::arrived(shared, accounts, record, s),
+                _ => account.tally.get(&step.name).map_or(0, |t| t.taken()),
+            };
+            let unit = shared.plan.unit_of(Node::Step(s));
+            StepView {
+                step: step.name.clone(),
+                taken,
+                share: unit.and_then(|u| share(shared, accounts, record, u)),
+                under_way: unit.and_then(|u| windows.get(&u).copied()).unwrap_or(0),
+                waits: step.gate().is_some() && facts.gates[s].is_none(),
+                finished: unit.is_some_and(|u| facts.units[u] != Progress::Working),
+            }
+        });
+        let dead = account.tally.values().map(|t| t.dead).sum();
+        RunView { flow: shared.flow.name.to_string(), run: record.number, elapsed, steps: steps.collect(), dead }
+    }
+}
+
+/// How far a unit has read what is there for it now.
+fn share(shared: &Shared, accounts: &[Account], record: &RunRecord, unit: usize) -> Option<f64> {
+    let (mut read, mut all) = (0, 0);
+    for root in &shared.plan.units[unit].roots {
+        if root.how == How::Stdin {
+            return None;
+        }
+        let reader = name(&shared.flow, root.node);
+        for p in 0..shared.partitions[root.from] {
+            let start = facts::start(shared, record, &reader, root.from, p);
+            read += facts::next(shared, accounts, record, &reader, root.from, p) - start;
+            all += facts::written(shared, accounts, record, root.from, p) - start;
+        }
+    }
+    (all > 0).then(|| read as f64 / all as f64)
+}
+
+/// Bytes of all files that a run reads.
+pub fn bytes(manifests: &[Manifest]) -> u64 {
+    manifests.iter().map(Manifest::bytes).sum()
+}

@@ -1,0 +1,294 @@
+//! The window of an action step: items that were started and are not committed.
+
+use super::Shared;
+use super::chunk::{Carrier, Outcome, view};
+use super::io::{Job, Reply, Session};
+use crate::expr::{Fault, Value, json, write};
+use crate::model::{Act, ActionSpec, Kind, Step};
+use crate::patterns::{Body, Origin, Part};
+use anabranch_engine::{Builder, Codec, Item, Record, Result, limits};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The window of one action step.
+pub struct Window {
+    step: usize,
+    sessions: Vec<Box<dyn Session>>,
+    /// Items in input order, by track.
+    lines: BTreeMap<usize, VecDeque<Slot>>,
+    track_of: HashMap<u64, usize>,
+    retries: BTreeMap<(Instant, u64), ()>,
+    next: u64,
+    bytes: usize,
+}
+
+struct Slot {
+    id: u64,
+    input: usize,
+    part: Arc<Part>,
+    row: usize,
+    delta: u32,
+    item: Item,
+    /// Position behind this item.
+    behind: i64,
+    job: Job,
+    done: Option<Result<Option<Bytes>, String>>,
+}
+
+/// Items of a track that are done, in order.
+pub struct Finished {
+    /// Position behind them.
+    pub next: i64,
+    /// How many.
+    pub items: u64,
+    /// What came of them.
+    pub outcome: Outcome,
+}
+
+impl Window {
+    /// A window whose calls go to `sessions`, one for each input.
+    pub fn new(step: usize, sessions: Vec<Box<dyn Session>>) -> Window {
+        Window {
+            step,
+            sessions,
+            lines: BTreeMap::new(),
+            track_of: HashMap::new(),
+            retries: BTreeMap::new(),
+            next: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether more items may be started.
+    pub fn has_room(&self) -> bool {
+        self.track_of.len() < limits::WINDOW_ITEMS && self.bytes < limits::WINDOW_BYTES
+    }
+
+    /// How many items are started and not committed.
+    pub fn len(&self) -> usize {
+        self.lines.values().map(VecDeque::len).sum()
+    }
+
+    fn act<'s>(&self, shared: &'s Shared) -> Option<(&'s Step, &'s Act)> {
+        let step = &shared.flow.steps[self.step];
+        match &step.kind {
+            Kind::Act(act) => Some((step, act)),
+            _ => None,
+        }
+    }
+
+    /// Starts items of a part until the window is full; the position behind the last one started.
+    pub fn start(
+        &mut self,
+        shared: &Shared,
+        track: usize,
+        input: usize,
+        of: usize,
+        part: &Part,
+        end: i64,
+    ) -> Result<i64> {
+        let Some((step, act)) = self.act(shared) else { return Ok(end) };
+        let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
+        let view = view(shared, part, shared.flow.streams[of].format, shard)?;
+        let shared_part = Arc::new(part.clone());
+        let mut slots = vec![];
+        let mut records = view.items().peekable();
+        let (_, _, base) = part.above(0, 0);
+        while let Some(record) = records.next() {
+            if !self.has_room() {
+                return Ok(base + i64::from(record.delta()));
+            }
+            let place = format!("{}/{}/{}", shared.flow.name, step.name, part.place(record.row(), record.delta()));
+            let job = job(&view, &record, act, place, &mut slots);
+            let id = self.next;
+            self.next += 1;
+            let behind = records.peek().map_or(end, |next| base + i64::from(next.delta()));
+            let mut slot = Slot {
+                id,
+                input,
+                part: shared_part.clone(),
+                row: record.row(),
+                delta: record.delta(),
+                item: record.to_item(),
+                behind,
+                job: Job::default(),
+                done: None,
+            };
+            match job {
+                Ok(job) => {
+                    slot.job = Job { slot: id, attempt: 1, ..job };
+                    self.bytes += slot.job.value.len();
+                    self.track_of.insert(id, track);
+                    if let Some(session) = self.sessions.get_mut(input) {
+                        session.start(slot.job.clone());
+                    }
+                }
+                Err(fault) => slot.done = Some(Err(fault.to_string())),
+            }
+            self.lines.entry(track).or_default().push_back(slot);
+        }
+        Ok(end)
+    }
+
+    /// Takes the answer to a call. A failed call is made again, if attempts are left.
+    pub fn reply(&mut self, shared: &Shared, reply: Reply, now: Instant) {
+        let Some((_, act)) = self.act(shared) else { return };
+        let (attempts, backoff, longest) = (act.attempts, act.backoff, act.backoff_max);
+        let retries = !matches!(act.action, ActionSpec::Code(_));
+        let Some(slot) = self.slot(reply.slot) else { return };
+        if reply.outcome.is_err() && retries && slot.job.attempt < attempts {
+            let pause = backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest);
+            slot.job.attempt += 1;
+            self.retries.insert((now + pause, reply.slot), ());
+            return;
+        }
+        slot.done = Some(reply.outcome);
+        let bytes = slot.job.value.len();
+        self.bytes -= bytes;
+        self.track_of.remove(&reply.slot);
+    }
+
+    fn slot(&mut self, id: u64) -> Option<&mut Slot> {
+        let line = self.lines.get_mut(self.track_of.get(&id)?)?;
+        let at = line.binary_search_by_key(&id, |s| s.id).ok()?;
+        line.get_mut(at)
+    }
+
+    /// Makes the calls again whose pause is over; when the next one is due.
+    pub fn retry(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(((due, id), ())) = self.retries.first_key_value().map(|(k, v)| (*k, *v)) {
+            if due > now {
+                return Some(due);
+            }
+            self.retries.pop_first();
+            if let Some((input, job)) = self.slot(id).map(|s| (s.input, s.job.clone()))
+                && let Some(session) = self.sessions.get_mut(input)
+            {
+                session.start(job);
+            }
+        }
+        None
+    }
+
+    /// Takes what is done at the head of a track.
+    pub fn finished(&mut self, shared: &Shared, track: usize) -> Result<Option<Finished>> {
+        let mut done = vec![];
+        if let Some(line) = self.lines.get_mut(&track) {
+            while let Some(slot) = line.pop_front_if(|s| s.done.is_some()) {
+                done.push(slot);
+            }
+        }
+        let Some(last) = done.last() else { return Ok(None) };
+        let (next, items) = (last.behind, done.len() as u64);
+        let Some((step, act)) = self.act(shared) else { return Ok(None) };
+        let mut carrier = Carrier::new(shared);
+        let mut at = 0;
+        while at < done.len() {
+            let same = done[at..].iter().take_while(|s| Arc::ptr_eq(&s.part, &done[at].part)).count();
+            shape(shared, step, act, &mut done[at..at + same], &mut carrier)?;
+            at += same;
+        }
+        Ok(Some(Finished { next, items, outcome: carrier.out }))
+    }
+}
+
+/// What a call needs of an item.
+fn job<'a>(
+    view: &crate::patterns::View<'a>,
+    record: &Record<'a>,
+    act: &Act,
+    place: String,
+    slots: &mut Vec<Option<&'a str>>,
+) -> Result<Job, Fault> {
+    let scope = view.scope(record, &act.work.reads, slots)?;
+    let id = match &act.idempotency_key {
+        Some(key) => write::text(&key.eval(&scope)?)?,
+        None => place,
+    };
+    let (mut args, mut env) = (vec![], vec![]);
+    if let ActionSpec::Exec(command) = &act.action {
+        args = command.args.iter().map(|a| a.render(&scope)).collect::<Result<_, _>>()?;
+        env = command.env.iter().map(|(n, v)| Ok((n.clone(), v.render(&scope)?))).collect::<Result<_, Fault>>()?;
+    }
+    let value = Bytes::copy_from_slice(record.value().unwrap_or_default());
+    Ok(Job { slot: 0, id, attempt: 1, key: record.key().map(Bytes::copy_from_slice), value, args, env })
+}
+
+/// Shapes the results of items of one part and sends them on.
+fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &mut Carrier<'_>) -> Result<()> {
+    let Some(first) = slots.first() else { return Ok(()) };
+    let (part, input) = (first.part.clone(), first.input);
+    let of = step.inputs[input];
+    let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
+    let view = view(shared, &part, shared.flow.streams[of].format, shard)?;
+    let mut made = Builder::new(Codec::None);
+    let mut from = vec![];
+    let mut columns = vec![];
+    let mut records = view.items();
+    let taken = slots.len() as u64;
+    let (mut passed, mut filtered) = (0, 0);
+    for slot in slots {
+        let Some(record) = records.by_ref().find(|r| r.row() == slot.row) else { continue };
+        let outcome = slot.done.take().unwrap_or(Ok(None));
+        let shaped = outcome.and_then(|result| {
+            let extra: Vec<Value<'_>> = value(result.as_ref()).into_iter().collect();
+            let mut scope = view.scope(&record, &act.work.reads, &mut columns).map_err(|f| f.to_string())?;
+            scope.extra = &extra;
+            act.work.shape(&scope).map_err(|f| f.to_string())
+        });
+        match shaped {
+            Err(error) => {
+                let place = part.place(slot.row, slot.delta);
+                let item = std::mem::take(&mut slot.item);
+                carrier.fail(step, place, error, slot.job.attempt.max(1), || item);
+            }
+            Ok(None) => {
+                passed += 1;
+                made.push_record(&record);
+                from.push((slot.row as u32, None));
+            }
+            Ok(Some(values)) => {
+                if values.is_empty() {
+                    filtered += 1
+                } else {
+                    passed += 1
+                }
+                for (child, value) in values.iter().enumerate() {
+                    made.push_like(&record, value);
+                    from.push((slot.row as u32, act.work.many().then_some(child as u32)));
+                }
+            }
+        }
+    }
+    let tally = carrier.out.tally(&step.name);
+    *tally.took.entry(shared.flow.streams[of].name.clone()).or_default() += taken;
+    tally.passed += passed;
+    tally.filtered += filtered;
+    if let (Some(batch), Some(stream)) = (made.finish(), step.output(input, 0)) {
+        let origin = Origin::Made { parent: part.clone(), from: Arc::new(from) };
+        let part = Part { body: Body::Ready(batch), rows: None, origin, partition: part.partition };
+        carrier.emit(&step.name, stream, &part)?;
+    }
+    Ok(())
+}
+
+/// What an action gave: JSON if it reads as such, else text; nothing = none.
+fn value(result: Option<&Bytes>) -> Option<Value<'_>> {
+    let bytes = result?;
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    if text.is_empty() {
+        return None;
+    }
+    if let Ok(raw) = json::check(text)
+        && let Ok(value) = Value::from_json(raw)
+    {
+        return Some(value);
+    }
+    Some(match std::str::from_utf8(text) {
+        Ok(text) => Value::text(text),
+        Err(_) => Value::Bytes(text.into()),
+    })
+}
