@@ -35,7 +35,7 @@ impl FileSink {
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = file.map_err(|e| failed("cannot write", &path, &e))?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::machine(format!("another process writes {}", path.display())));
@@ -58,6 +58,18 @@ impl FileSink {
         sync_folder(&path)?;
         Ok(FileSink { file, path, length })
     }
+}
+
+/// A child of a killed process can hold its locks for the moment between fork and exec:
+/// who finds the lock taken looks again a few times.
+fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 0..20 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(std::time::Duration::from_millis(10)),
+            other => return other,
+        }
+    }
+    file.try_lock()
 }
 
 /// What lies behind the committed length is nobody's; it is kept all the same.

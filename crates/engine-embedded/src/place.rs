@@ -51,7 +51,7 @@ pub fn lock_file(path: &Path) -> Result<File> {
 /// Takes the one seat of a flow, or says who sits there.
 pub fn take_seat(path: &Path, flow: &str) -> Result<File> {
     let mut file = lock_file(path)?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {
             let note = format!("process {} since {}", std::process::id(), since());
             let written = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
@@ -66,6 +66,19 @@ pub fn take_seat(path: &Path, flow: &str) -> Result<File> {
         }
         Err(TryLockError::Error(e)) => Err(machine("cannot lock", path, &e)),
     }
+}
+
+/// A child of a killed process can hold its locks for the moment between fork and exec:
+/// who finds a lock taken looks again a few times.
+pub fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
+    const LOOKS: u32 = 20;
+    for _ in 1..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(std::time::Duration::from_millis(10)),
+            other => return other,
+        }
+    }
+    file.try_lock()
 }
 
 fn since() -> String {

@@ -169,9 +169,10 @@ impl<'t> Reader<'t, '_> {
         }
         let (kind, anchor, end) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.tag(tag.as_deref(), at);
                 let plain = style == ScalarStyle::Plain;
-                (Kind::Scalar { text: text.into_owned(), plain }, anchor, at)
+                // what was taken for a tag was meant as text: it is checked as such
+                let text = self.tag(tag.as_deref(), at).unwrap_or_else(|| text.into_owned());
+                (Kind::Scalar { text, plain }, anchor, at)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.tag(tag.as_deref(), at);
@@ -274,11 +275,9 @@ impl<'t> Reader<'t, '_> {
         }
     }
 
-    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>, at: Span) {
-        let Some(tag) = tag else { return };
-        if tag.is_yaml_core_schema() {
-            return;
-        }
+    /// Complains about a tag; gives the text that was probably meant.
+    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>, at: Span) -> Option<String> {
+        let tag = tag.filter(|t| !t.is_yaml_core_schema())?;
         let line = self.text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
         let begin = line
             .char_indices()
@@ -295,6 +294,7 @@ impl<'t> Reader<'t, '_> {
         let fault = self.fault("yaml-tag", span, format!("`{key}` needs a value, but YAML reads a tag here"));
         fault.label = "`!` starts a tag in YAML".into();
         fault.help = Some(format!("write  {key}: '{rest}'"));
+        Some(rest.to_string())
     }
 }
 

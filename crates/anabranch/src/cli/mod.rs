@@ -26,7 +26,12 @@ type Exit = u8;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    run_as(std::env::args_os())
+}
+
+/// Runs the command line with these arguments; the first one is the name of the program.
+pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(typed) {
         Ok(args) => args,
         Err(e) => {
             let _ = e.print();

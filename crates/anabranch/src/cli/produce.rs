@@ -14,9 +14,12 @@ const AT_ONCE: usize = 10_000;
 pub fn produce(args: &Args, a: &Produce) -> Result<Exit> {
     let stream = StreamName::new(&a.stream)?;
     let engine = place::engine(args)?;
-    let partitions = engine.span(&stream)?.len() as u32;
+    let spans = engine.span(&stream)?;
+    let partitions = spans.len() as u32;
+    let written: i64 = spans.iter().map(|s| s.end).sum();
     let mut input = std::io::BufReader::with_capacity(limits::BATCH_TARGET_BYTES, std::io::stdin().lock());
-    let (mut items, mut bytes, mut turn, mut all) = (vec![], 0, 0, 0usize);
+    let (mut items, mut bytes, mut turn, mut all) =
+        (vec![], 0, (written % i64::from(partitions.max(1))) as u32, 0usize);
     loop {
         let mut line = vec![];
         let n = input.by_ref().take(limits::ITEM_BYTES as u64 + 2).read_until(b'\n', &mut line);

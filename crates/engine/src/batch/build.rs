@@ -90,16 +90,14 @@ impl Builder {
             return None;
         }
         let (count, first) = (self.count, self.first_timestamp);
-        let mut unpacked = None;
-        if self.codec != Codec::None {
-            let packed = compress::pack(self.codec, &self.buf[HEAD_BYTES..]);
-            let mut buf = self.buf;
-            unpacked = Some(Bytes::copy_from_slice(&buf[HEAD_BYTES..]));
-            buf.truncate(HEAD_BYTES);
-            buf.extend_from_slice(&packed);
-            self.buf = buf;
+        let (mut unpacked, mut codec) = (None, Codec::None);
+        if let Some(packed) = compress::pack(self.codec, &self.buf[HEAD_BYTES..]) {
+            unpacked = Some(Bytes::copy_from_slice(&self.buf[HEAD_BYTES..]));
+            self.buf.truncate(HEAD_BYTES);
+            self.buf.extend_from_slice(&packed);
+            codec = self.codec;
         }
-        Head::seal(&mut self.buf, self.codec, count, first, self.max_timestamp);
+        Head::seal(&mut self.buf, codec, count, first, self.max_timestamp);
         let bytes = Bytes::from(self.buf);
         let head = Head::parse(&bytes).ok()?;
         let data = unpacked.unwrap_or_else(|| bytes.slice(HEAD_BYTES..));

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::limits::BATCH_BYTES;
 use bytes::Bytes;
+use lz4_flex::frame::{BlockMode, FrameEncoder, FrameInfo};
 use std::io::{Read, Write};
 
 /// Compression of a batch, numbered as in Kafka.
@@ -38,17 +39,18 @@ impl Codec {
     }
 }
 
-/// Packs records. Memory holds the output, so nothing can fail but memory itself; then they stay as they are.
-pub(super) fn pack(codec: Codec, records: &[u8]) -> Vec<u8> {
-    let packed = match codec {
+/// Packs records; `None` where they stay as they are: nothing was asked for, or the packer failed.
+pub(super) fn pack(codec: Codec, records: &[u8]) -> Option<Vec<u8>> {
+    match codec {
         Codec::None => None,
         Codec::Lz4 => {
-            let mut out = lz4_flex::frame::FrameEncoder::new(Vec::with_capacity(records.len() / 2));
+            // Kafka reads independent blocks only
+            let info = FrameInfo::new().block_mode(BlockMode::Independent);
+            let mut out = FrameEncoder::with_frame_info(info, Vec::with_capacity(records.len() / 2));
             out.write_all(records).ok().and_then(|()| out.finish().ok())
         }
         Codec::Zstd => zstd::bulk::compress(records, 1).ok(),
-    };
-    packed.unwrap_or_else(|| records.to_vec())
+    }
 }
 
 /// Unpacks records, at most [`BATCH_BYTES`] of them.

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub fn work(keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> Option<Kind> {
     let names = context.names();
     let mut reads = Reads::default();
+    let meant = ["exec", "pipe", "http"].iter().any(|k| keys.key_span(k).is_some());
     let action = action(keys, context, &names, &mut reads, faults);
     let shaping = Names { extra: if action.is_some() { vec!["result"] } else { vec![] }, ..names.clone() };
     let shape = shape(keys, &shaping, &mut reads, faults)?;
@@ -27,7 +28,7 @@ pub fn work(keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> 
                 );
             }
         }
-        if matches!(shape, Shape::Result) {
+        if matches!(shape, Shape::Result) && !meant {
             faults.push(
                 Diagnostic::error("no-work", keys.span, format!("{} does nothing", keys.of))
                     .label("it needs `value`, `set`, `each`, `exec` or `pipe`"),

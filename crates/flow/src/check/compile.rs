@@ -1,7 +1,7 @@
 //! Expressions and templates of a flow file, with faults at the right character.
 
 use super::keys::{Faults, text};
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::{Compiled, Env, Names, ParseFault, Reads, compile};
 use crate::patterns::Format;
 use crate::template::Template;
@@ -30,7 +30,13 @@ pub fn expression(node: &Node, key: &str, names: &Names, reads: &mut Reads, faul
         return Some(Compiled::of_code(code.clone()));
     }
     let text = text(node, key, faults)?;
-    compile(text, names, reads).map_err(|f| faults.push(at(node, &f))).ok()
+    let compiled = compile(text, names, reads).map_err(|f| faults.push(at(node, &f))).ok()?;
+    faults.extend(compiled.warnings.iter().map(|f| Diagnostic {
+        severity: Severity::Warning,
+        code: "types",
+        ..at(node, f)
+    }));
+    Some(compiled)
 }
 
 /// A fault of an expression as a diagnostic at its character.

@@ -104,7 +104,8 @@ fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faul
             .first()
             .and_then(|((n, _), _)| streams.iter().find(|s| s.name == *n))
             .map_or(format, |s| s.format);
-        let context = steps::Context { format, out, env: &env, shard };
+        let types = shape::types(&streams, &wired, i);
+        let context = steps::Context { format, out, env: &env, shard, types };
         let built = steps::build(&mut wired[i], &context, faults);
         steps[i] = built.map(|built| shape::step(&name, &streams, &wired[i], built));
     }

@@ -5,11 +5,11 @@ use super::steps::Built;
 use super::streams::internal;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Flow, From, Kind, Lines, Mode, Step, Stream, To, Writer};
+use crate::model::{FieldType, Flow, From, Kind, Lines, Mode, Step, Stream, To, Writer};
 use crate::names::nearest;
 use crate::patterns::Format;
 use anabranch_engine::FlowId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn find(streams: &[Stream], name: &str) -> Option<usize> {
     streams.iter().position(|s| s.name == name)
@@ -130,7 +130,7 @@ pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired
         Some(first) if inputs.iter().all(|f| f == first) => *first,
         _ => Format::Json,
     };
-    let routes = matches!(step.draft.verb, "copy" | "filter" | "split" | "shard" | "merge" | "join");
+    let routes = routes(step.draft.verb);
     for (port, ((name, _), _)) in step.outputs.iter().enumerate() {
         let Some(i) = find(streams, name) else { continue };
         let made = if routes && step.done != Some(port) { format } else { by_sink(&streams[i]) };
@@ -141,6 +141,28 @@ pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired
         }
     }
     format
+}
+
+/// Types of the fields of a step's items: those of its source, if it is reached by routing alone.
+pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: usize) -> BTreeMap<String, FieldType> {
+    let mut of_all: Vec<BTreeMap<String, FieldType>> = vec![];
+    for (name, _) in &wired[step].inputs {
+        let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
+        of_all.push(match stream.writer {
+            Writer::Source => stream.entry.fields.iter().map(|f| (f.name.clone(), f.of)).collect(),
+            Writer::Step(w, _) if routes(wired[w].draft.verb) => types(streams, wired, w),
+            _ => BTreeMap::new(),
+        });
+    }
+    match of_all.split_first() {
+        Some((first, rest)) if rest.iter().all(|r| r == first) => first.clone(),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// Whether a verb only decides where items go.
+fn routes(verb: &str) -> bool {
+    matches!(verb, "copy" | "filter" | "split" | "shard" | "merge" | "join")
 }
 
 /// What is made for a file of lines is text, everything else JSON.

@@ -6,13 +6,14 @@ use super::wire::{Rest, Wired};
 use super::{action, words};
 use crate::diagnostic::Diagnostic;
 use crate::expr::{Compiled, Env, Names, Reads, Value};
-use crate::model::{Kind, OnError};
+use crate::model::{FieldType, Kind, OnError};
 use crate::patterns::aggregate::{self, Aggregate};
 use crate::patterns::join::{Gate, IfFailed, Tolerate};
 use crate::patterns::reduce::{Fold, Reduce, Shape as Folded};
 use crate::patterns::split::Otherwise;
 use crate::patterns::{Format, copy, filter, merge, shard, split};
 use crate::tree::{Kind as NodeKind, Node};
+use std::collections::BTreeMap;
 
 /// Keys of a step.
 pub const KEYS: &[&str] = &[
@@ -55,12 +56,14 @@ pub struct Context<'c> {
     pub env: &'c Env,
     /// It is replicated.
     pub shard: bool,
+    /// Types of the fields of its items, where they are told.
+    pub types: BTreeMap<String, FieldType>,
 }
 
 impl Context<'_> {
     /// Names for expressions over an item.
     pub fn names(&self) -> Names {
-        item_names(self.format, self.shard, self.env)
+        Names { types: self.types.clone(), ..item_names(self.format, self.shard, self.env) }
     }
 }
 

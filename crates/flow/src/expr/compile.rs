@@ -4,10 +4,12 @@
 use super::functions::{self, Func};
 use super::parse::{ParseFault, Parsed, parse};
 use super::value::Value;
+use crate::model::FieldType;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
 };
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Which names an expression may use.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,8 @@ pub struct Names {
     pub shard: bool,
     /// Names of `env`.
     pub env: Vec<String>,
+    /// Types of fields, where `fields` tells them.
+    pub types: BTreeMap<String, FieldType>,
 }
 
 /// The fields of the item that the expressions of one step read.
@@ -47,6 +51,8 @@ pub struct Compiled {
     pub text: String,
     /// Whether it can only give true or false, as far as its form tells; `None` if it cannot be told.
     pub gives_bool: Option<bool>,
+    /// What can never work, though it can be computed.
+    pub warnings: Vec<ParseFault>,
 }
 
 /// What is evaluated.
@@ -110,18 +116,32 @@ impl std::fmt::Debug for RustFn {
 impl Compiled {
     /// A Rust function in the place of an expression.
     pub fn of_code(code: RustFn) -> Compiled {
-        Compiled { node: Node::Code(code), aggregates: vec![], text: "a Rust function".into(), gives_bool: None }
+        Compiled {
+            node: Node::Code(code),
+            aggregates: vec![],
+            text: "a Rust function".into(),
+            gives_bool: None,
+            warnings: vec![],
+        }
     }
 }
 
 /// Compiles a text that may use `names`; the fields that it reads are added to `reads`.
 pub fn compile(text: &str, names: &Names, reads: &mut Reads) -> Result<Compiled, ParseFault> {
     let Parsed { tree, source } = parse(text)?;
-    let mut c = Compiler { names, reads, source: &source, locals: vec![], aggregates: vec![], in_aggregate: false };
+    let mut c = Compiler {
+        names,
+        reads,
+        source: &source,
+        locals: vec![],
+        aggregates: vec![],
+        in_aggregate: false,
+        warnings: vec![],
+    };
     let node = c.node(&tree)?;
-    let aggregates = c.aggregates;
+    let (aggregates, warnings) = (c.aggregates, c.warnings);
     let gives_bool = gives_bool(&node);
-    Ok(Compiled { node, aggregates, text: text.to_string(), gives_bool })
+    Ok(Compiled { node, aggregates, text: text.to_string(), gives_bool, warnings })
 }
 
 struct Compiler<'c> {
@@ -131,6 +151,7 @@ struct Compiler<'c> {
     locals: Vec<String>,
     aggregates: Vec<(String, Vec<Compiled>)>,
     in_aggregate: bool,
+    warnings: Vec<ParseFault>,
 }
 
 type Outcome = Result<Node, ParseFault>;
@@ -327,6 +348,7 @@ impl Compiler<'_> {
                 self.fault(id, format!("`{name}` is called with {} values; write  {}", args.len(), func.usage()))
             );
         }
+        self.compared(id, func, &args);
         if let Some(at) = func.regex_argument()
             && let Some(Node::Literal(Value::Text(pattern))) = args.get(at)
         {
@@ -336,6 +358,31 @@ impl Compiler<'_> {
             return Ok(Node::Regex(func, regex, args));
         }
         Ok(Node::Call(func, args))
+    }
+
+    /// Warns where text is compared with a number: that fails, or is never true.
+    fn compared(&mut self, id: u64, func: Func, args: &[Node]) {
+        let ([Node::Field(_, name), Node::Literal(literal)] | [Node::Literal(literal), Node::Field(_, name)]) = args
+        else {
+            return;
+        };
+        let Some(of) = self.names.types.get(&**name) else { return };
+        let number = matches!(literal, Value::Int(_) | Value::Double(_));
+        let text = matches!(literal, Value::Text(_));
+        let (is, with) = match of {
+            FieldType::String if number => ("text", "a number"),
+            FieldType::Int | FieldType::Double if text => ("a number", "text"),
+            _ => return,
+        };
+        let then = match func {
+            Func::Eq => "it is never equal",
+            Func::Ne => "it is never equal",
+            Func::Lt | Func::Le | Func::Gt | Func::Ge => "every item would become a dead letter",
+            _ => return,
+        };
+        let fault =
+            self.fault(id, format!("`item.{name}` is {is} (`fields` says so) and is compared with {with}: {then}"));
+        self.warnings.push(fault);
     }
 
     fn aggregate(&mut self, id: u64, c: &CallExpr) -> Outcome {
@@ -348,7 +395,7 @@ impl Compiler<'_> {
         self.in_aggregate = false;
         let args = args?.into_iter().map(|node| {
             let gives_bool = gives_bool(&node);
-            Compiled { node, aggregates: vec![], text: String::new(), gives_bool }
+            Compiled { node, aggregates: vec![], text: String::new(), gives_bool, warnings: vec![] }
         });
         self.aggregates.push((c.func_name.clone(), args.collect()));
         Ok(Node::Extra(self.aggregates.len() - 1))

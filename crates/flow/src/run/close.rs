@@ -121,7 +121,7 @@ fn held(shared: &Shared, account: &Account, record: &RunRecord, facts: &Facts) -
         for p in 0..shared.partitions[s] {
             let at = shared.flow.streams[s].at.clone();
             let start = record.starts.get(&(at.clone(), p)).copied().unwrap_or(0);
-            let end = facts::written(shared, std::slice::from_ref(account), record, s, p);
+            let end = facts::written(std::slice::from_ref(account), record, &(at.clone(), p));
             extents.push((at, p, start, end));
         }
     }
@@ -173,7 +173,7 @@ fn trim(shared: &Shared, account: &Account, record: &RunRecord) -> Result<()> {
         }
         for p in 0..shared.partitions[s] {
             let at = &stream.at;
-            let end = facts::written(shared, std::slice::from_ref(account), record, s, p);
+            let end = facts::written(std::slice::from_ref(account), record, &(at.clone(), p));
             let held = record
                 .held
                 .iter()

@@ -1,6 +1,6 @@
 //! Facts: pure functions of the newest accounts, the same in every process, never written.
 
-use super::Shared;
+use super::{Shared, Spot};
 use crate::model::{Kind, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::{How, Node, Root, name};
@@ -121,24 +121,23 @@ fn read_to_the_end(shared: &Shared, accounts: &[Account], record: &RunRecord, fa
         return mark(accounts, &format!("done:{}", name(&shared.flow, root.node))) > 0;
     }
     let reader = name(&shared.flow, root.node);
-    (0..shared.partitions[root.from]).all(|p| match end(shared, accounts, record, facts, root.from, p) {
-        Some(end) => next(shared, accounts, record, &reader, root.from, p) >= end,
+    (0..shared.partitions[root.from]).all(|p| match end(shared, accounts, record, facts, root.how, root.from, p) {
+        Some(end) => next(accounts, record, &reader, &shared.spot(root.how, root.from, p)) >= end,
         None => false,
     })
 }
 
 /// Where a reader is.
-pub fn next(shared: &Shared, accounts: &[Account], record: &RunRecord, reader: &str, stream: usize, p: u32) -> i64 {
-    let key = (reader.to_string(), shared.flow.streams[stream].at.clone(), p);
+pub fn next(accounts: &[Account], record: &RunRecord, reader: &str, spot: &Spot) -> i64 {
+    let key = (reader.to_string(), spot.0.clone(), spot.1);
     let read = accounts.iter().filter_map(|a| a.read.get(&key)).map(|n| n.next).max();
-    read.unwrap_or_else(|| start(shared, record, reader, stream, p))
+    read.unwrap_or_else(|| start(record, reader, spot))
 }
 
 /// Where a reader began in this run.
-pub fn start(shared: &Shared, record: &RunRecord, reader: &str, stream: usize, p: u32) -> i64 {
-    let at = &shared.flow.streams[stream].at;
-    let own = record.from.get(&(reader.to_string(), at.clone(), p));
-    *own.or_else(|| record.starts.get(&(at.clone(), p))).unwrap_or(&0)
+pub fn start(record: &RunRecord, reader: &str, spot: &Spot) -> i64 {
+    let own = record.from.get(&(reader.to_string(), spot.0.clone(), spot.1));
+    *own.or_else(|| record.starts.get(spot)).unwrap_or(&0)
 }
 
 /// Where the batch ends in a partition, once that is known: its writers are finished, or it was sealed.
@@ -147,10 +146,11 @@ pub fn end(
     accounts: &[Account],
     record: &RunRecord,
     facts: &Facts,
+    how: How,
     stream: usize,
     p: u32,
 ) -> Option<i64> {
-    let at = (shared.flow.streams[stream].at.clone(), p);
+    let at = shared.spot(how, stream, p);
     if let Some(seal) = record.seals.get(&at) {
         return Some(*seal);
     }
@@ -158,20 +158,19 @@ pub fn end(
         && shared.flow.steps[w].done == Some(stream)
     {
         return (mark(accounts, &format!("done:{}", shared.flow.steps[w].name)) > 0)
-            .then(|| written(shared, accounts, record, stream, p));
+            .then(|| written(accounts, record, &at));
     }
     let unit = shared.plan.writers[stream]?;
-    (facts.units[unit] == Progress::Finished).then(|| written(shared, accounts, record, stream, p))
+    (facts.units[unit] == Progress::Finished).then(|| written(accounts, record, &at))
 }
 
 /// Where the committed items of this run end in a partition.
-pub fn written(shared: &Shared, accounts: &[Account], record: &RunRecord, stream: usize, p: u32) -> i64 {
-    let at = (shared.flow.streams[stream].at.clone(), p);
-    if let Some(seal) = record.seals.get(&at) {
+pub fn written(accounts: &[Account], record: &RunRecord, at: &Spot) -> i64 {
+    if let Some(seal) = record.seals.get(at) {
         return *seal;
     }
-    let end = accounts.iter().filter_map(|a| a.ends.get(&at)).map(|e| e.end).max();
-    end.or_else(|| record.starts.get(&at).copied()).unwrap_or(0)
+    let end = accounts.iter().filter_map(|a| a.ends.get(at)).map(|e| e.end).max();
+    end.or_else(|| record.starts.get(at).copied()).unwrap_or(0)
 }
 
 /// Items of this run in a stream of the log; where it is fed from outside, offsets count for items.
@@ -203,7 +202,10 @@ fn judge(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Fact
     for (stream, gates) in &shared.plan.views[&s] {
         let stream = *stream;
         let open = gates.iter().all(|g| facts.gates[*g] == Some(Verdict::Open));
-        if !open || !(0..shared.partitions[stream]).all(|p| end(shared, accounts, record, facts, stream, p).is_some()) {
+        if !open
+            || !(0..shared.partitions[stream])
+                .all(|p| end(shared, accounts, record, facts, How::Log, stream, p).is_some())
+        {
             return None;
         }
     }

@@ -17,14 +17,8 @@ pub fn mirror(shared: &Shared, account: &Account, record: &RunRecord) -> Result<
             }
             let Some(group) = shared.flow.steps[s].groups.get(root.input) else { continue };
             for p in 0..shared.partitions[root.from] {
-                let next = facts::next(
-                    shared,
-                    std::slice::from_ref(account),
-                    record,
-                    &name(&shared.flow, root.node),
-                    root.from,
-                    p,
-                );
+                let spot = shared.spot(root.how, root.from, p);
+                let next = facts::next(std::slice::from_ref(account), record, &name(&shared.flow, root.node), &spot);
                 groups.entry(group).or_default().push((shared.flow.streams[root.from].at.clone(), p, next));
             }
         }

@@ -115,8 +115,9 @@ impl<'r> LaneRun<'r> {
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
                 for p in 0..shared.partitions[root.from] {
                     let reader = name(&shared.flow, root.node);
-                    let start = facts::start(shared, &self.record, &reader, root.from, p);
-                    let next = facts::next(shared, accounts, &self.record, &reader, root.from, p);
+                    let spot = shared.spot(root.how, root.from, p);
+                    let start = facts::start(&self.record, &reader, &spot);
+                    let next = facts::next(accounts, &self.record, &reader, &spot);
                     tracks.push(Track::new(u, r, p, if replay { start } else { next }, next));
                 }
             }
@@ -197,7 +198,7 @@ impl<'r> LaneRun<'r> {
         let root = &self.shared.plan.units[track.unit].roots[track.root];
         let open = self.facts.gates_before(root) == Some(true);
         let settled = std::slice::from_ref(self.lane.account());
-        open.then(|| facts::written(&self.shared, settled, &self.record, root.from, track.partition))
+        open.then(|| facts::written(settled, &self.record, &self.shared.spot(root.how, root.from, track.partition)))
     }
 
     /// Hands pieces to the pool, and items to the actions, as far as the bounds allow.
@@ -361,7 +362,8 @@ impl<'r> LaneRun<'r> {
     pub(super) fn moved(&mut self, t: usize, next: i64, items: u64) {
         let track = &self.tracks[t];
         let root = &self.shared.plan.units[track.unit].roots[track.root];
-        let key = (name(&self.shared.flow, root.node), self.shared.flow.streams[root.from].at.clone(), track.partition);
+        let spot = self.shared.spot(root.how, root.from, track.partition);
+        let key = (name(&self.shared.flow, root.node), spot.0, spot.1);
         let read = self.account.read.entry(key).or_insert(Next { next, items: 0 });
         *read = Next { next, items: read.items + items };
         self.pending.since.get_or_insert_with(Instant::now);

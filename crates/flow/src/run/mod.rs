@@ -29,7 +29,7 @@ pub use view::RunView;
 
 use crate::model::{Flow, Kind, Writer};
 use crate::patterns::Vars;
-use crate::plan::{Plan, plan};
+use crate::plan::{How, Plan, plan};
 use anabranch_engine::{Admin, Error, Lane, Result, StreamName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +63,9 @@ impl Options {
     }
 }
 
+/// A place where positions are kept: a partition of a stream.
+pub type Spot = (StreamName, u32);
+
 /// What every part of a run needs to know. It does not change while the run works.
 pub struct Shared {
     /// The flow.
@@ -85,6 +88,8 @@ pub struct Shared {
     pub with_headers: Vec<bool>,
     /// The stream of dead letters.
     pub dead: StreamName,
+    /// The stream of the lists of files.
+    pub manifest: StreamName,
     /// Sources that are files.
     readings: BTreeMap<usize, lines::Reading>,
 }
@@ -93,6 +98,15 @@ impl Shared {
     /// Start of the run, milliseconds since 1970-01-01 UTC.
     pub fn started(&self) -> i64 {
         self.vars.run.started.as_millisecond()
+    }
+
+    /// Where positions in what a root reads are kept: its stream's partition, or, for the bytes of
+    /// files, the place of the stream in the manifest. Bytes and offsets never share a place.
+    pub fn spot(&self, how: How, stream: usize, p: u32) -> Spot {
+        match how {
+            How::Lines => (self.manifest.clone(), stream as u32),
+            How::Log | How::Stdin => (self.flow.streams[stream].at.clone(), p),
+        }
     }
 
     /// Whether a stream is what a join lets through.

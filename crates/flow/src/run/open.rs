@@ -47,6 +47,7 @@ pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<d
         looks,
         with_headers: with_headers(&flow, &plan),
         dead: flow.name.own("dead")?,
+        manifest: flow.name.own("manifest")?,
         readings: BTreeMap::new(),
         plan,
         engine,
@@ -172,7 +173,7 @@ fn count(shared: &Shared, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32>
 fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
     let flow = &shared.flow;
     let (mut own, mut others) =
-        (vec![StreamSpec::new(shared.dead.clone(), 1), StreamSpec::new(flow.name.own("manifest")?, 1)], vec![]);
+        (vec![StreamSpec::new(shared.dead.clone(), 1), StreamSpec::new(shared.manifest.clone(), 1)], vec![]);
     for (s, stream) in flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
         let spec = StreamSpec {
             name: stream.at.clone(),
@@ -213,7 +214,7 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
     let groups = shared.engine.groups()?;
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         if let Some(manifest) = manifests.get(&s) {
-            record.seals.insert((stream.at.clone(), 0), manifest.bytes() as i64);
+            record.seals.insert(shared.spot(How::Lines, s, 0), manifest.bytes() as i64);
         }
         if !shared.plan.logged[s] {
             continue;
@@ -285,7 +286,7 @@ fn begin(
         account.marks.insert(sinks::mark(shared, s), length);
     }
     let mut puts = vec![];
-    let stream = shared.flow.name.own("manifest")?;
+    let stream = shared.manifest.clone();
     let mut batch = Builder::new(Codec::None);
     for manifest in manifests.values().filter(|m| !m.files.is_empty()) {
         let json = serde_json::to_vec(manifest).map_err(|e| Error::bug(e.to_string()))?;
@@ -311,7 +312,7 @@ fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usiz
         out.insert(root.from, Manifest { stream: name, files: vec![] });
     }
     let Some((start, end)) = record.manifest else { return Ok(out) };
-    let mut at = At { stream: shared.flow.name.own("manifest")?, partition: 0, offset: start };
+    let mut at = At { stream: shared.manifest.clone(), partition: 0, offset: start };
     while at.offset < end {
         let chunk = shared.engine.read(&at, end, Limit { bytes: limits::COMMIT_BYTES })?;
         if chunk.batches.is_empty() {

@@ -52,7 +52,7 @@ fn used_up(run: &LaneRun<'_>, tracks: &[usize]) -> bool {
     let ends = |t: usize, facts: &Facts| {
         let track = &run.tracks[t];
         let root = &run.shared.plan.units[track.unit].roots[track.root];
-        facts::end(&run.shared, accounts, &run.record, facts, root.from, track.partition)
+        facts::end(&run.shared, accounts, &run.record, facts, root.how, root.from, track.partition)
     };
     let left = tracks.iter().filter(|t| run.tracks[**t].root == 0);
     left.into_iter().all(|l| {

@@ -271,6 +271,7 @@ impl Auditor<'_> {
         let tolerate = step.gate().map_or(crate::patterns::join::Tolerate::Items(0), |g| g.tolerate);
         let mut line = StepLine { step: step.name.clone(), verb: "join".into(), taken: arrived, ..StepLine::default() };
         line.gate = self.verdict(s, tolerate, arrived);
+        line.lacks = facts::failed_by_step(self.shared, self.accounts, s);
         if open {
             line.passed = arrived
         } else {
@@ -302,8 +303,9 @@ impl Auditor<'_> {
         for root in &unit.roots {
             for p in 0..shared.partitions[root.from] {
                 let reader = name(&shared.flow, root.node);
-                let next = facts::next(shared, self.accounts, self.record, &reader, root.from, p);
-                let end = facts::written(shared, self.accounts, self.record, root.from, p);
+                let spot = shared.spot(root.how, root.from, p);
+                let next = facts::next(self.accounts, self.record, &reader, &spot);
+                let end = facts::written(self.accounts, self.record, &spot);
                 waiting += (end - next).max(0) as u64;
             }
         }
@@ -434,7 +436,7 @@ impl Auditor<'_> {
         for p in 0..shared.partitions[stream] {
             let at = (shared.flow.streams[stream].at.clone(), p);
             let Some(seal) = self.record.seals.get(&at) else { continue };
-            let next = facts::next(shared, self.accounts, self.record, who, stream, p);
+            let next = facts::next(self.accounts, self.record, who, &at);
             if next != *seal && !paired {
                 self.imbalance.push(format!(
                     "{} partition {p} → {who}: sealed at {seal}, but read to {next}",

@@ -81,9 +81,10 @@ fn share(shared: &Shared, accounts: &[Account], record: &RunRecord, unit: usize)
         }
         let reader = name(&shared.flow, root.node);
         for p in 0..shared.partitions[root.from] {
-            let start = facts::start(shared, record, &reader, root.from, p);
-            read += facts::next(shared, accounts, record, &reader, root.from, p) - start;
-            all += facts::written(shared, accounts, record, root.from, p) - start;
+            let spot = shared.spot(root.how, root.from, p);
+            let start = facts::start(record, &reader, &spot);
+            read += facts::next(accounts, record, &reader, &spot) - start;
+            all += facts::written(accounts, record, &spot) - start;
         }
     }
     (all > 0).then(|| read as f64 / all as f64)

@@ -1,0 +1,126 @@
+//! What the tests of the command share.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A folder with files, and the command run in it.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// An empty folder.
+    pub fn new() -> Place {
+        Place { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// A copy of an example.
+    pub fn example(name: &str) -> Place {
+        let place = Place::new();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name), place.path());
+        place
+    }
+
+    /// A folder with this flow and these files.
+    pub fn with(flow: &str, files: &[(&str, &str)]) -> Place {
+        let place = Place::new();
+        place.write("flow.yaml", flow);
+        files.iter().for_each(|(name, text)| place.write(name, text));
+        place
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("has a folder")).expect("makes folders");
+        std::fs::write(path, text).expect("writes");
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.path().join(name).exists()
+    }
+
+    /// The command, not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
+        command.args(args).current_dir(self.path()).env_remove("ANABRANCH_DATA").env_remove("GITHUB_ACTIONS");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the command to its end.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().expect("starts"))
+    }
+
+    /// The same with standard input.
+    pub fn feed(&self, args: &[&str], input: &[u8]) -> Ran {
+        self.write(".input", input);
+        let file = std::fs::File::open(self.path().join(".input")).expect("opens");
+        Ran::from(self.command(args).stdin(file).output().expect("starts"))
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub exit: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(o: Output) -> Ran {
+        Ran {
+            exit: o.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&o.stdout).into_owned(),
+            err: String::from_utf8_lossy(&o.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    /// It ended with this status; else everything it said is shown.
+    #[track_caller]
+    pub fn exits(self, status: i32) -> Ran {
+        assert_eq!(self.exit, status, "{}{}", self.out, self.err);
+        self
+    }
+
+    /// It said this on standard error.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Ran {
+        assert!(self.err.contains(text), "not said: {text}\n{}", self.err);
+        self
+    }
+}
+
+/// Lines in order of their text: what partitions promise nothing about.
+pub fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+    lines.sort();
+    lines
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("reads") {
+        let entry = entry.expect("reads");
+        let (path, name): (PathBuf, _) = (entry.path(), entry.file_name());
+        if path.is_dir() {
+            if name != ".anabranch" && name != "out" {
+                std::fs::create_dir_all(to.join(&name)).expect("makes");
+                copy(&path, &to.join(&name));
+            }
+        } else {
+            std::fs::copy(&path, to.join(&name)).expect("copies");
+        }
+    }
+}

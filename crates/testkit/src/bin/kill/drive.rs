@@ -1,0 +1,228 @@
+//! Running one case to its end through kills, and comparing.
+
+use super::cases::Case;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first argument of a process that stands for the command line.
+pub const CHILD: &str = "--as-the-command";
+/// Kills that one run has to bear at most.
+const KILLS_A_RUN: u64 = 12;
+/// No run of a case takes as long as this.
+const LONGEST_RUN: Duration = Duration::from_secs(60);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Processes killed.
+    pub kills: u64,
+    /// Runs that came to their end.
+    pub runs: u64,
+    /// Items compared.
+    pub items: u64,
+    /// Items that the model has and we have not.
+    pub lost: u64,
+    /// Items that we have and the model has not.
+    pub twice: u64,
+    /// Reports that do not balance, or that say another end.
+    pub unbalanced: u64,
+}
+
+impl Found {
+    /// Adds what another run found.
+    pub fn add(&mut self, other: &Found) {
+        self.kills += other.kills;
+        self.runs += other.runs;
+        self.items += other.items;
+        self.lost += other.lost;
+        self.twice += other.twice;
+        self.unbalanced += other.unbalanced;
+    }
+}
+
+/// A small generator of numbers: the same seed, the same kills.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Numbers of a seed.
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n.max(1)
+    }
+}
+
+/// One case in a folder of its own.
+pub struct Drive<'c> {
+    case: &'c Case,
+    folder: tempfile::TempDir,
+    seed: u64,
+}
+
+impl<'c> Drive<'c> {
+    /// Makes the folder with the flow.
+    pub fn new(case: &'c Case, seed: u64) -> Result<Drive<'c>, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        std::fs::write(folder.path().join("flow.yaml"), case.flow).map_err(|e| e.to_string())?;
+        Ok(Drive { case, folder, seed })
+    }
+
+    /// Runs two batches through kills and compares after each.
+    pub fn run(&self, kills: u64) -> Result<Found, String> {
+        let mut found = Found::default();
+        let mut dice = Dice::new(self.seed);
+        let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let usual = self.usual_time()?;
+        let mut last_run = 0;
+        for batch in 0..2 {
+            let items = (self.case.items)(&mut dice, batch);
+            self.give(&items)?;
+            let (killed, report) =
+                self.to_the_end(&mut dice, usual, kills.saturating_sub(found.kills).min(KILLS_A_RUN))?;
+            found.kills += killed;
+            found.runs += 1;
+            let model = (self.case.model)(&items);
+            let dead = model.get("dead").is_some_and(|d| !d.is_empty());
+            let ended_well = report["balanced"] == true && report["exit"] == if dead { 3 } else { 0 };
+            if !ended_well {
+                eprintln!("{}: {report}", self.case.name);
+                found.unbalanced += 1;
+            }
+            if !self.case.adds {
+                expected.retain(|what, _| what == "dead"); // dead letters stay, files are replaced
+            }
+            // a run that was killed when it had closed is followed by another one over the same file
+            let again = report["run"].as_u64().unwrap_or(0).saturating_sub(last_run + 1);
+            last_run += again + 1;
+            for _ in 0..if self.case.adds { 0 } else { again } {
+                expected.entry("dead".into()).or_default().extend(model.get("dead").cloned().unwrap_or_default());
+            }
+            model.into_iter().for_each(|(k, mut v)| expected.entry(k).or_default().append(&mut v));
+            self.compare(&expected, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// How long a run takes that nobody disturbs.
+    fn usual_time(&self) -> Result<Duration, String> {
+        let other = Drive::new(self.case, self.seed)?;
+        other.give(&(self.case.items)(&mut Dice::new(self.seed), 0))?;
+        let began = Instant::now();
+        let mut child = other
+            .command(&["run", "--json"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| e.to_string())?;
+        other.ends(&mut child)?;
+        Ok(began.elapsed())
+    }
+
+    /// Puts the items where the flow reads them.
+    fn give(&self, items: &[String]) -> Result<(), String> {
+        let text = items.join("\n") + "\n";
+        match self.case.topic {
+            None => std::fs::write(self.folder.path().join("in.jsonl"), text).map_err(|e| e.to_string()),
+            Some((topic, partitions)) => {
+                self.done(&["streams", "create", topic, "--partitions", partitions, "--if-not-exists"])?;
+                std::fs::write(self.folder.path().join("feed"), text).map_err(|e| e.to_string())?;
+                let feed = std::fs::File::open(self.folder.path().join("feed")).map_err(|e| e.to_string())?;
+                let status = self.command(&["produce", topic, "--key-separator", "="]).stdin(feed).status();
+                if status.is_ok_and(|s| s.success()) { Ok(()) } else { Err("produce failed".into()) }
+            }
+        }
+    }
+
+    /// Kills and starts again until a process comes to the end.
+    fn to_the_end(&self, dice: &mut Dice, usual: Duration, most: u64) -> Result<(u64, serde_json::Value), String> {
+        let mut kills = 0;
+        loop {
+            let mut child = self.command(&["run", "--json"]).spawn().map_err(|e| e.to_string())?;
+            let pause = Duration::from_micros(dice.below(usual.as_micros() as u64 * 5 / 4));
+            let until = Instant::now() + pause;
+            while kills < most && Instant::now() < until && child.try_wait().is_ok_and(|s| s.is_none()) {
+                std::hint::spin_loop();
+            }
+            if kills < most && child.try_wait().is_ok_and(|s| s.is_none()) {
+                child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+                kills += 1;
+                continue;
+            }
+            self.ends(&mut child)?;
+            let output = child.wait_with_output().map_err(|e| e.to_string())?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            let report = serde_json::from_slice(&output.stdout)
+                .map_err(|e| format!("{}: no report ({e}): {said}", self.case.name))?;
+            return Ok((kills, report));
+        }
+    }
+
+    /// A run that does not end is a finding too.
+    fn ends(&self, child: &mut std::process::Child) -> Result<(), String> {
+        let until = Instant::now() + LONGEST_RUN;
+        while child.try_wait().is_ok_and(|s| s.is_none()) {
+            if Instant::now() > until {
+                let _ = child.kill();
+                return Err(format!("{} with seed {}: the run does not end", self.case.name, self.seed));
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap_or_default());
+        command.arg(CHILD).args(args).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn done(&self, args: &[&str]) -> Result<String, String> {
+        let output = self.command(args).output().map_err(|e| e.to_string())?;
+        if !output.status.success() {
+            return Err(format!("{args:?}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn compare(&self, expected: &BTreeMap<String, Vec<String>>, found: &mut Found) -> Result<(), String> {
+        for (file, want) in expected {
+            let got = self.read(file)?;
+            let mut count: BTreeMap<&str, i64> = BTreeMap::new();
+            want.iter().for_each(|l| *count.entry(l).or_default() += 1);
+            got.lines().for_each(|l| *count.entry(l).or_default() -= 1);
+            found.items += want.len() as u64;
+            found.lost += count.values().filter(|n| **n > 0).sum::<i64>() as u64;
+            found.twice += count.values().filter(|n| **n < 0).sum::<i64>().unsigned_abs();
+            if let Some((line, n)) = count.iter().find(|(_, n)| **n != 0) {
+                eprintln!("{}: {file}: {n:+} of {line}", self.case.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a file, a stream or the dead letters hold.
+    fn read(&self, what: &str) -> Result<String, String> {
+        if let Some(stream) = what.strip_prefix("stream:") {
+            return self.done(&["consume", stream, "-q"]);
+        }
+        if what == "dead" {
+            let all: serde_json::Value =
+                serde_json::from_str(&self.done(&["dead", "list", "--json"])?).map_err(|e| e.to_string())?;
+            let line = |d: &serde_json::Value| {
+                format!("{} {}", d["step"].as_str().unwrap_or(""), d["value"].as_str().unwrap_or(""))
+            };
+            return Ok(all.as_array().into_iter().flatten().map(|d| line(d) + "\n").collect());
+        }
+        let path: &Path = &self.folder.path().join(what);
+        std::fs::read_to_string(path).map_err(|e| format!("{what}: {e}"))
+    }
+}

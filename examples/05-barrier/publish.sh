@@ -1,0 +1,3 @@
+#!/bin/sh
+# Publishes a part.
+echo "published $1"
