@@ -91,12 +91,15 @@ impl Lane for EmbeddedLane {
     }
 
     fn submit(&mut self, commit: Commit) -> Result<(), LaneLost> {
-        let sent = self.submit.as_ref().is_some_and(|s| s.send(commit).is_ok());
-        if sent {
-            Ok(())
-        } else {
-            Err(LaneLost(Error::machine("the log is closed after an earlier failure").help("run again")))
+        if self.submit.as_ref().is_some_and(|s| s.send(commit).is_ok()) {
+            return Ok(());
         }
+        // the thread has ended: the commit that failed tells why
+        let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let why = settled.try_iter().find_map(Result::err);
+        Err(LaneLost(
+            why.unwrap_or_else(|| Error::machine("the log is closed after an earlier failure").help("run again")),
+        ))
     }
 
     fn settle(&mut self) -> Result<(), LaneLost> {

@@ -94,7 +94,8 @@ pub fn template(
 ) -> Option<Template> {
     let text = text(node, key, faults)?;
     let text = interpolate(text, node.span, env, faults);
-    Template::parse(&text, names, reads).map_err(|f| faults.push(at(node, &f))).ok()
+    let told = |f: ParseFault| at(node, &f).help("`{…}` is an expression here; a brace is written `{{`");
+    Template::parse(&text, names, reads).map_err(|f| faults.push(told(f))).ok()
 }
 
 /// Fills in `${NAME}`; `$$` is a dollar.

@@ -133,6 +133,11 @@ pub enum Outcome {
 pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut options: Options) -> Result<Outcome> {
     let plan = plan(&flow);
     let manifests = open::survey(&flow, &plan, &*world)?;
+    for (stream, _) in manifests.iter().filter(|(_, m)| m.files.is_empty()) {
+        if let Some(crate::model::From::Files(pattern)) = flow.streams[*stream].source.as_ref().map(|s| &s.from) {
+            options.note(&format!("{pattern} matches no file: the stream {} is empty", flow.streams[*stream].name));
+        }
+    }
     let mut lane = engine.claim(&flow.name, 0)?;
     let shared = open::open(flow, plan, engine, world, &mut *lane, &mut options, manifests)?;
     work(&Arc::new(shared), &mut *lane, &mut options)

@@ -1,0 +1,143 @@
+//! Signals, two runs at once, standard input, and machines that fail.
+
+mod common;
+use common::Place;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+/// A step that waits until it may go on, and says when it is there.
+const GATED: &str = "
+flow: gated
+streams: { all: { source: in.jsonl }, out: { sink: out/out.jsonl } }
+steps: { out: { work: all, exec: [sh, -c, 'echo here >> begun; while test ! -e go; do read x < wait || true; done'], concurrency: 1 } }
+";
+
+/// A gated run whose first call has begun.
+fn begun(place: &Place) -> Child {
+    Command::new("mkfifo").arg(place.path().join("wait")).status().expect("makes a pipe");
+    let child = place.command(&["run"]).spawn().expect("starts");
+    while !place.has("begun") {
+        std::hint::spin_loop();
+    }
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    Command::new("kill").args([name, &child.id().to_string()]).status().expect("signals");
+}
+
+#[test]
+fn a_signal_stops_a_run_safely_and_it_goes_on() {
+    for (name, status) in [("-INT", 130), ("-TERM", 143)] {
+        let place = Place::with(GATED, &[("in.jsonl", "{\"n\":1}\n{\"n\":2}\n")]);
+        let mut child = begun(&place);
+        signal(&child, name);
+        assert_eq!(child.wait().expect("ends").code(), Some(status), "{name}");
+        assert!(!place.has("out/out.jsonl"), "nothing half done is in its place");
+        place.write("go", "");
+        place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+        assert_eq!(place.read("out/out.jsonl"), "{\"n\":1}\n{\"n\":2}\n");
+    }
+}
+
+#[test]
+fn two_runs_at_once_are_refused_and_others_may_look() {
+    let place = Place::with(GATED, &[("in.jsonl", "{\"n\":1}\n")]);
+    let mut child = begun(&place);
+    place.run(&["run"]).exits(2).says(&format!("already running here: process {}", child.id()));
+    let seen = place.run(&["explain"]).exits(0);
+    assert!(seen.out.contains("at work"), "{}", seen.out);
+    place.run(&["streams", "create", "other"]).exits(0);
+    place.feed(&["produce", "other"], b"x\n").exits(0);
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+}
+
+#[test]
+fn children_end_with_a_killed_run() {
+    let place = Place::with(&GATED.replace("echo here", "echo $$$$"), &[("in.jsonl", "{\"n\":1}\n")]);
+    let mut child = begun(&place);
+    while place.read("begun").lines().next().is_none_or(|l| l.is_empty()) {
+        std::hint::spin_loop();
+    }
+    let pid = place.read("begun").trim().to_string();
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    let gone = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |s| s.contains(") Z "));
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !gone() {
+        assert!(std::time::Instant::now() < until, "the child {pid} lives on");
+        std::hint::spin_loop();
+    }
+}
+
+const STDIN: &str = "
+flow: piped
+streams: { all: { source: stdin, format: json }, out: { sink: stdout } }
+steps: { big: { filter: all, where: item.n > 1, to: out } }
+";
+
+#[test]
+fn standard_input_to_standard_output() {
+    let place = Place::with(STDIN, &[]);
+    let ran = place.feed(&["run"], b"{\"n\":1}\n{\"n\":2}\n{\"n\":3}").exits(0).says("balanced ✓");
+    assert_eq!(ran.out, "{\"n\":2}\n{\"n\":3}\n", "standard output has data only");
+}
+
+#[test]
+fn a_killed_reader_of_standard_input_says_that_the_rest_is_gone() {
+    let place = Place::with(STDIN, &[]);
+    let mut child = place.command(&["run"]).stdin(Stdio::piped()).spawn().expect("starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(b"{\"n\":2}\n").expect("writes");
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut said).expect("reads");
+    assert_eq!(said, "{\"n\":2}\n", "it is there before the input has ended");
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    place.run(&["run"]).exits(1).says("standard input was cut");
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_space_lets_it_go_on() {
+    let flow = "
+flow: full
+streams: { all: { source: in.jsonl }, kept: { partitions: 1 } }
+steps: { kept: { filter: all, where: item.n >= 0 } }
+";
+    let line = format!("{{\"n\":1,\"x\":\"{}\"}}\n", "y".repeat(1000));
+    let place = Place::with(flow, &[("in.jsonl", &line.repeat(20_000))]);
+    let disk = place.path().join("disk");
+    std::fs::create_dir(&disk).expect("makes");
+    let mount = |args: &[&str]| Command::new("mount").args(args).arg(&disk).output().expect("mount");
+    let mounted = mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"]);
+    assert!(
+        mounted.status.success(),
+        "this test mounts a small disk and must run as root: {}",
+        String::from_utf8_lossy(&mounted.stderr)
+    );
+    let ran = place.run(&["run", "--data", "disk/data"]);
+    let grown = mount(&["-o", "remount,size=200m"]);
+    let again = place.run(&["run", "--data", "disk/data"]);
+    let count = place.run(&["consume", "kept", "-q", "--data", "disk/data"]).out.lines().count();
+    Command::new("umount").arg("-l").arg(&disk).status().expect("umount");
+    assert!(grown.status.success());
+    ran.exits(1).says("free some space");
+    again.exits(0).says("goes on where it was").says("balanced ✓");
+    assert_eq!(count, 20_000);
+}
+
+#[test]
+fn a_read_only_directory_is_named() {
+    let place = Place::with(
+        "flow: a\nstreams: { s: {} }\nsteps: { c: { copy: s, to: t }, d: { filter: t, where: 'true' } }\n",
+        &[],
+    );
+    let disk = place.path().join("disk");
+    std::fs::create_dir(&disk).expect("makes");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(&disk).status().expect("mount");
+    assert!(mounted.success(), "this test mounts a disk and must run as root");
+    let ran = place.run(&["run", "--data", "disk/data"]);
+    Command::new("umount").arg("-l").arg(&disk).status().expect("umount");
+    ran.exits(1).says("disk/data").says("--data DIR");
+}

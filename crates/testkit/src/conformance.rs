@@ -1,0 +1,235 @@
+//! The suite that every engine must pass. It is the specification of the waist.
+//!
+//! Each function takes an engine that is empty, or whose streams of these names do not exist.
+
+use anabranch_engine::{
+    Account, Admin, At, BatchRef, Builder, Codec, Commit, Cursor, Dest, Error, FlowId, Item, Kind, Lane, Limit, Put,
+    Result, StreamName, StreamSpec,
+};
+use std::time::Duration;
+
+/// A behaviour and its name.
+pub type Case = (&'static str, fn(&dyn Admin) -> Result<()>);
+
+/// All behaviours.
+pub const SUITE: &[Case] = &[
+    ("streams are made once and never resized", streams_are_made_once),
+    ("a commit is batches and account together", a_commit_is_whole),
+    ("what is committed is read back in order from any offset", read_from_any_offset),
+    ("a copy by reference is the same items", copies_by_reference),
+    ("the account is that of the last commit", the_account_comes_back),
+    ("ends are the engine's own running total of the run", ends_are_counted),
+    ("a newer claim shuts out the older one", claims_fence),
+    ("the owner of a stream is the only one who writes it", owners_write_alone),
+    ("what is trimmed is lost to readers, and they are told", trimming_is_told),
+    ("groups and reports are kept", groups_and_reports),
+    ("outsiders append and others are woken", outsiders_append),
+];
+
+fn ensure(ok: bool, what: &str) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::bug(what)) }
+}
+
+fn name(text: &str) -> Result<StreamName> {
+    StreamName::new(text)
+}
+
+fn batch(values: impl IntoIterator<Item = String>) -> Result<BatchRef> {
+    let mut b = Builder::new(Codec::None);
+    values.into_iter().for_each(|v| b.push(1, None, Some(v.as_bytes()), &[]));
+    b.finish().map(BatchRef::Fresh).ok_or_else(|| Error::bug("an empty batch"))
+}
+
+fn put(stream: &StreamName, partition: u32, batch: BatchRef) -> Put {
+    Put { to: Dest { stream: stream.clone(), partition }, batch }
+}
+
+/// All values of a partition from an offset on.
+fn values(e: &dyn Admin, stream: &StreamName, partition: u32, from: i64) -> Result<Vec<String>> {
+    let end = e.span(stream)?.get(partition as usize).map_or(0, |s| s.end);
+    let mut at = At { stream: stream.clone(), partition, offset: from };
+    let mut out = vec![];
+    while at.offset < end {
+        let chunk = e.read(&at, end, Limit { bytes: 1 })?;
+        ensure(!chunk.batches.is_empty(), "nothing was read below the end")?;
+        for handle in &chunk.batches {
+            for r in handle.load()?.records()?.iter() {
+                if handle.at.offset + i64::from(r.delta()) >= at.offset {
+                    out.push(String::from_utf8_lossy(r.value().unwrap_or_default()).into_owned());
+                }
+            }
+        }
+        at.offset = chunk.next;
+    }
+    Ok(out)
+}
+
+fn commit(lane: &mut dyn Lane, puts: Vec<Put>, account: Account) -> Result<()> {
+    lane.submit(Commit { puts, account })?;
+    lane.settle()?;
+    Ok(())
+}
+
+fn numbered(range: std::ops::Range<u32>, pad: usize) -> Vec<String> {
+    range.map(|i| format!("{i}{}", "x".repeat(pad))).collect()
+}
+
+fn streams_are_made_once(e: &dyn Admin) -> Result<()> {
+    let s = name("made-once")?;
+    let shape = e.ensure(None, &[StreamSpec::new(s.clone(), 3)])?;
+    ensure(shape.first().is_some_and(|s| s.created && s.partitions == 3), "it was not made")?;
+    let shape = e.ensure(None, &[StreamSpec::new(s.clone(), 3)])?;
+    ensure(shape.first().is_some_and(|s| !s.created), "it was made twice")?;
+    let resized = e.ensure(None, &[StreamSpec::new(s.clone(), 4)]);
+    ensure(resized.is_err_and(|e| e.kind == Kind::Usage), "it was resized")?;
+    ensure(e.span(&s)? == [0..0, 0..0, 0..0], "it is not empty")?;
+    ensure(e.span(&name("never-made")?).is_err(), "a stream that is not there has a span")
+}
+
+fn a_commit_is_whole(e: &dyn Admin) -> Result<()> {
+    let (s, flow) = (name("whole")?, FlowId::new("whole")?);
+    e.ensure(Some(&flow), &[StreamSpec::new(s.clone(), 2)])?;
+    let mut lane = e.claim(&flow, 0)?;
+    for (round, pad) in [(1u64, 10), (2, 100_000)] {
+        let puts = vec![put(&s, 0, batch(numbered(0..3, pad))?), put(&s, 1, batch(numbered(3..4, pad))?)];
+        commit(&mut *lane, puts, Account { run: 1, seq: round, ..Account::default() })?;
+        ensure(lane.account().seq == round, "the account is not that of the commit")?;
+        ensure(e.span(&s)? == [0..3 * round as i64, 0..round as i64], "the items are not there")?;
+    }
+    let nowhere = put(&name("nowhere")?, 0, batch(numbered(0..1, 1))?);
+    let account = Account { run: 1, seq: 99, ..Account::default() };
+    let puts = vec![put(&s, 0, batch(numbered(0..1, 1))?), nowhere];
+    ensure(commit(&mut *lane, puts, account).is_err(), "a commit into a stream that is not there")?;
+    drop(lane);
+    ensure(e.span(&s)? == [0..6, 0..2], "half a commit is there")?;
+    ensure(e.claim(&flow, 0)?.account().seq == 2, "the account of a failed commit is there")
+}
+
+fn read_from_any_offset(e: &dyn Admin) -> Result<()> {
+    let (s, flow) = (name("any-offset")?, FlowId::new("any-offset")?);
+    e.ensure(Some(&flow), &[StreamSpec::new(s.clone(), 1)])?;
+    let mut lane = e.claim(&flow, 0)?;
+    for i in 0..10u32 {
+        commit(&mut *lane, vec![put(&s, 0, batch(numbered(i * 7..(i + 1) * 7, 5))?)], Account::default())?;
+    }
+    let all = numbered(0..70, 5);
+    for from in 0..=70 {
+        ensure(values(e, &s, 0, from)? == all[from as usize..], "other items than from that offset on")?;
+    }
+    Ok(())
+}
+
+fn copies_by_reference(e: &dyn Admin) -> Result<()> {
+    let (a, b, flow) = (name("original")?, name("copy")?, FlowId::new("by-reference")?);
+    e.ensure(Some(&flow), &[StreamSpec::new(a.clone(), 1), StreamSpec::new(b.clone(), 1)])?;
+    let mut lane = e.claim(&flow, 0)?;
+    for pad in [1, 50_000] {
+        commit(&mut *lane, vec![put(&a, 0, batch(numbered(0..3, pad))?)], Account::default())?;
+    }
+    let at = At { stream: a.clone(), partition: 0, offset: 0 };
+    let chunk = e.read(&at, 6, Limit { bytes: usize::MAX })?;
+    let puts = chunk.batches.into_iter().rev().map(|h| put(&b, 0, BatchRef::Stored(h))).collect();
+    commit(&mut *lane, puts, Account::default())?;
+    let copied = [values(e, &a, 0, 3)?, values(e, &a, 0, 0)?[..3].to_vec()].concat();
+    ensure(values(e, &b, 0, 0)? == copied, "the copy is not the same items")?;
+    e.trim(&[At { stream: a.clone(), partition: 0, offset: 6 }])?;
+    ensure(values(e, &b, 0, 0)? == copied, "the copy went with the original")
+}
+
+fn the_account_comes_back(e: &dyn Admin) -> Result<()> {
+    let flow = FlowId::new("account")?;
+    let mut lane = e.claim(&flow, 0)?;
+    ensure(lane.account().run == 0, "a new lane has an account")?;
+    let account = Account { run: 7, seq: 3, ..Account::default() };
+    commit(&mut *lane, vec![], account)?;
+    let mut seen = Cursor::default();
+    let all = e.accounts(&flow, &mut seen, Duration::ZERO)?;
+    ensure(all.len() == 1 && all.first().is_some_and(|a| a.run == 7), "others do not see the account")?;
+    drop(lane);
+    ensure(e.claim(&flow, 0)?.account().run == 7, "the next owner does not see the account")
+}
+
+fn ends_are_counted(e: &dyn Admin) -> Result<()> {
+    let (s, flow) = (name("ends")?, FlowId::new("ends")?);
+    e.ensure(Some(&flow), &[StreamSpec::new(s.clone(), 1)])?;
+    let mut lane = e.claim(&flow, 0)?;
+    let end = |lane: &dyn Lane| lane.account().ends.values().next().map(|e| (e.end, e.items));
+    for (run, want) in [(1, (2, 2)), (1, (4, 4)), (2, (6, 2))] {
+        let account = Account { run, ..Account::default() };
+        commit(&mut *lane, vec![put(&s, 0, batch(numbered(0..2, 1))?)], account)?;
+        ensure(end(&*lane) == Some(want), "the ends are wrong")?;
+    }
+    drop(lane);
+    let mut lane = e.claim(&flow, 0)?;
+    commit(&mut *lane, vec![put(&s, 0, batch(numbered(0..2, 1))?)], Account { run: 2, ..Account::default() })?;
+    ensure(end(&*lane) == Some((8, 4)), "the ends of the run are forgotten by a new owner")
+}
+
+fn claims_fence(e: &dyn Admin) -> Result<()> {
+    let flow = FlowId::new("fenced")?;
+    let mut first = e.claim(&flow, 0)?;
+    commit(&mut *first, vec![], Account { seq: 1, ..Account::default() })?;
+    match e.claim(&flow, 0) {
+        Err(busy) => ensure(busy.kind == Kind::Busy, "a second claim failed for another reason"),
+        Ok(mut second) => {
+            ensure(
+                commit(&mut *first, vec![], Account { seq: 2, ..Account::default() }).is_err(),
+                "the older claim still commits",
+            )?;
+            commit(&mut *second, vec![], Account { seq: 3, ..Account::default() })
+        }
+    }
+}
+
+fn owners_write_alone(e: &dyn Admin) -> Result<()> {
+    let (s, flow) = (name("owned")?, FlowId::new("owner")?);
+    let spec = [StreamSpec::new(s.clone(), 1)];
+    e.ensure(None, &spec)?;
+    e.append(&s, &[(0, Item::of("before", 1))])?;
+    e.ensure(Some(&flow), &spec)?;
+    let refused = e.append(&s, &[(0, Item::of("after", 1))]);
+    ensure(
+        refused.is_err_and(|e| e.kind == Kind::Usage && e.text.contains("owner")),
+        "an outsider wrote into an owned stream",
+    )?;
+    let other = e.ensure(Some(&FlowId::new("other")?), &spec);
+    ensure(other.is_err_and(|e| e.kind == Kind::Usage), "another flow took the stream")?;
+    ensure(values(e, &s, 0, 0)? == ["before"], "what was there before stays in front")
+}
+
+fn trimming_is_told(e: &dyn Admin) -> Result<()> {
+    let s = name("trimmed")?;
+    e.ensure(None, &[StreamSpec::new(s.clone(), 1)])?;
+    for i in 0..4 {
+        e.append(&s, &[(0, Item::of(format!("{i}"), 1))])?;
+    }
+    e.trim(&[At { stream: s.clone(), partition: 0, offset: 2 }])?;
+    ensure(e.span(&s)? == [2..4], "it was not trimmed")?;
+    ensure(values(e, &s, 0, 2)? == ["2", "3"], "too much was trimmed")?;
+    let gone = e.read(&At { stream: s, partition: 0, offset: 1 }, 4, Limit { bytes: 1 });
+    ensure(gone.is_err_and(|e| e.kind == Kind::Lost), "a reader below the start is not told")
+}
+
+fn groups_and_reports(e: &dyn Admin) -> Result<()> {
+    let (s, flow) = (name("grouped")?, FlowId::new("reported")?);
+    e.ensure(None, &[StreamSpec::new(s.clone(), 2)])?;
+    e.set_group("g", &[(s.clone(), 0, 5), (s.clone(), 1, 7)])?;
+    e.set_group("g", &[(s.clone(), 1, 8)])?;
+    let group = e.groups()?.into_iter().find(|g| g.name == "g");
+    let offsets: Vec<i64> = group.map_or_else(Vec::new, |g| g.offsets.into_values().collect());
+    ensure(offsets == [5, 8], "the offsets of the group are wrong")?;
+    for run in 1..=105 {
+        e.keep_report(&flow, run, &format!("{{\"run\":{run}}}"))?;
+    }
+    let kept: Vec<u64> = e.reports(&flow)?.into_iter().map(|(run, _)| run).collect();
+    ensure(kept == (6..=105).collect::<Vec<_>>(), "not the newest hundred reports are kept")
+}
+
+fn outsiders_append(e: &dyn Admin) -> Result<()> {
+    let s = name("outside")?;
+    e.ensure(None, &[StreamSpec::new(s.clone(), 2)])?;
+    e.append(&s, &[(0, Item::of("a", 1)), (1, Item::of("b", 1)), (0, Item::of("c", 1))])?;
+    ensure(values(e, &s, 0, 0)? == ["a", "c"] && values(e, &s, 1, 0)? == ["b"], "other items than were appended")?;
+    e.delete(&s)?;
+    ensure(e.span(&s).is_err(), "it was not deleted")
+}
