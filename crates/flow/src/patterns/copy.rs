@@ -20,3 +20,19 @@ impl Pattern for Copy {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::patterns::{Scratch, trial};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_output_equals_the_input(lines in trial::lines()) {
+            let made = trial::apply(&trial::step("{ copy: all, to: [a, b] }"), &lines, &mut Scratch::default());
+            prop_assert_eq!(made.out.len(), 2);
+            prop_assert!(made.out.values().all(|out| *out == lines));
+            prop_assert_eq!(made.counts, (lines.len() as u64, lines.len() as u64, 0, 0));
+        }
+    }
+}

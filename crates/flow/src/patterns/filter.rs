@@ -37,3 +37,29 @@ impl Pattern for Filter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::patterns::{Scratch, trial};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn outputs_are_exactly_the_items_for_which_it_holds(lines in trial::lines()) {
+            let step = trial::step("{ filter: all, where: item.n > 0, to: a, otherwise: b }");
+            let mut made = trial::apply(&step, &lines, &mut Scratch::default());
+            let (mut kept, mut others, mut failed) = (vec![], vec![], vec![]);
+            for (row, line) in lines.iter().enumerate() {
+                match trial::read(line).and_then(|v| v["n"].as_i64()) {
+                    Some(n) if n > 0 => kept.push(line.clone()),
+                    Some(_) => others.push(line.clone()),
+                    None => failed.push(row),
+                }
+            }
+            prop_assert_eq!(made.counts, (lines.len() as u64, kept.len() as u64, others.len() as u64, 0));
+            prop_assert_eq!(made.out.remove(&(0, None)).unwrap_or_default(), kept);
+            prop_assert_eq!(made.out.remove(&(1, None)).unwrap_or_default(), others);
+            prop_assert_eq!(made.failed, failed);
+        }
+    }
+}

@@ -17,3 +17,19 @@ impl Pattern for Merge {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::patterns::{Scratch, trial};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_output_is_all_inputs_in_their_order(left in trial::lines(), right in trial::lines()) {
+            let step = trial::step("{ merge: [all, all2], to: p }\n  y: { copy: all, to: all2 }");
+            let of = |lines: &[String]| trial::apply(&step, lines, &mut Scratch::default()).out.remove(&(0, None)).unwrap_or_default();
+            prop_assert_eq!(of(&left), left);
+            prop_assert_eq!(of(&right), right);
+        }
+    }
+}

@@ -12,6 +12,8 @@ pub mod part;
 pub mod reduce;
 pub mod shard;
 pub mod split;
+#[cfg(test)]
+mod trial;
 pub mod work;
 
 pub use part::{Body, Effects, Emit, Format, Origin, Part, Vars, View, What};

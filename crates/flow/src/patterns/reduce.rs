@@ -271,3 +271,78 @@ impl Pattern for Reduce {
         Ok(finish)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::patterns::trial;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// Cuts lines into pieces.
+    fn cut(lines: &[String], cuts: &[prop::sample::Index]) -> Vec<Vec<String>> {
+        let mut at: Vec<usize> = cuts.iter().map(|c| c.index(lines.len() + 1)).collect();
+        at.extend([0, lines.len()]);
+        at.sort();
+        at.windows(2).map(|w| lines[w[0]..w[1]].to_vec()).collect()
+    }
+
+    /// `n` and the key of lines that have both.
+    fn read(lines: &[String]) -> Vec<(i64, String)> {
+        let one = |l: &String| {
+            let v = trial::read(l)?;
+            Some((v["n"].as_i64()?, v.get("k").filter(|k| !k.is_null())?.to_string()))
+        };
+        lines.iter().filter_map(one).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn finals_equal_the_plain_fold_however_it_is_cut(lines in trial::lines(), cuts: Vec<prop::sample::Index>, at_once in 1..4usize) {
+            let step = trial::step("{ reduce: all, by: item.k, value: { c: count(), s: sum(item.n), lo: min(item.n), hi: max(item.n), f: first(item.n), all: collect(item.n), big: count(item.n > 0) }, to: a }");
+            let mut groups: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+            read(&lines).into_iter().for_each(|(n, k)| groups.entry(k).or_default().push(n));
+            let mut want: Vec<String> = groups.iter().map(|(k, n)| {
+                let list: Vec<String> = n.iter().map(i64::to_string).collect();
+                format!("{{\"k\":{k},\"c\":{},\"s\":{},\"lo\":{},\"hi\":{},\"f\":{},\"all\":[{}],\"big\":{}}}", n.len(), n.iter().sum::<i64>(),
+                    n.iter().min().expect("some"), n.iter().max().expect("some"), n[0], list.join(","), n.iter().filter(|n| **n > 0).count())
+            }).collect();
+            // the pieces of a trial count their timestamps from 0 each, so only the whole has one order
+            let pieces = if cuts.len() > 3 { cut(&lines, &cuts) } else { vec![lines.clone()] };
+            let mut got = trial::finals(&step, &pieces, at_once);
+            if pieces.len() > 1 {
+                let bare = |l: &String| serde_json::from_str::<serde_json::Value>(l).map(|mut v| { v["f"] = 0.into(); v["all"] = 0.into(); v.to_string() }).expect("json");
+                got = got.iter().map(bare).collect();
+                want = want.iter().map(bare).collect();
+            }
+            got.sort();
+            want.sort();
+            prop_assert_eq!(got, want);
+        }
+
+        #[test]
+        fn a_fold_equals_the_plain_fold(lines in trial::lines(), cuts: Vec<prop::sample::Index>) {
+            let lines: Vec<String> = read(&lines).into_iter().map(|(n, _)| n.to_string()).collect();
+            prop_assume!(!lines.is_empty());
+            let step = trial::step("{ reduce: all, fold: 'a > b ? a : b', to: a }");
+            let want = lines.iter().filter_map(|l| l.parse::<i64>().ok()).max().expect("some").to_string();
+            prop_assert_eq!(trial::finals(&step, &cut(&lines, &cuts), 1), [want]);
+        }
+    }
+
+    #[test]
+    fn an_empty_batch_without_a_key_has_one_final() {
+        let step = trial::step(
+            "{ reduce: all, value: { n: count(), s: sum(item.n), a: avg(item.n), f: first(item.n) }, to: a }",
+        );
+        assert_eq!(trial::finals(&step, &[], 10), [r#"{"n":0,"s":0,"a":null,"f":null}"#]);
+        let step = trial::step("{ reduce: all, by: item.k, value: { n: count() }, to: a }");
+        assert_eq!(trial::finals(&step, &[], 10), Vec::<String>::new());
+    }
+
+    #[test]
+    fn maps_are_added_up_field_by_field() {
+        let step = trial::step("{ reduce: all, value: { v: sum(item.v), h: 'avg(item.v, item.w)' }, to: a }");
+        let lines = [r#"{"v":{"car":1,"bus":2},"w":1}"#, r#"{"v":{"car":3},"w":3}"#].map(String::from).to_vec();
+        assert_eq!(trial::finals(&step, &[lines], 10), [r#"{"v":{"car":4,"bus":2},"h":{"car":2.5,"bus":0.5}}"#]);
+    }
+}

@@ -116,3 +116,59 @@ impl Pattern for Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::patterns::{Scratch, trial};
+    use anabranch_engine::partition::of_key;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// The key of a line as text; `None` if the step must refuse it.
+    fn key(line: &str) -> Option<String> {
+        match trial::read(line)?.get("k")? {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(s) => Some(s.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn partitions_are_those_of_kafka(lines in trial::lines()) {
+            let made = trial::apply(&trial::step("{ shard: all, by: item.k, shards: 3, to: p }"), &lines, &mut Scratch::default());
+            let mut want: BTreeMap<(usize, Option<u32>), Vec<String>> = BTreeMap::new();
+            for line in &lines {
+                if let Some(key) = key(line) {
+                    want.entry((0, Some(of_key(key.as_bytes(), 3)))).or_default().push(line.clone());
+                }
+            }
+            prop_assert_eq!(made.out, want);
+            prop_assert_eq!(made.failed.len(), lines.iter().filter(|l| key(l).is_none()).count());
+        }
+
+        #[test]
+        fn one_key_has_one_stream_and_nothing_is_lost(lines in trial::lines()) {
+            let made = trial::apply(&trial::step("{ shard: all, by: item.k, shards: 3, to: 's-{shard}' }"), &lines, &mut Scratch::default());
+            let mut stream_of: BTreeMap<String, usize> = BTreeMap::new();
+            for ((port, _), out) in &made.out {
+                for line in out {
+                    prop_assert_eq!(*stream_of.entry(key(line).expect("has one")).or_insert(*port), *port);
+                }
+            }
+            prop_assert_eq!(made.out.values().map(Vec::len).sum::<usize>() + made.failed.len(), lines.len());
+        }
+
+        #[test]
+        fn listed_values_go_to_their_place(lines in trial::lines()) {
+            let keys = "{ shard: all, by: item.k, shards: [A, B], to: 's-{shard}', otherwise: c }";
+            let made = trial::apply(&trial::step(keys), &lines, &mut Scratch::default());
+            for (port, of) in [(0, "A"), (1, "B")] {
+                let want: Vec<String> = lines.iter().filter(|l| key(l).as_deref() == Some(of)).cloned().collect();
+                prop_assert_eq!(made.out.get(&(port, None)).cloned().unwrap_or_default(), want);
+            }
+            let others = lines.iter().filter(|l| key(l).is_some_and(|k| k != "A" && k != "B")).count();
+            prop_assert_eq!(made.out.get(&(2, None)).map_or(0, Vec::len), others);
+        }
+    }
+}

@@ -76,3 +76,41 @@ impl Pattern for Split {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::patterns::{Scratch, trial};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn outputs_partition_or_cover_the_input(lines in trial::lines(), all in any::<bool>(), otherwise in 0..3usize) {
+            let (word, rest) = (if all { "all" } else { "first" }, ["drop", "error", "c"][otherwise]);
+            let keys = format!("{{ split: all, match: {word}, cases: [{{ where: item.n > 2, to: a }}, {{ where: item.n > 0, to: b }}], otherwise: {rest} }}");
+            let mut made = trial::apply(&trial::step(&keys), &lines, &mut Scratch::default());
+            let mut want = [vec![], vec![], vec![]];
+            let (mut passed, mut filtered, mut failed) = (0, 0, vec![]);
+            for (row, line) in lines.iter().enumerate() {
+                let n = trial::read(line).and_then(|v| v["n"].as_i64());
+                let to: Vec<usize> = match n {
+                    None => { failed.push(row); continue }
+                    Some(n) if n > 2 => if all { vec![0, 1] } else { vec![0] },
+                    Some(n) if n > 0 => vec![1],
+                    Some(_) => vec![],
+                };
+                match (to.is_empty(), rest) {
+                    (false, _) => passed += 1,
+                    (true, "error") => failed.push(row),
+                    (true, "c") => { filtered += 1; want[2].push(line.clone()) }
+                    (true, _) => filtered += 1,
+                }
+                to.into_iter().for_each(|port| want[port].push(line.clone()));
+            }
+            for (port, want) in want.into_iter().enumerate() {
+                prop_assert_eq!(made.out.remove(&(port, None)).unwrap_or_default(), want);
+            }
+            prop_assert_eq!(made.failed, failed);
+            prop_assert_eq!(made.counts, (lines.len() as u64, passed, filtered, 0));
+        }
+    }
+}

@@ -121,3 +121,34 @@ impl Pattern for Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::patterns::{Scratch, trial};
+    use proptest::prelude::*;
+
+    fn out(keys: &str, lines: &[String]) -> (Vec<String>, usize) {
+        let mut made = trial::apply(&trial::step(keys), lines, &mut Scratch::default());
+        (made.out.remove(&(0, None)).unwrap_or_default(), made.failed.len())
+    }
+
+    fn numbers(lines: &[String]) -> Vec<(i64, String)> {
+        lines.iter().filter_map(|l| Some((trial::read(l)?["n"].as_i64()?, l.clone()))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn shapes(lines in trial::lines()) {
+            let numbers = numbers(&lines);
+            let failed = lines.len() - numbers.len();
+            let value: Vec<String> = numbers.iter().map(|(n, _)| (n * 2).to_string()).collect();
+            prop_assert_eq!(out("{ work: all, value: item.n * 2, to: a }", &lines), (value, failed));
+            let object: Vec<String> = numbers.iter().map(|(n, _)| format!("{{\"m\":{n},\"t\":\"x\"}}")).collect();
+            prop_assert_eq!(out("{ work: all, value: { m: item.n, t: '\"x\"' }, to: a }", &lines), (object, failed));
+            let set: Vec<String> = numbers.iter().map(|(n, l)| format!("{},\"m\":{n}}}", l.trim_end_matches('}'))).collect();
+            prop_assert_eq!(out("{ work: all, set: { m: item.n }, to: a }", &lines), (set, failed));
+            let each: Vec<String> = numbers.iter().flat_map(|(n, _)| [n.to_string(), "\"y\"".into()]).collect();
+            prop_assert_eq!(out("{ work: all, each: '[item.n, \"y\"]', to: a }", &lines), (each, failed));
+        }
+    }
+}

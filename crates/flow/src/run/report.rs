@@ -381,63 +381,62 @@ impl Auditor<'_> {
         self.books.added += delivered as i64 - on;
     }
 
-    /// Every edge: what one side made is what the other side took.
+    /// Every edge: what one side made is what the log got, and what the other side took.
     fn edges(&mut self) {
         let shared = self.shared;
         let flow = &shared.flow;
-        for (stream, node, input) in shared.plan.edges.keys().copied() {
-            let s = &flow.streams[stream];
-            let join = matches!(node, Node::Step(i) if matches!(flow.steps[i].kind, Kind::Join(_)));
-            let unit = shared.plan.unit_of(node);
-            if join || unit.is_none_or(|u| self.facts.units[u] != Progress::Finished) {
-                continue;
+        for (stream, s) in
+            flow.streams.iter().enumerate().filter(|(i, _)| shared.plan.logged[*i] && !shared.is_view(*i))
+        {
+            let done = shared.plan.writers[stream].is_some_and(|u| self.facts.units[u] == Progress::Finished);
+            let Some((by, made)) = self.made(stream).filter(|_| done) else { continue };
+            let kept = facts::items(shared, self.accounts, self.record, stream);
+            if kept != made {
+                self.imbalance.push(format!("{by} → {}: {made} made, but {kept} appended", s.name));
             }
-            let _ = input;
+        }
+        for (stream, node, _) in shared.plan.edges.keys().copied() {
+            let waits = matches!(node, Node::Step(i) if matches!(flow.steps[i].kind, Kind::Join(_) | Kind::Pair(_)));
+            let done = shared.plan.unit_of(node).is_some_and(|u| self.facts.units[u] == Progress::Finished);
             let who = name(flow, node);
-            let took: u64 = self.accounts.iter().filter_map(|a| a.tally.get(&who)?.took.get(&s.name)).sum();
-            let (by, made) = match s.writer {
-                Writer::Outside => {
-                    self.sealed(stream, &who);
-                    continue;
-                }
-                Writer::Source => {
-                    let by = name(flow, Node::Source(stream));
-                    let made = self.accounts.iter().filter_map(|a| a.tally.get(&by)?.made.get(&s.name)).sum();
-                    (by, made)
-                }
-                Writer::Step(w, _)
-                    if matches!(flow.steps[w].kind, Kind::Join(_)) && flow.steps[w].done != Some(stream) =>
-                {
-                    (flow.steps[w].name.clone(), facts::arrived(shared, self.accounts, self.record, w))
-                }
-                Writer::Step(w, _) => {
-                    let by = flow.steps[w].name.clone();
-                    let made = self.accounts.iter().filter_map(|a| a.tally.get(&by)?.made.get(&s.name)).sum();
-                    (by, made)
-                }
-            };
-            let waits = matches!(node, Node::Step(i) if matches!(flow.steps[i].kind, Kind::Pair(_)));
-            if took != made && !waits {
-                self.imbalance.push(format!("{by} → {} → {who}: {made} made, but {took} taken", s.name));
-            }
-            if shared.plan.logged[stream] && !shared.is_view(stream) {
-                let kept = facts::items(shared, self.accounts, self.record, stream);
-                if kept != made {
-                    self.imbalance.push(format!("{by} → {}: {made} made, but {kept} appended", s.name));
+            match self.made(stream) {
+                _ if !done || waits => {}
+                None => self.sealed(stream, &who),
+                Some((by, made)) => {
+                    let of = &flow.streams[stream].name;
+                    let took: u64 = self.accounts.iter().filter_map(|a| a.tally.get(&who)?.took.get(of)).sum();
+                    if took != made {
+                        self.imbalance.push(format!("{by} → {of} → {who}: {made} made, but {took} taken"));
+                    }
                 }
             }
         }
     }
 
+    /// Who made the items of a stream, and how many; `None` if it is fed from outside.
+    fn made(&self, stream: usize) -> Option<(String, u64)> {
+        let flow = &self.shared.flow;
+        let s = &flow.streams[stream];
+        let by = match s.writer {
+            Writer::Outside => return None,
+            Writer::Source => name(flow, Node::Source(stream)),
+            Writer::Step(w, _) if self.shared.is_view(stream) => {
+                return Some((flow.steps[w].name.clone(), facts::arrived(self.shared, self.accounts, self.record, w)));
+            }
+            Writer::Step(w, _) => flow.steps[w].name.clone(),
+        };
+        let made = self.accounts.iter().filter_map(|a| a.tally.get(&by)?.made.get(&s.name)).sum();
+        Some((by, made))
+    }
+
     /// A reader of a stream from outside has read exactly to the seal.
     fn sealed(&mut self, stream: usize, who: &str) {
         let shared = self.shared;
-        let paired = shared.flow.step(who).is_some_and(|s| matches!(s.kind, Kind::Pair(_)));
         for p in 0..shared.partitions[stream] {
             let at = (shared.flow.streams[stream].at.clone(), p);
             let Some(seal) = self.record.seals.get(&at) else { continue };
             let next = facts::next(self.accounts, self.record, who, &at);
-            if next != *seal && !paired {
+            if next != *seal {
                 self.imbalance.push(format!(
                     "{} partition {p} → {who}: sealed at {seal}, but read to {next}",
                     shared.flow.streams[stream].name

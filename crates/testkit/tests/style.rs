@@ -1,0 +1,100 @@
+//! Style as a test: what no lint sees. The lists of exceptions may only shrink.
+
+use std::path::{Path, PathBuf};
+
+/// Lines of a file, at most.
+const FILE_LINES: usize = 600;
+/// Lines of a function, at most.
+const FUNCTION_LINES: usize = 75;
+/// Functions that are longer, one match over everything they know.
+const LONG_FUNCTIONS: &[&str] =
+    &["fn node(&mut self, node: &'a Node)", "fn call(&mut self, id: u64", "fn call<'a>(self, args"];
+/// What patterns must not touch.
+const IMPURE: &[&str] = &["std::fs", "std::net", "std::process", "std::thread", "SystemTime", "Instant", "rand"];
+/// What nobody uses, and what to use instead.
+const BANNED: &[(&str, &str)] = &[
+    ("thread::sleep", "wait for what happens"),
+    ("todo!", "finish it"),
+    ("dbg!", "take it out"),
+    ("#[ignore", "let it run"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("reads") {
+        let path = entry.expect("reads").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" {
+            sources(&path, out);
+        } else if name.ends_with(".rs") {
+            out.push(path);
+        }
+    }
+}
+
+fn each(mut look: impl FnMut(&str, &str)) {
+    let mut all = vec![];
+    sources(&root().join("crates"), &mut all);
+    assert!(all.len() > 80, "the sources are found");
+    for path in all {
+        let name = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+        look(&name, &std::fs::read_to_string(&path).expect("reads"));
+    }
+}
+
+#[test]
+fn files_are_small_and_say_what_they_are() {
+    let mut lines = vec![];
+    each(|name, text| {
+        let n = text.lines().count();
+        assert!(n <= FILE_LINES, "{name} has {n} lines, at most {FILE_LINES} are read with pleasure");
+        assert!(text.starts_with("//!"), "{name} does not say what it is");
+        lines.push(n);
+    });
+    lines.sort();
+    assert!(lines[lines.len() / 2] <= 150, "half of all files have more than {} lines", lines[lines.len() / 2]);
+}
+
+#[test]
+fn functions_are_small() {
+    let mut found = vec![];
+    each(|name, text| {
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let is_one =
+                ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn "].iter().any(|f| line.trim_start().starts_with(f));
+            let end = format!("{}}}", " ".repeat(indent));
+            if !is_one || line.trim_end().ends_with(';') {
+                continue;
+            }
+            let length = lines[i..].iter().position(|l| *l == end).map_or(0, |n| n + 1);
+            if length > FUNCTION_LINES && !LONG_FUNCTIONS.iter().any(|f| line.contains(f)) {
+                found.push(format!("{name}:{}: {length} lines: {}", i + 1, line.trim()));
+            }
+        }
+    });
+    assert!(found.is_empty(), "functions of more than {FUNCTION_LINES} lines:\n{}", found.join("\n"));
+}
+
+#[test]
+fn patterns_are_pure_and_crates_keep_apart() {
+    each(|name, text| {
+        if name.starts_with("crates/flow/src/patterns") && !name.ends_with("trial.rs") {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            IMPURE.iter().for_each(|what| assert!(!code.contains(what), "{name} uses {what}: a pattern is pure"));
+        }
+        if !name.ends_with("tests/style.rs") {
+            BANNED.iter().for_each(|(what, instead)| assert!(!text.contains(what), "{name} uses {what}: {instead}"));
+        }
+    });
+    for (krate, not) in [("engine", "anabranch-"), ("engine-embedded", "anabranch-flow"), ("flow", "anabranch-engine-")]
+    {
+        let manifest = std::fs::read_to_string(root().join("crates").join(krate).join("Cargo.toml")).expect("reads");
+        let needs = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        assert!(!needs.lines().any(|l| l.starts_with(not)), "{krate} must not know {not}…");
+    }
+}
