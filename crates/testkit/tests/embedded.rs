@@ -1,4 +1,5 @@
 //! The embedded engine: the suite of all engines, and what only it must do.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
 
 use anabranch_engine::{
     Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Engine, FlowId, Item, Limit, Put, StreamName,
