@@ -1,5 +1,6 @@
 //! What users program against: flows, their patterns, and the runner. No I/O of its own.
 
+pub mod build;
 pub mod check;
 pub mod diagnostic;
 pub mod draw;
