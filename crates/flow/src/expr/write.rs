@@ -8,7 +8,7 @@ pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
     match value {
         Value::Null | Value::Optional(None) => out.extend_from_slice(b"null"),
         Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),
-        Value::Int(i) => out.extend_from_slice(i.to_string().as_bytes()),
+        Value::Int(i) => serde_json::to_writer(out, i).map_err(|e| Fault::new(e.to_string()))?,
         Value::Double(d) => double(out, *d)?,
         Value::Text(t) => string(out, t),
         Value::Bytes(b) => match std::str::from_utf8(b) {

@@ -1,41 +1,9 @@
 //! The aggregates of a reduce: partial results that can be merged in any order.
 
 use crate::expr::{Compiled, Fault, Scope, Value, opened};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// Where an item stands among all: time, then partition, then offset, then child.
 pub type Rank = (i64, u32, i64, u32);
-
-/// The groups of a reduce, by the compact JSON of their key.
-pub type Groups = HashMap<Box<[u8]>, Group, BuildHasherDefault<KeyHash>>;
-
-/// The partial results of one key.
-#[derive(Debug)]
-pub struct Group {
-    /// A partial result for each aggregate.
-    pub partials: Vec<Partial>,
-    /// The newest timestamp folded.
-    pub newest: i64,
-    /// Items folded.
-    pub items: u64,
-}
-
-/// xxh3 of the key.
-#[derive(Default)]
-pub struct KeyHash(u64);
-
-impl Hasher for KeyHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.0);
-    }
-
-    fn write_usize(&mut self, _: usize) {} // the length prefix of a slice adds nothing here
-}
 
 /// One aggregate of an expression.
 #[derive(Debug, Clone)]
@@ -208,8 +176,20 @@ impl Partial {
         }
     }
 
-    /// Merges the partial result of later items.
-    pub fn merge(&mut self, other: Partial) -> Result<(), Fault> {
+    /// Whether the partial result of later items can be merged into this one.
+    pub fn fits(&self, other: &Partial) -> Result<(), Fault> {
+        match (self, other) {
+            (Partial::Sum(_), Partial::Sums(_)) | (Partial::Sums(_), Partial::Sum(_)) => Err(mixed()),
+            (Partial::Avg(..), Partial::Avgs(..)) | (Partial::Avgs(..), Partial::Avg(..)) => Err(mixed()),
+            (Partial::Best(_, Some(a)), Partial::Best(_, Some(b))) if a.order(b).is_none() => {
+                Err(Fault::new(format!("{} and {} have no order", a.kind(), b.kind())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Merges the partial result of later items, which must fit.
+    pub fn merge(&mut self, other: Partial) {
         match (self, other) {
             (_, Partial::Empty(_)) => {}
             (mine @ Partial::Empty(_), other) => *mine = other,
@@ -224,13 +204,11 @@ impl Partial {
                 merge_fields(a, b);
                 *w += v;
             }
-            (Partial::Best(kind, a), Partial::Best(_, Some(b))) => better(*kind, a, b)?,
+            (Partial::Best(kind, a), Partial::Best(_, Some(b))) => better(*kind, a, b),
             (Partial::Edge(kind, a), Partial::Edge(_, Some(b))) => edge(*kind, a, b),
             (Partial::All(a), Partial::All(b)) => a.extend(b),
-            (Partial::Best(..), _) | (Partial::Edge(..), _) => {}
-            _ => return Err(Fault::new("numbers and objects cannot be added up together")),
+            _ => {}
         }
-        Ok(())
     }
 
     /// The result.
@@ -268,16 +246,15 @@ fn merge_fields(a: &mut Vec<(String, Sum)>, b: Vec<(String, Sum)>) {
     }
 }
 
-fn better(kind: Kind, a: &mut Option<Value<'static>>, b: Value<'static>) -> Result<(), Fault> {
-    let Some(had) = a else {
-        *a = Some(b);
-        return Ok(());
-    };
-    let order = b.order(had).ok_or_else(|| Fault::new(format!("{} and {} have no order", b.kind(), had.kind())))?;
-    if if kind == Kind::Min { order.is_lt() } else { order.is_gt() } {
+fn mixed() -> Fault {
+    Fault::new("numbers and objects cannot be added up together")
+}
+
+fn better(kind: Kind, a: &mut Option<Value<'static>>, b: Value<'static>) {
+    let better = |o: std::cmp::Ordering| if kind == Kind::Min { o.is_lt() } else { o.is_gt() };
+    if a.as_ref().is_none_or(|had| b.order(had).is_some_and(better)) {
         *a = Some(b);
     }
-    Ok(())
 }
 
 fn edge(kind: Kind, a: &mut Option<(Rank, Value<'static>)>, b: (Rank, Value<'static>)) {

@@ -6,6 +6,7 @@
 pub mod aggregate;
 pub mod copy;
 pub mod filter;
+pub mod groups;
 pub mod join;
 pub mod merge;
 pub mod part;
@@ -19,17 +20,15 @@ pub mod work;
 pub use part::{Body, Effects, Emit, Format, Origin, Part, Vars, View, What};
 
 use crate::expr::Fault;
-use aggregate::Groups;
+use groups::Groups;
 
 /// What a pattern remembers between batches of one run.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// The groups of a reduce.
     pub groups: Groups,
-    /// Bytes that they take, roughly.
-    pub bytes: usize,
-    /// The keys in order, once the input has ended.
-    pub sorted: Option<Vec<Box<[u8]>>>,
+    /// The groups in the order of their keys, once the input has ended.
+    pub sorted: Option<Vec<usize>>,
     /// What could not be merged.
     pub fault: Option<Fault>,
 }

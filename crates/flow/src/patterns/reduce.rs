@@ -4,10 +4,11 @@
 //! order, when the input has ended. Its state is never stored: after a crash the
 //! input of the run is read again, with everything but the folding left out.
 
-use super::aggregate::{Aggregate, Group, Groups, Kind, Partial, Rank};
+use super::aggregate::{Aggregate, Kind, Partial, Rank};
+use super::groups::{self, Groups};
 use super::{Effects, Finals, Finish, Pattern, Scratch, Vars, View};
 use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
-use anabranch_engine::{Item, Record};
+use anabranch_engine::Item;
 use bytes::Bytes;
 use std::cmp::Ordering;
 
@@ -80,61 +81,53 @@ impl Reduce {
         Ok(())
     }
 
-    fn take(
+    fn take(&self, vars: &Vars, row: &Row<'_>, ones: &mut Vec<Partial>, groups: &mut Groups) -> Result<(), Fault> {
+        let rank: Rank = (row.timestamp, row.scope.place.partition, row.scope.place.offset, row.row);
+        ones.clear();
+        match &self.fold {
+            Fold::Pairs(_) => ones.push(Partial::Edge(PAIRS, Some((rank, row.scope.item()?.into_owned())))),
+            _ => {
+                for aggregate in &self.aggregates {
+                    ones.push(aggregate.one(&row.scope, rank)?);
+                }
+            }
+        }
+        self.put(vars, groups, groups::hash(row.key), row.key, (row.timestamp, 1), &mut ones.drain(..))
+    }
+
+    /// Puts partial results into the group of their key; nothing is changed if they do not fit.
+    fn put(
         &self,
-        view: &View<'_>,
-        record: &Record<'_>,
-        scope: &Scope<'_>,
-        key: &mut Vec<u8>,
+        vars: &Vars,
         groups: &mut Groups,
+        hash: u64,
+        key: &[u8],
+        (newest, items): (i64, u64),
+        partials: &mut dyn Iterator<Item = Partial>,
     ) -> Result<(), Fault> {
-        self.key(scope, key)?;
-        let rank: Rank = (record.timestamp(), scope.place.partition, scope.place.offset, record.row() as u32);
-        let partials = match &self.fold {
-            Fold::Pairs(_) => vec![Partial::Edge(PAIRS, Some((rank, scope.item()?.into_owned())))],
-            _ => self.aggregates.iter().map(|a| a.one(scope, rank)).collect::<Result<_, _>>()?,
-        };
-        let one = Group { partials, newest: record.timestamp(), items: 1 };
-        match groups.get_mut(key.as_slice()) {
-            Some(had) => self.merge(view.vars, had, one),
-            None => {
-                groups.insert(key.as_slice().into(), one);
-                Ok(())
-            }
-        }
-    }
-
-    fn merge(&self, vars: &Vars, into: &mut Group, from: Group) -> Result<(), Fault> {
-        if let Fold::Pairs(shape) = &self.fold {
-            self.pair(vars, shape, into, &from)?;
-        } else {
-            for (a, b) in into.partials.iter_mut().zip(from.partials) {
-                a.merge(b)?;
-            }
-        }
-        into.newest = into.newest.max(from.newest);
-        into.items += from.items;
-        Ok(())
-    }
-
-    fn pair(&self, vars: &Vars, shape: &Shape, into: &mut Group, from: &Group) -> Result<(), Fault> {
-        let (Some(Partial::Edge(_, Some((rank, a)))), Some(Partial::Edge(_, Some((last, b))))) =
-            (into.partials.first(), from.partials.first())
-        else {
+        let Some(i) = groups.find(hash, key) else {
+            groups.add(hash, key, newest, items, partials);
             return Ok(());
         };
-        let extra = [a.clone(), b.clone()];
-        let mut scope = Scope::of_run(&vars.run, &vars.env);
-        scope.extra = &extra;
-        let value = shape.eval(&scope)?;
-        let rank = (*rank).max(*last);
-        into.partials = vec![Partial::Edge(PAIRS, Some((rank, value)))];
+        let mine = groups.partials(i);
+        let before: usize = mine.iter().map(Partial::bytes).sum();
+        match &self.fold {
+            Fold::Pairs(shape) => {
+                if let (Some(mine), Some(other)) = (mine.first_mut(), partials.next()) {
+                    pair(vars, shape, mine, &other)?;
+                }
+            }
+            _ => merge_all(mine, partials)?,
+        }
+        let after: usize = mine.iter().map(Partial::bytes).sum();
+        groups.grew(i, newest, items, after.saturating_sub(before));
         Ok(())
     }
 
     /// The final of one group.
-    fn last_word(&self, vars: &Vars, key: &[u8], group: &mut Group) -> Result<Item, Fault> {
-        let values: Vec<Value<'static>> = group.partials.iter_mut().map(Partial::value).collect();
+    fn last_word(&self, vars: &Vars, groups: &mut Groups, i: usize) -> Result<Item, Fault> {
+        let values: Vec<Value<'static>> = groups.partials(i).iter_mut().map(Partial::value).collect();
+        let (key, newest) = (groups.key(i), groups.group(i).map_or(0, |g| g.newest));
         let mut scope = Scope::of_run(&vars.run, &vars.env);
         let value = match &self.fold {
             Fold::Pairs(_) => values.into_iter().next().unwrap_or(Value::Null),
@@ -159,7 +152,7 @@ impl Reduce {
         };
         let value = write::item(&self.extended(value, by)?)?;
         let headers = vec![("final".to_string(), Some(Bytes::from_static(b"true")))];
-        Ok(Item { key, value: Some(value.into()), headers, timestamp: group.newest })
+        Ok(Item { key, value: Some(value.into()), headers, timestamp: newest })
     }
 
     /// The result with the fields of its key; a field of the key wins over one of the value.
@@ -193,8 +186,8 @@ fn key_values(key: &[u8]) -> Result<Vec<Value<'static>>, Fault> {
 }
 
 /// Keys in the order people expect: numbers by value, text by letter, others by their JSON.
-fn key_order(a: &(Vec<Value<'static>>, &[u8]), b: &(Vec<Value<'static>>, &[u8])) -> Ordering {
-    for (x, y) in a.0.iter().zip(&b.0) {
+fn key_order(a: (&[Value<'static>], &[u8]), b: (&[Value<'static>], &[u8])) -> Ordering {
+    for (x, y) in a.0.iter().zip(b.0) {
         let order = x.order(y).unwrap_or_else(|| x.kind().cmp(y.kind()));
         if order.is_ne() {
             return order;
@@ -203,15 +196,51 @@ fn key_order(a: &(Vec<Value<'static>>, &[u8]), b: &(Vec<Value<'static>>, &[u8]))
     a.1.cmp(b.1)
 }
 
+/// What a reduce needs of one item.
+struct Row<'a> {
+    scope: Scope<'a>,
+    timestamp: i64,
+    row: u32,
+    key: &'a [u8],
+}
+
+/// `fold` applied to what is folded and what comes.
+fn pair(vars: &Vars, shape: &Shape, mine: &mut Partial, other: &Partial) -> Result<(), Fault> {
+    if let (Partial::Edge(_, Some((rank, a))), Partial::Edge(_, Some((last, b)))) = (&*mine, other) {
+        let extra = [a.clone(), b.clone()];
+        let mut scope = Scope::of_run(&vars.run, &vars.env);
+        scope.extra = &extra;
+        let value = shape.eval(&scope)?;
+        *mine = Partial::Edge(PAIRS, Some(((*rank).max(*last), value)));
+    }
+    Ok(())
+}
+
+/// Merges partial results of one key; none is changed if one does not fit.
+fn merge_all(mine: &mut [Partial], others: &mut dyn Iterator<Item = Partial>) -> Result<(), Fault> {
+    if let [mine] = mine {
+        if let Some(other) = others.next() {
+            mine.fits(&other)?;
+            mine.merge(other);
+        }
+        return Ok(());
+    }
+    let others: Vec<Partial> = others.collect();
+    mine.iter().zip(&others).try_for_each(|(a, b)| a.fits(b))?;
+    mine.iter_mut().zip(others).for_each(|(a, b)| a.merge(b));
+    Ok(())
+}
+
 impl Pattern for Reduce {
     fn apply(&self, _: usize, view: &View<'_>, scratch: &mut Scratch, out: &mut Effects) {
-        let mut key = vec![];
-        let mut slots = vec![];
+        let (mut key, mut slots, mut ones) = (vec![], vec![], vec![]);
         for record in view.items() {
             out.taken += 1;
-            let taken = view
-                .scope(&record, &self.reads, &mut slots)
-                .and_then(|scope| self.take(view, &record, &scope, &mut key, &mut scratch.groups));
+            let taken = view.scope(&record, &self.reads, &mut slots).and_then(|scope| {
+                self.key(&scope, &mut key)?;
+                let row = Row { scope, timestamp: record.timestamp(), row: record.row() as u32, key: &key };
+                self.take(view.vars, &row, &mut ones, &mut scratch.groups)
+            });
             match taken {
                 Ok(()) => out.folded += 1,
                 Err(fault) => out.failed.push((record.row(), fault)),
@@ -220,20 +249,13 @@ impl Pattern for Reduce {
     }
 
     fn absorb(&self, vars: &Vars, into: &mut Scratch, chunk: Scratch) {
-        for (key, group) in chunk.groups {
-            match into.groups.get_mut(&key) {
-                // what could not be merged was refused inside the chunk already, or is refused at the final
-                Some(had) => {
-                    if let Err(fault) = self.merge(vars, had, group) {
-                        into.fault.get_or_insert(fault);
-                    }
-                }
-                None => {
-                    into.bytes += 120 + key.len() + group.partials.len() * std::mem::size_of::<Partial>();
-                    into.groups.insert(key, group);
-                }
+        let (groups, fault) = (&mut into.groups, &mut into.fault);
+        chunk.groups.drain(|group, hash, key, partials| {
+            // each chunk was folded by itself: that two of them do not fit is told at the end
+            if let Err(f) = self.put(vars, groups, hash, key, (group.newest, group.items), partials) {
+                fault.get_or_insert(f);
             }
-        }
+        });
     }
 
     fn finish(
@@ -248,28 +270,31 @@ impl Pattern for Reduce {
             return Err(fault.clone());
         }
         if self.by.is_empty() && scratch.groups.is_empty() && !matches!(self.fold, Fold::Pairs(_)) {
-            let partials = self.aggregates.iter().map(|a| Partial::new(a.kind)).collect();
             let newest = vars.run.started.as_millisecond();
-            scratch.groups.insert(b"[]".as_slice().into(), Group { partials, newest, items: 0 });
+            let nothing = self.aggregates.iter().map(|a| Partial::new(a.kind));
+            scratch.groups.add(groups::hash(b"[]"), b"[]", newest, 0, nothing);
         }
-        if scratch.sorted.is_none() {
-            let mut keys: Vec<_> =
-                scratch.groups.keys().map(|k| Ok((key_values(k)?, &**k))).collect::<Result<_, Fault>>()?;
-            keys.sort_by(key_order);
-            scratch.sorted = Some(keys.into_iter().map(|(_, k)| k.into()).collect());
-        }
-        let sorted = scratch.sorted.take().unwrap_or_default();
+        let sorted = match scratch.sorted.take() {
+            Some(sorted) => sorted,
+            None => in_order(&scratch.groups)?,
+        };
         let from = usize::try_from(mark).unwrap_or(usize::MAX).min(sorted.len());
         let to = from.saturating_add(max).min(sorted.len());
-        for key in &sorted[from..to] {
-            if let Some(group) = scratch.groups.get_mut(key) {
-                out.items.push(self.last_word(vars, key, group)?);
-            }
+        for i in &sorted[from..to] {
+            out.items.push(self.last_word(vars, &mut scratch.groups, *i)?);
         }
         let finish = if to < sorted.len() { Finish::More } else { Finish::Done };
         scratch.sorted = Some(sorted);
         Ok(finish)
     }
+}
+
+/// The groups in the order of their keys.
+fn in_order(groups: &Groups) -> Result<Vec<usize>, Fault> {
+    let keys = (0..groups.len()).map(|i| Ok((key_values(groups.key(i))?, groups.key(i), i)));
+    let mut keys = keys.collect::<Result<Vec<_>, Fault>>()?;
+    keys.sort_by(|a, b| key_order((&a.0, a.1), (&b.0, b.1)));
+    Ok(keys.into_iter().map(|(_, _, i)| i).collect())
 }
 
 #[cfg(test)]

@@ -344,11 +344,11 @@ impl<'r> LaneRun<'r> {
     /// The folds must fit the memory that they may take.
     fn bounded(&self) -> Result<()> {
         for (step, scratch) in &self.folds {
-            if scratch.bytes > limits::FOLD_BYTES {
+            if scratch.groups.bytes() > limits::FOLD_BYTES {
                 let (name, keys) = (&self.shared.flow.steps[*step].name, scratch.groups.len());
                 let text = format!(
                     "the reduce {name} holds {keys} keys in {} MB; it may take {} MB",
-                    scratch.bytes >> 20,
+                    scratch.groups.bytes() >> 20,
                     limits::FOLD_BYTES >> 20
                 );
                 return Err(Error::machine(text)
