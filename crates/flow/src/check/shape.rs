@@ -50,7 +50,7 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
     for step in wired {
         for ((name, span), explicit) in &step.outputs {
             let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
-            if *explicit && !stream.declared && stream.readers.is_empty() {
+            if *explicit && !stream.declared && stream.readers.is_empty() && !is_meant(name, streams, wired) {
                 let read: Vec<&str> = wired.iter().flat_map(|w| w.inputs.iter().map(|(n, _)| n.as_str())).collect();
                 let near = nearest(name, read).map_or_else(
                     || format!("declare it under streams:  {name}: {{}}"),
@@ -61,6 +61,12 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
             }
         }
     }
+}
+
+/// Whether a step reads a name that nobody writes, and probably means this one: that is told there.
+fn is_meant(name: &str, streams: &[Stream], wired: &[Wired<'_>]) -> bool {
+    let read = wired.iter().flat_map(|w| w.inputs.iter().map(|(n, _)| n.as_str()));
+    read.filter(|r| find(streams, r).is_none()).any(|r| nearest(r, [name]).is_some())
 }
 
 fn unwritten(name: &str, span: crate::diagnostic::Span, streams: &[Stream], wired: &[Wired<'_>]) -> Diagnostic {

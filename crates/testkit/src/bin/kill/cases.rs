@@ -28,6 +28,7 @@ pub fn all() -> Vec<Case> {
     vec![
         Case { name: "routes", flow: ROUTES, items: signups, model: routes, topic: None, adds: false },
         Case { name: "folds", flow: FOLDS, items: signups, model: folds, topic: None, adds: false },
+        Case { name: "finals", flow: FINALS, items: many, model: finals, topic: None, adds: false },
         Case { name: "barrier", flow: BARRIER, items: whole, model: barrier, topic: None, adds: false },
         Case { name: "topics", flow: TOPICS, items: keyed, model: topics, topic: Some(("orders", "4")), adds: true },
         Case { name: "actions", flow: ACTIONS, items: few, model: actions, topic: None, adds: false },
@@ -183,6 +184,42 @@ fn folds(items: &[String]) -> Model {
     put(&mut m, "out/most.jsonl", most);
     let all: u64 = countries.values().sum();
     put(&mut m, "out/countries.jsonl", format!("{{\"countries\":{},\"users\":{all}}}", countries.len()));
+    m
+}
+
+fn many(dice: &mut Dice, batch: u64) -> Vec<String> {
+    (0..50_000 + batch).map(|i| format!("{{\"id\":{},\"n\":{}}}", i * 7919 % 45_000, dice.below(9))).collect()
+}
+
+/// More keys than go out in one commit, to a file and to a stream that is folded again.
+const FINALS: &str = "
+flow: finals
+streams:
+  all: { source: in.jsonl }
+  by-id: { sink: out/by-id.jsonl }
+  again: { sink: out/again.jsonl }
+steps:
+  by-id: { reduce: all, by: item.id, value: { n: sum(item.n) } }
+  logged: { reduce: all, by: item.id, value: { c: count() } }
+  again: { reduce: logged, by: item.c, value: { ids: count() } }
+";
+
+fn finals(items: &[String]) -> Model {
+    let mut m = Model::new();
+    let mut ids: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for (_, value) in read(items) {
+        let v = value.unwrap_or(Value::Null);
+        let id = ids.entry(v["id"].as_u64().unwrap_or(0)).or_default();
+        *id = (id.0 + v["n"].as_u64().unwrap_or(0), id.1 + 1);
+    }
+    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+    for (id, (n, c)) in ids {
+        put(&mut m, "out/by-id.jsonl", format!("{{\"id\":{id},\"n\":{n}}}"));
+        *counts.entry(c).or_default() += 1;
+    }
+    for (c, ids) in counts {
+        put(&mut m, "out/again.jsonl", format!("{{\"c\":{c},\"ids\":{ids}}}"));
+    }
     m
 }
 

@@ -1,0 +1,50 @@
+//! What `check` says, word for word. With `UPDATE=1` in the environment the expectations are written anew: read them.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
+
+mod common;
+use common::Place;
+use std::path::Path;
+
+#[track_caller]
+fn says(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check");
+    let (yaml, said) = (folder.join(format!("{name}.yaml")), folder.join(format!("{name}.said")));
+    let place = Place::new();
+    place.write(&format!("{name}.yaml"), std::fs::read_to_string(&yaml).expect("reads"));
+    let ran = place.run(&["check", &format!("{name}.yaml")]).exits(2);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&said, &ran.err).expect("writes");
+    }
+    assert_eq!(ran.err, std::fs::read_to_string(&said).expect("reads"));
+}
+
+#[test]
+fn the_diagnostics_of_the_language_page_in_one_pass() {
+    says("signup");
+}
+
+#[test]
+fn every_trap_has_its_words() {
+    says("traps");
+}
+
+#[test]
+fn diagnostics_as_json_and_for_github() {
+    let place = Place::with("flow: a\nsteps: { x: { copy: y, to: [z] } }\n", &[]);
+    let ran = place.run(&["check", "--json"]).exits(2);
+    let all: Vec<serde_json::Value> = serde_json::from_str(&ran.out).expect("json");
+    assert_eq!(
+        (all[0]["code"].as_str(), all[0]["line"].as_u64(), all[0]["column"].as_u64()),
+        (Some("unwritten"), Some(2), Some(22))
+    );
+    let output = place.command(&["check"]).env("GITHUB_ACTIONS", "true").output().expect("runs");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("::error file=flow.yaml,line=2,col=22::"));
+}
+
+#[test]
+fn a_fine_flow_says_so_and_is_drawn() {
+    let place = Place::example("03-new-user-sign-up");
+    place.run(&["check"]).exits(0).says("new-user-sign-up is fine: 17 streams, 9 steps");
+    let drawn = place.run(&["graph"]).exits(0).out;
+    assert!(drawn.contains("[shard by-zone by item.region, 3 shards] ─▶ signups-eu … signups-asia"), "{drawn}");
+}
