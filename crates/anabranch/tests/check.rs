@@ -38,7 +38,7 @@ fn diagnostics_as_json_and_for_github() {
         (Some("unwritten"), Some(2), Some(22))
     );
     let output = place.command(&["check"]).env("GITHUB_ACTIONS", "true").output().expect("runs");
-    assert!(String::from_utf8_lossy(&output.stdout).starts_with("::error file=flow.yaml,line=2,col=22::"));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("::error file=flow.yaml,line=2,col=21::"));
 }
 
 #[test]

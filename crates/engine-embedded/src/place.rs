@@ -7,12 +7,18 @@ use std::path::Path;
 
 /// Makes the directory and its folders; every new name is synced into its parent.
 pub fn prepare(dir: &Path) -> Result<()> {
-    if !dir.join("seg").is_dir() {
-        fs::create_dir_all(dir.join("seg")).map_err(|e| machine("cannot make the data directory", dir, &e))?;
-        fs::create_dir_all(dir.join("flow")).map_err(|e| machine("cannot make the data directory", dir, &e))?;
+    // The index is made last: where it is, all of this was made and synced before.
+    if !dir.join("index.db").is_file() {
+        for folder in ["seg", "flow"] {
+            fs::create_dir_all(dir.join(folder)).map_err(|e| machine("cannot make the data directory", dir, &e))?;
+        }
         sync_dir(dir)?;
-        if let Some(parent) = dir.canonicalize().ok().as_deref().and_then(Path::parent) {
-            sync_dir(parent)?;
+        let whole = dir.canonicalize().map_err(|e| machine("cannot look at the data directory", dir, &e))?;
+        for (i, above) in whole.ancestors().skip(1).enumerate() {
+            match sync_dir(above) {
+                Err(e) if i == 0 => return Err(e),
+                _ => {} // folders further up may be closed to us; those that we made are not
+            }
         }
     }
     let kind = rustix::fs::statfs(dir).map_err(|e| machine("cannot look at the data directory", dir, &e.into()))?;

@@ -81,10 +81,17 @@ impl Writer {
 /// Registers a segment, then makes its file, so that no two writers share one.
 fn create(dir: &Path, disk: &dyn Disk, index: &Index) -> Result<Open> {
     index.write(|tx| {
-        tx.execute("INSERT INTO seg DEFAULT VALUES", []).map_err(sql)?;
-        let seg = tx.last_insert_rowid();
-        let at = path(dir, seg);
-        let file = disk.create(&at).map_err(|e| place::machine("cannot make", &at, &e))?;
+        let (seg, file) = loop {
+            tx.execute("INSERT INTO seg DEFAULT VALUES", []).map_err(sql)?;
+            let seg = tx.last_insert_rowid();
+            let at = path(dir, seg);
+            match disk.create(&at) {
+                Ok(file) => break (seg, file),
+                // A crash left the file before its number was committed. Its row makes it the collector's.
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(place::machine("cannot make", &at, &e)),
+            }
+        };
         place::sync_dir(&dir.join("seg"))?;
         Ok(Open { seg, file, end: 0 })
     })
