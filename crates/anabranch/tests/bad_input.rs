@@ -261,3 +261,14 @@ fn what_cannot_be_read_or_written_is_named() {
     place.write("file", "x");
     place.run(&["streams", "list", "--data", "file"]).exits(1).says("file");
 }
+
+#[test]
+fn pairs_of_unequal_streams_are_refused() {
+    let flow = "
+flow: pairs
+streams: { a: { partitions: 2 }, b: { partitions: 3 }, out: { sink: out/out.jsonl } }
+steps: { out: { reduce: [a, b], pair: lockstep, value: { left: a, right: b } } }
+";
+    let place = Place::with(flow, &[]);
+    place.run(&["run"]).exits(2).says("a has 2 and b has 3").says("same number of partitions");
+}

@@ -97,3 +97,19 @@ fn hands_on() {
     assert_eq!(place.read("out/pairs.jsonl").lines().count(), 6, "the partner came");
     place.feed(&["produce", "photos-topic-2"], b"x\n").exits(2).says("is written by the flow copier");
 }
+
+#[test]
+fn a_pair_keeps_its_sides_apart() {
+    let flow = "
+flow: sides
+streams: { a: {}, b: {}, out: { sink: out/out.jsonl } }
+steps: { out: { reduce: [b, a], pair: lockstep, value: { left: a, right: b } } }
+";
+    let place = Place::with(flow, &[]);
+    for stream in ["a", "b"] {
+        place.run(&["streams", "create", stream]).exits(0);
+        place.feed(&["produce", stream], format!("\"of {stream}\"\n").as_bytes()).exits(0);
+    }
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    assert_eq!(place.read("out/out.jsonl"), "{\"left\":\"of b\",\"right\":\"of a\"}\n");
+}

@@ -273,6 +273,7 @@ impl Planner<'_> {
                 roots.push(Root { node, input: *input, of: *s, from, how: How::Log, gates });
             }
         }
+        roots.sort_by_key(|r| r.input); // a pair tells its sides apart by their order
         roots
     }
 }

@@ -47,7 +47,7 @@ fn part(lines: &[String]) -> Part {
     Part { body: Body::Ready(b.finish().expect("lines")), rows: None, origin, partition: 0 }
 }
 
-/// Applies a step to lines; only every other row where `halved`.
+/// Applies a step to lines.
 pub fn apply(step: &Step, lines: &[String], scratch: &mut Scratch) -> Made {
     let pattern = step.pattern().expect("a pattern");
     let part = part(lines);

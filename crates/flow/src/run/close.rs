@@ -31,11 +31,10 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, record: RunRecord) -> Result<
     let phase = verdict(&account, &facts, balanced);
     let publish = to_publish(shared, &facts, phase)?;
     if !publish.is_empty() {
-        for (stream, path) in &publish {
+        for (stream, _) in &publish {
             if account.marks.get(&sinks::mark(shared, *stream)) == Some(&0) {
                 sinks::open(shared, *stream, &account)?.sync()?; // nothing was written: the new file is empty
             }
-            let _ = path;
         }
         if record.phase != Phase::Closing {
             commit(lane, closing.clone())?;
@@ -88,8 +87,9 @@ fn verdict(account: &Account, facts: &Facts, balanced: bool) -> Phase {
 fn to_publish(shared: &Shared, facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
     let mut out = vec![];
     for (s, stream) in shared.flow.streams.iter().enumerate() {
-        let Some(sink) = stream.sink.as_ref().filter(|s| s.mode != Mode::Append) else { continue };
-        let _ = sink;
+        if stream.sink.as_ref().is_none_or(|s| s.mode == Mode::Append) {
+            continue;
+        }
         let complete = shared.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
         if complete && !behind_held_fold(shared, facts, s) && phase != Phase::Failed {
             out.extend(sinks::path(shared, s)?.map(|path| (s, path)));

@@ -58,7 +58,29 @@ pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<d
     for s in 0..known.len() {
         shared.partitions[s] = count(&shared, s, &mut known)?;
     }
+    pairs_fit(&shared)?;
     Ok(shared)
+}
+
+/// Items are paired partition by partition, so both sides need equally many.
+fn pairs_fit(shared: &Shared) -> Result<()> {
+    for (unit, step) in shared.plan.units.iter().filter_map(|u| u.pairs.map(|s| (u, s))) {
+        let side = |root: &crate::plan::Root| (&shared.flow.streams[root.from].name, shared.partitions[root.from]);
+        let sides: Vec<_> = unit.roots.iter().map(side).collect();
+        if let [(a, n), (b, m)] = sides.as_slice()
+            && n != m
+        {
+            let name = &shared.flow.steps[step].name;
+            return Err(Error::usage(format!("{name} pairs partition by partition, but {a} has {n} and {b} has {m}"))
+                .help("give both streams the same number of partitions"));
+        }
+        if sides.len() != 2 {
+            let name = &shared.flow.steps[step].name;
+            return Err(Error::usage(format!("{name} pairs two streams, but it would read {}", sides.len()))
+                .help("let each side be one stream; put a merge before it"));
+        }
+    }
+    Ok(())
 }
 
 /// Opens a run: the record is committed when this returns.

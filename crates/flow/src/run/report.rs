@@ -4,7 +4,7 @@ use super::Shared;
 use super::facts::{self, Facts, Progress};
 use crate::model::{Kind, Writer};
 use crate::patterns::join::Verdict;
-use crate::plan::{How, Node, name};
+use crate::plan::{Node, name};
 use anabranch_engine::{Account, Phase, RunRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -455,9 +455,4 @@ fn routes_rest(kind: &Kind) -> bool {
         Kind::Shard(s) => matches!(s.otherwise, Otherwise::To(_)),
         _ => false,
     }
-}
-
-/// Whether a run reads standard input.
-pub fn reads_stdin(shared: &Shared) -> bool {
-    shared.plan.units.iter().flat_map(|u| &u.roots).any(|r| r.how == How::Stdin)
 }

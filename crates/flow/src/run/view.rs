@@ -2,7 +2,6 @@
 
 use super::Shared;
 use super::facts::{self, Facts, Progress};
-use super::io::Manifest;
 use crate::model::Kind;
 use crate::plan::{How, Node, name};
 use anabranch_engine::{Account, RunRecord};
@@ -88,9 +87,4 @@ fn share(shared: &Shared, accounts: &[Account], record: &RunRecord, unit: usize)
         }
     }
     (all > 0).then(|| read as f64 / all as f64)
-}
-
-/// Bytes of all files that a run reads.
-pub fn bytes(manifests: &[Manifest]) -> u64 {
-    manifests.iter().map(Manifest::bytes).sum()
 }
