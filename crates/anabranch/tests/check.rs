@@ -35,7 +35,7 @@ fn diagnostics_as_json_and_for_github() {
     let all: Vec<serde_json::Value> = serde_json::from_str(&ran.out).expect("json");
     assert_eq!(
         (all[0]["code"].as_str(), all[0]["line"].as_u64(), all[0]["column"].as_u64()),
-        (Some("unwritten"), Some(2), Some(22))
+        (Some("unwritten"), Some(2), Some(21))
     );
     let output = place.command(&["check"]).env("GITHUB_ACTIONS", "true").output().expect("runs");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("::error file=flow.yaml,line=2,col=21::"));
