@@ -4,7 +4,7 @@ use crate::Embedded;
 use crate::commit::{self, Row};
 use crate::index::sql;
 use crate::place;
-use crate::segment::Writer;
+use crate::segment::{Landed, Writer};
 use anabranch_engine::{
     Account, BatchRef, Commit, Crew, Cursor, Dest, End, Error, FlowId, Kind, Lane, LaneLost, LaneNo, Result, limits,
 };
@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// On one machine one process works a flow: it has every lane.
@@ -38,23 +38,26 @@ pub fn accounts(db: &Connection, flow: &FlowId) -> Result<(Cursor, Vec<Account>)
     Ok((Cursor(news), accounts))
 }
 
-/// A held lane.
+/// A held lane. Two threads work for it: while one commits to the index, the other one
+/// writes and syncs the batches of the next commit.
 pub struct EmbeddedLane {
     account: Account,
     submit: Option<SyncSender<Commit>>,
     settled: Mutex<Receiver<Result<Account>>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-/// What the committing thread owns.
+/// A commit whose batches are durable, and where they landed; none = they go into the index.
+type Written = (Commit, Option<std::vec::IntoIter<Landed>>);
+
+/// What the thread owns that commits to the index.
 struct Committer {
     engine: Embedded,
     flow: FlowId,
     lane: LaneNo,
     epoch: i64,
-    writer: Writer,
     last: Account,
-    _seat: Arc<File>,
+    _seat: File,
 }
 
 impl EmbeddedLane {
@@ -62,18 +65,24 @@ impl EmbeddedLane {
     pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<EmbeddedLane> {
         let seat = place::take_seat(&engine.dir.join("flow").join(format!("{flow}.lock")), flow.as_str())?;
         let (epoch, account) = engine.index.write(|tx| raise(tx, flow, lane))?;
-        let writer = Writer::new(&engine.dir, engine.disk.clone(), engine.index.clone());
-        let last = account.clone();
-        let seat = Arc::new(seat);
-        let committer =
-            Committer { engine: engine.clone(), flow: flow.clone(), lane, epoch, writer, last, _seat: seat };
-        let (submit, work) = sync_channel(limits::COMMITS_UNDER_WAY);
+        let mut writer = Writer::new(&engine.dir, engine.disk.clone(), engine.index.clone());
+        let (flow, last) = (flow.clone(), account.clone());
+        let committer = Committer { engine: engine.clone(), flow, lane, epoch, last, _seat: seat };
+        let (submit, work) = sync_channel::<Commit>(limits::COMMITS_UNDER_WAY);
+        let (written, durable) = sync_channel(0);
         let (done, settled) = channel();
-        let thread =
-            std::thread::Builder::new().name(format!("lane {lane}")).spawn(move || committer.run(&work, &done));
-        let thread = thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
-        Ok(EmbeddedLane { account, submit: Some(submit), settled: Mutex::new(settled), thread: Some(thread) })
+        let write = move || write_ahead(&mut writer, &work, &written);
+        let threads = vec![
+            spawn(format!("lane {lane} data"), write)?,
+            spawn(format!("lane {lane} index"), move || committer.run(&durable, &done))?,
+        ];
+        Ok(EmbeddedLane { account, submit: Some(submit), settled: Mutex::new(settled), threads })
     }
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name(name).spawn(work);
+    thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))
 }
 
 fn raise(db: &Connection, flow: &FlowId, lane: LaneNo) -> Result<(i64, Account)> {
@@ -111,8 +120,8 @@ impl Lane for EmbeddedLane {
 
 impl Drop for EmbeddedLane {
     fn drop(&mut self) {
-        self.submit = None; // the thread ends when it has worked off what was submitted
-        if let Some(thread) = self.thread.take() {
+        self.submit = None; // the threads end when they have worked off what was submitted
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -120,9 +129,9 @@ impl Drop for EmbeddedLane {
 
 impl Committer {
     /// Commits until the lane is dropped or a commit fails: then nothing more is accepted.
-    fn run(mut self, work: &Receiver<Commit>, done: &Sender<Result<Account>>) {
-        for commit in work.iter() {
-            let outcome = self.commit(commit);
+    fn run(mut self, work: &Receiver<Result<Written>>, done: &Sender<Result<Account>>) {
+        for written in work.iter() {
+            let outcome = written.and_then(|(commit, landed)| self.commit(commit, landed));
             let failed = outcome.is_err();
             if done.send(outcome).is_err() || failed {
                 return;
@@ -130,9 +139,7 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<Account> {
-        let fresh: usize = commit.puts.iter().map(|p| p.batch.fresh_bytes()).sum();
-        let landed = if fresh > limits::INLINE_BYTES { Some(write_fresh(&mut self.writer, &commit)?) } else { None };
+    fn commit(&mut self, commit: Commit, landed: Option<std::vec::IntoIter<Landed>>) -> Result<Account> {
         let mut account = commit.account;
         let before = if account.run == self.last.run { self.last.ends.clone() } else { BTreeMap::new() };
         let rows = rows(&commit.puts, landed);
@@ -153,10 +160,22 @@ impl Committer {
     }
 }
 
-/// Writes the fresh batches and makes them durable, in the order of the puts.
-fn write_fresh(writer: &mut Writer, commit: &Commit) -> Result<std::vec::IntoIter<crate::segment::Landed>> {
-    let parts: Vec<&[u8]> = commit.puts.iter().filter_map(|p| fresh(&p.batch)).map(|b| b.bytes().as_ref()).collect();
-    Ok(writer.append(&parts)?.into_iter())
+/// Writes and syncs the batches of each commit, in order; the first failure is the last thing it hands on.
+fn write_ahead(writer: &mut Writer, work: &Receiver<Commit>, written: &SyncSender<Result<Written>>) {
+    for commit in work.iter() {
+        let bytes: usize = commit.puts.iter().map(|p| p.batch.fresh_bytes()).sum();
+        let landed = if bytes > limits::INLINE_BYTES {
+            let parts = commit.puts.iter().filter_map(|p| fresh(&p.batch)).map(|b| b.bytes().as_ref());
+            writer.append(&parts.collect::<Vec<&[u8]>>()).map(|l| Some(l.into_iter()))
+        } else {
+            Ok(None)
+        };
+        let outcome = landed.map(|landed| (commit, landed));
+        let failed = outcome.is_err();
+        if written.send(outcome).is_err() || failed {
+            return;
+        }
+    }
 }
 
 fn fresh(batch: &BatchRef) -> Option<&anabranch_engine::Batch> {
@@ -166,14 +185,10 @@ fn fresh(batch: &BatchRef) -> Option<&anabranch_engine::Batch> {
     }
 }
 
-fn rows(
-    puts: &[anabranch_engine::Put],
-    mut landed: Option<std::vec::IntoIter<crate::segment::Landed>>,
-) -> Vec<(&Dest, Row<'_>)> {
-    let row = |put: &'_ anabranch_engine::Put| -> bool { matches!(put.batch, BatchRef::Fresh(_)) };
+fn rows(puts: &[anabranch_engine::Put], mut landed: Option<std::vec::IntoIter<Landed>>) -> Vec<(&Dest, Row<'_>)> {
     puts.iter()
         .map(|put| {
-            let at = if row(put) { landed.as_mut().and_then(Iterator::next) } else { None };
+            let at = fresh(&put.batch).and_then(|_| landed.as_mut().and_then(Iterator::next));
             let row = match (&put.batch, at) {
                 (BatchRef::Stored(h), _) => Row::Again(&h.at),
                 (BatchRef::Fresh(b), Some(at)) => Row::Written(b, at),
