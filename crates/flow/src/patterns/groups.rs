@@ -7,11 +7,21 @@ use hashbrown::HashTable;
 #[derive(Debug, Default)]
 pub struct Groups {
     table: HashTable<u32>,
+    records: Vec<Record>,
+    /// Keys that are too long for their record.
     keys: Vec<u8>,
-    groups: Vec<Group>,
+    /// Partial results, where a key has other than one.
     partials: Vec<Partial>,
     width: usize,
     beside: usize,
+}
+
+/// What belongs to a key lies together, so that a look-up is one place in memory, not four.
+#[derive(Debug)]
+struct Record {
+    group: Group,
+    short: [u8; SHORT],
+    only: Partial,
 }
 
 /// What is known of a key beside its partial results.
@@ -26,6 +36,9 @@ pub struct Group {
     pub items: u64,
 }
 
+/// Bytes of a key that fit its record.
+const SHORT: usize = 24;
+
 /// The hash of a key.
 pub fn hash(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
@@ -34,51 +47,66 @@ pub fn hash(key: &[u8]) -> u64 {
 impl Groups {
     /// Keys so far.
     pub fn len(&self) -> usize {
-        self.groups.len()
+        self.records.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.records.is_empty()
     }
 
     /// Bytes that they take, roughly.
     pub fn bytes(&self) -> usize {
-        let fixed = size_of::<Group>() + size_of::<u32>() * 2 + self.width * size_of::<Partial>();
-        self.keys.len() + self.groups.len() * fixed + self.beside
+        let fixed = size_of::<Record>() + size_of::<u32>() * 2;
+        self.keys.len() + self.records.len() * fixed + self.partials.len() * size_of::<Partial>() + self.beside
     }
 
     /// The group of a key.
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        self.table.find(hash, |i| self.key(*i as usize) == key).map(|i| *i as usize)
+        let same =
+            |i: &u32| self.records.get(*i as usize).is_some_and(|r| r.group.hash == hash && self.key_of(r) == key);
+        self.table.find(hash, same).map(|i| *i as usize)
     }
 
     /// Adds a key that is not there, with its first partial results.
     pub fn add(&mut self, hash: u64, key: &[u8], newest: i64, items: u64, partials: impl IntoIterator<Item = Partial>) {
-        let (start, len, i) = (self.keys.len(), key.len(), self.groups.len());
-        self.keys.extend_from_slice(key);
-        self.groups.push(Group { hash, start, len, newest, items });
+        let group = Group { hash, start: self.keys.len(), len: key.len(), newest, items };
+        let mut short = [0; SHORT];
+        match short.get_mut(..key.len()) {
+            Some(fits) => fits.copy_from_slice(key),
+            None => self.keys.extend_from_slice(key),
+        }
         let before = self.partials.len();
         self.partials.extend(partials);
         self.width = self.partials.len() - before;
         self.beside += self.partials[before..].iter().map(Partial::bytes).sum::<usize>();
-        let groups = &self.groups;
-        self.table.insert_unique(hash, i as u32, |i| groups.get(*i as usize).map_or(0, |g| g.hash));
+        let only = if self.width == 1 { self.partials.pop() } else { None };
+        self.records.push(Record { group, short, only: only.unwrap_or(Partial::Count(0)) });
+        let records = &self.records;
+        let again = |i: &u32| records.get(*i as usize).map_or(0, |r| r.group.hash);
+        self.table.insert_unique(hash, records.len() as u32 - 1, again);
+    }
+
+    fn key_of<'k>(&'k self, record: &'k Record) -> &'k [u8] {
+        let Group { start, len, .. } = record.group;
+        record.short.get(..len).or_else(|| self.keys.get(start..start + len)).unwrap_or_default()
     }
 
     /// The key of a group.
     pub fn key(&self, i: usize) -> &[u8] {
-        let Some(group) = self.groups.get(i) else { return &[] };
-        self.keys.get(group.start..group.start + group.len).unwrap_or_default()
+        self.records.get(i).map_or(&[], |r| self.key_of(r))
     }
 
     /// What is known of a group.
     pub fn group(&self, i: usize) -> Option<Group> {
-        self.groups.get(i).copied()
+        self.records.get(i).map(|r| r.group)
     }
 
     /// The partial results of a group.
     pub fn partials(&mut self, i: usize) -> &mut [Partial] {
+        if self.width == 1 {
+            return self.records.get_mut(i).map_or(&mut [], |r| std::slice::from_mut(&mut r.only));
+        }
         let at = i * self.width;
         self.partials.get_mut(at..at + self.width).unwrap_or_default()
     }
@@ -86,19 +114,23 @@ impl Groups {
     /// More items went into a group, and its partial results grew by so many bytes.
     pub fn grew(&mut self, i: usize, newest: i64, items: u64, bytes: usize) {
         self.beside += bytes;
-        if let Some(group) = self.groups.get_mut(i) {
-            group.newest = group.newest.max(newest);
-            group.items += items;
+        if let Some(record) = self.records.get_mut(i) {
+            record.group.newest = record.group.newest.max(newest);
+            record.group.items += items;
         }
     }
 
     /// Takes the groups apart: what is known of each, its key, its partial results.
     pub fn drain(mut self, mut each: impl FnMut(Group, u64, &[u8], &mut dyn Iterator<Item = Partial>)) {
         let mut partials = std::mem::take(&mut self.partials).into_iter();
-        for i in 0..self.groups.len() {
-            if let Some(group) = self.group(i) {
+        for mut record in std::mem::take(&mut self.records) {
+            let only = std::mem::replace(&mut record.only, Partial::Count(0));
+            let (group, key) = (record.group, self.key_of(&record));
+            if self.width == 1 {
+                each(group, group.hash, key, &mut std::iter::once(only));
+            } else {
                 let mut own = partials.by_ref().take(self.width);
-                each(group, group.hash, self.key(i), &mut own);
+                each(group, group.hash, key, &mut own);
                 own.for_each(drop); // what was not wanted must not be taken for the next one's
             }
         }
