@@ -1,6 +1,7 @@
 //! Carrying a piece of input through the steps of a unit.
 
 use super::Shared;
+use super::gather::Gathering;
 use crate::expr::Fault;
 use crate::model::{OnError, Step};
 use crate::patterns::{Body, Effects, Format, Origin, Part, Scratch, View, What};
@@ -14,8 +15,8 @@ use std::sync::Arc;
 pub struct Outcome {
     /// What each node did.
     pub tally: BTreeMap<String, Tally>,
-    /// Batches for the log: stream, partition, batch.
-    pub puts: Vec<(usize, u32, Part)>,
+    /// Batches for the log, by stream and partition.
+    pub puts: BTreeMap<(usize, u32), Gathering>,
     /// Bytes for sinks.
     pub sinks: BTreeMap<usize, Vec<u8>>,
     /// Items that failed and are kept.
@@ -52,8 +53,7 @@ impl Outcome {
 
     /// Bytes that wait to be committed.
     pub fn bytes(&self) -> usize {
-        self.puts.iter().map(|(_, _, p)| p.body.bytes()).sum::<usize>()
-            + self.sinks.values().map(Vec::len).sum::<usize>()
+        self.puts.values().map(Gathering::bytes).sum::<usize>() + self.sinks.values().map(Vec::len).sum::<usize>()
     }
 }
 
@@ -83,8 +83,7 @@ impl<'c> Carrier<'c> {
                 let tally = self.out.tally(&name(&self.shared.flow, node));
                 *tally.took.entry(self.shared.flow.streams[of].name.clone()).or_default() += n;
                 tally.passed += n;
-                self.put(s, part.partition, part);
-                Ok(())
+                self.put(s, part.partition, part)
             }
             Node::Source(_) => Ok(()),
         }
@@ -115,6 +114,8 @@ impl<'c> Carrier<'c> {
             let Some(stream) = step.output(input, emit.port) else { continue };
             let mut next = match emit.what {
                 What::Whole => part.clone(),
+                // all rows of a whole batch are the batch
+                What::Rows(rows) if part.rows.is_none() && rows.count() == part.body.count() => part.clone(),
                 What::Rows(rows) => part.select(rows),
                 What::New(batch, from) => {
                     let origin = Origin::Made { parent: parent.clone(), from: Arc::new(from) };
@@ -134,7 +135,7 @@ impl<'c> Carrier<'c> {
         let s = &shared.flow.streams[stream];
         *self.out.tally(by).made.entry(s.name.clone()).or_default() += part.count();
         if shared.plan.logged[stream] && !shared.is_view(stream) {
-            self.put(stream, part.partition, part);
+            self.put(stream, part.partition, part)?;
         }
         for (node, input) in shared.plan.fused(stream) {
             self.deliver(node, input, stream, part)?;
@@ -142,9 +143,9 @@ impl<'c> Carrier<'c> {
         Ok(())
     }
 
-    fn put(&mut self, stream: usize, p: u32, part: &Part) {
+    fn put(&mut self, stream: usize, p: u32, part: &Part) -> Result<()> {
         let p = partition::through(p, self.shared.partitions[stream]);
-        self.out.puts.push((stream, p, part.clone()));
+        self.out.puts.entry((stream, p)).or_default().add(part)
     }
 
     /// Items that failed get the disposition that the step's policy gives them.

@@ -2,8 +2,8 @@
 
 use super::Shared;
 use super::chunk::{Dead, Outcome};
-use crate::patterns::{Body, Part};
-use anabranch_engine::{Account, BatchRef, Builder, Codec, Dest, Item, Put, Result, limits};
+use super::gather::Gathering;
+use anabranch_engine::{Account, BatchRef, Builder, Codec, Dest, Item, Put, Result};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -23,44 +23,6 @@ pub struct Pending {
     pub since: Option<Instant>,
 }
 
-/// Small batches for one partition become large ones.
-#[derive(Default)]
-struct Gathering {
-    done: Vec<BatchRef>,
-    open: Option<Builder>,
-}
-
-impl Gathering {
-    fn close(&mut self) {
-        self.done.extend(self.open.take().and_then(Builder::finish).map(BatchRef::Fresh));
-    }
-
-    fn add(&mut self, part: &Part) -> Result<()> {
-        match (&part.rows, &part.body) {
-            (None, Body::Stored(handle, _)) => {
-                self.close();
-                self.done.push(BatchRef::Stored(handle.clone()));
-            }
-            (None, Body::Ready(batch)) if batch.bytes().len() >= limits::BATCH_TARGET_BYTES / 4 => {
-                self.close();
-                self.done.push(BatchRef::Fresh(batch.clone()));
-            }
-            _ => {
-                let open = self.open.get_or_insert_with(|| Builder::new(Codec::None));
-                for record in part.body.records()?.iter() {
-                    if part.rows.as_ref().is_none_or(|rows| rows.has(record.row())) {
-                        open.push_record(&record);
-                    }
-                }
-                if open.bytes() >= limits::BATCH_TARGET_BYTES {
-                    self.close();
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Pending {
     /// Takes what became of a piece of input; the tallies go into the account.
     pub fn add(&mut self, account: &mut Account, outcome: Outcome) -> Result<()> {
@@ -69,8 +31,9 @@ impl Pending {
         for (name, tally) in &outcome.tally {
             account.tally.entry(name.clone()).or_default().add(tally);
         }
-        for (stream, p, part) in outcome.puts {
-            self.puts.entry((stream, p)).or_default().add(&part)?;
+        for ((stream, p), gathering) in outcome.puts {
+            let mine = self.puts.entry((stream, p)).or_default();
+            gathering.finish().into_iter().try_for_each(|batch| mine.add_batch(batch))?;
         }
         for (sink, mut bytes) in outcome.sinks {
             self.sinks.entry(sink).or_default().append(&mut bytes);
@@ -82,10 +45,9 @@ impl Pending {
     /// Everything for the log, as puts. Dead letters get their numbers here, in the order of the commits.
     pub fn puts(&mut self, shared: &Shared, account: &mut Account) -> Vec<Put> {
         let mut puts = vec![];
-        for ((stream, partition), mut gathering) in std::mem::take(&mut self.puts) {
-            gathering.close();
+        for ((stream, partition), gathering) in std::mem::take(&mut self.puts) {
             let to = Dest { stream: shared.flow.streams[stream].at.clone(), partition };
-            puts.extend(gathering.done.into_iter().map(|batch| Put { to: to.clone(), batch }));
+            puts.extend(gathering.finish().into_iter().map(|batch| Put { to: to.clone(), batch }));
         }
         if !self.dead.is_empty() {
             let count = account.marks.entry("dead".into()).or_default();
