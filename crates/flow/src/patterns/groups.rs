@@ -44,6 +44,13 @@ pub fn hash(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
 }
 
+impl Group {
+    /// A group of one item.
+    pub fn one(timestamp: i64) -> Group {
+        Group { hash: 0, start: 0, len: 0, newest: timestamp, items: 1 }
+    }
+}
+
 impl Groups {
     /// Keys so far.
     pub fn len(&self) -> usize {
@@ -120,19 +127,45 @@ impl Groups {
         }
     }
 
-    /// Takes the groups apart: what is known of each, its key, its partial results.
-    pub fn drain(mut self, mut each: impl FnMut(Group, u64, &[u8], &mut dyn Iterator<Item = Partial>)) {
-        let mut partials = std::mem::take(&mut self.partials).into_iter();
-        for mut record in std::mem::take(&mut self.records) {
-            let only = std::mem::replace(&mut record.only, Partial::Count(0));
-            let (group, key) = (record.group, self.key_of(&record));
-            if self.width == 1 {
-                each(group, group.hash, key, &mut std::iter::once(only));
-            } else {
-                let mut own = partials.by_ref().take(self.width);
-                each(group, group.hash, key, &mut own);
-                own.for_each(drop); // what was not wanted must not be taken for the next one's
+    /// Hands out the groups of another table, each with the place of its key here, if it has one.
+    ///
+    /// Keys are looked up a block at a time: look-ups that do not wait for each other overlap in memory.
+    pub fn meet(&mut self, mut other: Groups, mut each: impl FnMut(&mut Groups, Met<'_>)) {
+        let mut partials = std::mem::take(&mut other.partials).into_iter();
+        let mut records = std::mem::take(&mut other.records);
+        let mut found = Vec::with_capacity(BLOCK);
+        for block in records.chunks_mut(BLOCK) {
+            found.clear();
+            found.extend(block.iter().map(|r| self.find(r.group.hash, other.key_of(r))));
+            for (record, at) in block.iter_mut().zip(&found) {
+                let only = std::mem::replace(&mut record.only, Partial::Count(0));
+                let (group, key, hash) = (record.group, other.key_of(record), record.group.hash);
+                if other.width == 1 {
+                    let mut only = std::iter::once(only);
+                    each(self, Met { at: *at, group, hash, key, partials: &mut only });
+                } else {
+                    let mut own = partials.by_ref().take(other.width);
+                    each(self, Met { at: *at, group, hash, key, partials: &mut own });
+                    own.for_each(drop); // what was not wanted must not be taken for the next one's
+                }
             }
         }
     }
+}
+
+/// Keys that are looked up at once.
+const BLOCK: usize = 64;
+
+/// A group of another table.
+pub struct Met<'m> {
+    /// Its place here; none = its key is new.
+    pub at: Option<usize>,
+    /// What is known of it.
+    pub group: Group,
+    /// The hash of its key.
+    pub hash: u64,
+    /// Its key.
+    pub key: &'m [u8],
+    /// Its partial results.
+    pub partials: &'m mut dyn Iterator<Item = Partial>,
 }

@@ -5,7 +5,7 @@
 //! input of the run is read again, with everything but the folding left out.
 
 use super::aggregate::{Aggregate, Kind, Partial, Rank};
-use super::groups::{self, Groups};
+use super::groups::{self, Group, Groups, Met};
 use super::{Effects, Finals, Finish, Pattern, Scratch, Vars, View};
 use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
 use anabranch_engine::Item;
@@ -92,20 +92,16 @@ impl Reduce {
                 }
             }
         }
-        self.put(vars, groups, groups::hash(row.key), row.key, (row.timestamp, 1), &mut ones.drain(..))
+        let hash = groups::hash(row.key);
+        let at = groups.find(hash, row.key);
+        let group = Group::one(row.timestamp);
+        self.put(vars, groups, Met { at, group, hash, key: row.key, partials: &mut ones.drain(..) })
     }
 
     /// Puts partial results into the group of their key; nothing is changed if they do not fit.
-    fn put(
-        &self,
-        vars: &Vars,
-        groups: &mut Groups,
-        hash: u64,
-        key: &[u8],
-        (newest, items): (i64, u64),
-        partials: &mut dyn Iterator<Item = Partial>,
-    ) -> Result<(), Fault> {
-        let Some(i) = groups.find(hash, key) else {
+    fn put(&self, vars: &Vars, groups: &mut Groups, met: Met<'_>) -> Result<(), Fault> {
+        let Met { at, group: Group { newest, items, .. }, hash, key, partials } = met;
+        let Some(i) = at else {
             groups.add(hash, key, newest, items, partials);
             return Ok(());
         };
@@ -249,10 +245,10 @@ impl Pattern for Reduce {
     }
 
     fn absorb(&self, vars: &Vars, into: &mut Scratch, chunk: Scratch) {
-        let (groups, fault) = (&mut into.groups, &mut into.fault);
-        chunk.groups.drain(|group, hash, key, partials| {
+        let fault = &mut into.fault;
+        into.groups.meet(chunk.groups, |groups, met| {
             // each chunk was folded by itself: that two of them do not fit is told at the end
-            if let Err(f) = self.put(vars, groups, hash, key, (group.newest, group.items), partials) {
+            if let Err(f) = self.put(vars, groups, met) {
                 fault.get_or_insert(f);
             }
         });
