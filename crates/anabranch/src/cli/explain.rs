@@ -36,12 +36,11 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
     let letters = dead::letters(&engine, &flow)?;
     for line in lines {
         println!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
-        let (passed, failed) =
-            (line.passed + line.folded + line.waiting, line.lacks.values().sum::<u64>().max(line.dead));
+        let failed = line.lacks.values().sum::<u64>().max(line.dead);
         println!(
             "  taken {}   passed {}   filtered {}   failed {failed}   waiting {}",
             line.taken,
-            passed - line.waiting,
+            line.passed + line.folded,
             line.filtered,
             line.waiting
         );

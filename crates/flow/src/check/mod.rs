@@ -12,7 +12,7 @@ mod words;
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::Env;
-use crate::model::{Flow, Step, Stream, Writer};
+use crate::model::{Flow, Step, Stream};
 use crate::tree::{self, Node};
 use anabranch_engine::FlowId;
 use draft::Draft;
@@ -68,7 +68,7 @@ fn finish(flow: Option<Flow>, mut faults: Faults) -> Checked {
     Checked { flow: flow.filter(|_| fine), diagnostics: faults }
 }
 
-/// What decides what a run does: the text without its comments' doing, and the variables.
+/// What decides what a run does: the text of the flow and its variables.
 fn hash(text: &str, env: &Env) -> String {
     let all = format!("{text}\n{env:?}");
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(all.as_bytes()))
@@ -137,11 +137,4 @@ fn resolve_env(draft: &Draft<'_>, lookup: &dyn Fn(&str) -> Option<String>, fault
         }
     }
     env
-}
-
-/// Whether a stream has a file or the like for its home, so that the log need not keep it.
-pub fn has_home(stream: &Stream) -> bool {
-    stream.sink.is_some()
-        || matches!(stream.writer, Writer::Source)
-            && stream.source.as_ref().is_some_and(|s| s.from != crate::model::From::Stdin)
 }
