@@ -29,5 +29,5 @@ pub use item::Item;
 pub use name::{FlowId, StreamName};
 pub use waist::{
     Admin, At, BatchRef, Chunk, Commit, Crew, Cursor, Dest, Engine, Group, Handle, Lane, LaneLost, LaneNo, Limit, Load,
-    Offset, Partition, Put, Shape, StreamInfo, StreamSpec,
+    Offset, Partition, Put, Shape, StreamInfo, StreamSpec, chunks,
 };

@@ -214,6 +214,21 @@ impl std::fmt::Debug for Handle {
     }
 }
 
+/// Committed batches from `at` up to `end`, a chunk at a time; it stops early where nothing more is there.
+pub fn chunks<E: Engine + ?Sized>(engine: &E, mut at: At, end: Offset) -> impl Iterator<Item = Result<Chunk>> + '_ {
+    std::iter::from_fn(move || {
+        if at.offset >= end {
+            return None;
+        }
+        let chunk = engine.read(&at, end, Limit { bytes: crate::limits::COMMIT_BYTES });
+        at.offset = chunk.as_ref().map_or(end, |c| if c.batches.is_empty() { end } else { c.next });
+        match chunk {
+            Ok(chunk) if chunk.batches.is_empty() => None,
+            chunk => Some(chunk),
+        }
+    })
+}
+
 /// Remembers which news was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cursor(pub u64);

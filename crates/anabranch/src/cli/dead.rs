@@ -4,7 +4,7 @@ use super::args::{Args, Dead, FlowArg};
 use super::table::table;
 use super::{Exit, place};
 use crate::Embedded;
-use anabranch_engine::{At, Engine, Error, Item, Limit, Result, limits};
+use anabranch_engine::{At, Engine, Error, Item, Result, chunks};
 use anabranch_flow::run::own_stream;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -30,16 +30,11 @@ pub fn letters(engine: &Embedded, flow: &anabranch_flow::model::Flow) -> Result<
     let Ok(spans) = engine.span(&stream) else { return Ok(vec![]) };
     let mut out = vec![];
     for (p, span) in spans.into_iter().enumerate() {
-        let mut at = At { stream: stream.clone(), partition: p as u32, offset: span.start };
-        while at.offset < span.end {
-            let chunk = engine.read(&at, span.end, Limit { bytes: limits::COMMIT_BYTES })?;
-            for handle in &chunk.batches {
+        let at = At { stream: stream.clone(), partition: p as u32, offset: span.start };
+        for chunk in chunks(engine, at, span.end) {
+            for handle in &chunk?.batches {
                 out.extend(handle.load()?.records()?.iter().map(|r| r.to_item()));
             }
-            if chunk.batches.is_empty() {
-                break;
-            }
-            at.offset = chunk.next;
         }
     }
     Ok(out)

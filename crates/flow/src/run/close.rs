@@ -6,7 +6,7 @@ use super::{Shared, groups, sinks};
 use crate::model::{Kind, Mode, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::Node;
-use anabranch_engine::{Account, Admin, At, Commit, FlowId, Held, Lane, Limit, Phase, Result, RunRecord, limits};
+use anabranch_engine::{Account, Admin, At, Commit, FlowId, Held, Lane, Phase, Result, RunRecord, chunks, limits};
 use std::collections::BTreeMap;
 
 /// The report of a run that was told to stop.
@@ -135,10 +135,9 @@ fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &F
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     for account in accounts {
         let Some(end) = account.ends.get(&(shared.dead.clone(), account.lane)) else { continue };
-        let mut at = At { stream: shared.dead.clone(), partition: account.lane, offset: end.end - end.items as i64 };
-        while at.offset < end.end && counts.len() < 1_000 {
-            let chunk = shared.engine.read(&at, end.end, Limit { bytes: limits::COMMIT_BYTES })?;
-            for handle in &chunk.batches {
+        let at = At { stream: shared.dead.clone(), partition: account.lane, offset: end.end - end.items as i64 };
+        for chunk in chunks(&*shared.engine, at, end.end) {
+            for handle in &chunk?.batches {
                 for item in handle.load()?.records()?.iter() {
                     let item = item.to_item();
                     let text = |name: &str| {
@@ -147,10 +146,9 @@ fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &F
                     *counts.entry((text("anabranch.step"), text("anabranch.error"))).or_default() += 1;
                 }
             }
-            if chunk.batches.is_empty() {
+            if counts.len() >= 1_000 {
                 break;
             }
-            at.offset = chunk.next;
         }
     }
     let mut dead: Vec<DeadLine> =

@@ -8,8 +8,8 @@ use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan, name};
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Error, FlowId, Item, Lane, Limit, Next, Phase, Put,
-    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, limits,
+    Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Error, FlowId, Item, Lane, Next, Phase, Put, Result,
+    RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -334,12 +334,10 @@ fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usiz
         out.insert(root.from, Manifest { stream: name, files: vec![] });
     }
     let Some((start, end)) = record.manifest else { return Ok(out) };
-    let mut at = At { stream: shared.manifest.clone(), partition: 0, offset: start };
-    while at.offset < end {
-        let chunk = shared.engine.read(&at, end, Limit { bytes: limits::COMMIT_BYTES })?;
-        if chunk.batches.is_empty() {
-            return Err(Error::corrupt(format!("the list of files of run {} is not in {}", record.number, at.stream)));
-        }
+    let at = At { stream: shared.manifest.clone(), partition: 0, offset: start };
+    let mut read_to = start;
+    for chunk in chunks(&*shared.engine, at, end) {
+        let chunk = chunk?;
         for handle in &chunk.batches {
             for item in handle.load()?.records()?.iter() {
                 let manifest: Manifest = serde_json::from_slice(item.value().unwrap_or_default()).map_err(|e| {
@@ -349,7 +347,11 @@ fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usiz
                 out.extend(stream.map(|s| (s, manifest)));
             }
         }
-        at.offset = chunk.next;
+        read_to = chunk.next;
+    }
+    if read_to < end {
+        let text = format!("the list of files of run {} is not in {}", record.number, shared.manifest);
+        return Err(Error::corrupt(text));
     }
     Ok(out)
 }
