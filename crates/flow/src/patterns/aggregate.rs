@@ -82,23 +82,32 @@ pub fn of(compiled: &Compiled) -> Vec<Aggregate> {
     compiled.aggregates.iter().filter_map(one).collect()
 }
 
-/// A number that sums exactly while it is whole.
+/// A number that sums exactly while it is whole: `whole` and `carry` × 2⁶⁴, kept narrow because there is one for each key.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sum {
-    whole: i128,
-    rest: f64,
+    whole: i64,
+    carry: i32,
     double: bool,
+    rest: f64,
 }
 
 impl Sum {
     fn add(&mut self, v: &Value<'_>, weight: Option<f64>) -> Result<(), Fault> {
         match (v, weight) {
-            (Value::Int(i), None) => self.whole += i128::from(*i),
+            (Value::Int(i), None) => self.whole(*i),
             (Value::Int(i), Some(w)) => self.real(*i as f64 * w),
             (Value::Double(d), w) => self.real(d * w.unwrap_or(1.0)),
             (other, _) => return Err(Fault::new(format!("{} cannot be added up", other.kind()))),
         }
         Ok(())
+    }
+
+    fn whole(&mut self, i: i64) {
+        let (sum, over) = self.whole.overflowing_add(i);
+        self.whole = sum;
+        if over {
+            self.carry = self.carry.wrapping_add(if i < 0 { -1 } else { 1 });
+        }
     }
 
     fn real(&mut self, d: f64) {
@@ -107,22 +116,26 @@ impl Sum {
     }
 
     fn merge(&mut self, other: Sum) {
-        self.whole += other.whole;
+        self.whole(other.whole);
+        self.carry = self.carry.wrapping_add(other.carry);
         self.rest += other.rest;
         self.double |= other.double;
     }
 
     fn as_f64(self) -> f64 {
-        self.whole as f64 + self.rest
+        (i128::from(self.whole) + (i128::from(self.carry) << 64)) as f64 + self.rest
     }
 
     fn value(self) -> Value<'static> {
-        match (self.double, i64::try_from(self.whole)) {
-            (false, Ok(i)) => Value::Int(i),
+        match (self.double, self.carry) {
+            (false, 0) => Value::Int(self.whole),
             _ => Value::Double(self.as_f64()),
         }
     }
 }
+
+/// A value and where its item stands.
+pub type Ranked = Box<(Rank, Value<'static>)>;
 
 /// A partial result.
 #[derive(Debug)]
@@ -140,7 +153,7 @@ pub enum Partial {
     /// Smallest or largest so far.
     Best(Kind, Option<Value<'static>>),
     /// Earliest or latest so far.
-    Edge(Kind, Option<(Rank, Value<'static>)>),
+    Edge(Kind, Option<Ranked>),
     /// All, to be ordered at the end.
     All(Vec<(Rank, Value<'static>)>),
     /// Nothing yet: number or map is not known.
@@ -159,6 +172,11 @@ impl Partial {
         }
     }
 
+    /// A value that competes for the first or last place.
+    pub fn edge(kind: Kind, rank: Rank, value: Value<'static>) -> Partial {
+        Partial::Edge(kind, Some(Box::new((rank, value))))
+    }
+
     /// Bytes that it holds beside itself, roughly.
     pub fn bytes(&self) -> usize {
         let of = |v: &Value<'static>| match v {
@@ -170,7 +188,8 @@ impl Partial {
         };
         match self {
             Partial::Sums(s) | Partial::Avgs(s, _) => s.iter().map(|(n, _)| 80 + n.len()).sum(),
-            Partial::Best(_, Some(v)) | Partial::Edge(_, Some((_, v))) => of(v),
+            Partial::Best(_, Some(v)) => of(v),
+            Partial::Edge(_, Some(ranked)) => size_of_val::<(Rank, Value<'static>)>(ranked) + of(&ranked.1),
             Partial::All(all) => all.iter().map(|(_, v)| 32 + of(v)).sum(),
             _ => 0,
         }
@@ -221,7 +240,7 @@ impl Partial {
             Partial::Avg(s, w) => ratio(*s, *w),
             Partial::Avgs(fields, w) => Value::Map(fields.iter().map(|(n, s)| (text(n), ratio(*s, *w))).collect()),
             Partial::Best(_, v) => v.clone().unwrap_or(Value::Null),
-            Partial::Edge(_, v) => v.as_ref().map_or(Value::Null, |(_, v)| v.clone()),
+            Partial::Edge(_, ranked) => ranked.as_ref().map_or(Value::Null, |r| r.1.clone()),
             Partial::All(all) => {
                 all.sort_by_key(|(rank, _)| *rank);
                 Value::List(all.iter().map(|(_, v)| v.clone()).collect())
@@ -257,8 +276,8 @@ fn better(kind: Kind, a: &mut Option<Value<'static>>, b: Value<'static>) {
     }
 }
 
-fn edge(kind: Kind, a: &mut Option<(Rank, Value<'static>)>, b: (Rank, Value<'static>)) {
-    let takes = a.as_ref().is_none_or(|(rank, _)| if kind == Kind::First { b.0 < *rank } else { b.0 >= *rank });
+fn edge(kind: Kind, a: &mut Option<Ranked>, b: Ranked) {
+    let takes = a.as_ref().is_none_or(|a| if kind == Kind::First { b.0 < a.0 } else { b.0 >= a.0 });
     if takes {
         *a = Some(b);
     }
@@ -300,7 +319,7 @@ impl Aggregate {
                 }
                 partial = Partial::Best(self.kind, Some(v.into_owned()));
             }
-            (Kind::First | Kind::Last, Some(v)) => partial = Partial::Edge(self.kind, Some((rank, v.into_owned()))),
+            (Kind::First | Kind::Last, Some(v)) => partial = Partial::edge(self.kind, rank, v.into_owned()),
             (Kind::Collect, Some(v)) => partial = Partial::All(vec![(rank, v.into_owned())]),
             (_, None) => return Err(Fault::new("an aggregate without a value")),
         }

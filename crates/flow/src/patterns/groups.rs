@@ -14,6 +14,20 @@ pub struct Groups {
     partials: Vec<Partial>,
     width: usize,
     beside: usize,
+    look_up: LookUp,
+    /// Items whose key was there.
+    again: usize,
+}
+
+/// Whether keys are looked up when they come.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum LookUp {
+    #[default]
+    Always,
+    /// The first keys tell.
+    Tried,
+    /// Most keys of this chunk come once: they are only listed, and [`Groups::meet`] brings them together.
+    Never,
 }
 
 /// What belongs to a key lies together, so that a look-up is one place in memory, not four.
@@ -28,30 +42,32 @@ struct Record {
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
     hash: u64,
-    start: usize,
-    len: usize,
+    start: u32,
+    len: u32,
     /// The newest timestamp folded.
     pub newest: i64,
-    /// Items folded.
-    pub items: u64,
 }
 
 /// Bytes of a key that fit its record.
-const SHORT: usize = 24;
+const SHORT: usize = 16;
+
+/// Keys for which there is room at first: growing from one to hundreds in every chunk costs more than it saves.
+const FIRST: usize = 128;
+
+/// Keys of a chunk that tell whether looking them up is worth it.
+const TRIED: usize = 64;
 
 /// The hash of a key.
 pub fn hash(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
 }
 
-impl Group {
-    /// A group of one item.
-    pub fn one(timestamp: i64) -> Group {
-        Group { hash: 0, start: 0, len: 0, newest: timestamp, items: 1 }
-    }
-}
-
 impl Groups {
+    /// Groups of one chunk, that will meet those of others.
+    pub fn of_chunk() -> Groups {
+        Groups { look_up: LookUp::Tried, ..Groups::default() }
+    }
+
     /// Keys so far.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -70,14 +86,21 @@ impl Groups {
 
     /// The group of a key.
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        if self.look_up == LookUp::Never {
+            return None;
+        }
         let same =
             |i: &u32| self.records.get(*i as usize).is_some_and(|r| r.group.hash == hash && self.key_of(r) == key);
         self.table.find(hash, same).map(|i| *i as usize)
     }
 
-    /// Adds a key that is not there, with its first partial results.
-    pub fn add(&mut self, hash: u64, key: &[u8], newest: i64, items: u64, partials: impl IntoIterator<Item = Partial>) {
-        let group = Group { hash, start: self.keys.len(), len: key.len(), newest, items };
+    /// Adds a key that is not there, with its first partial results. All keys of a stripe have less than 4 GiB.
+    pub fn add(&mut self, hash: u64, key: &[u8], newest: i64, partials: impl IntoIterator<Item = Partial>) {
+        if self.records.is_empty() {
+            self.records.reserve(FIRST);
+            self.table.reserve(FIRST, |_| 0);
+        }
+        let group = Group { hash, start: self.keys.len() as u32, len: key.len() as u32, newest };
         let mut short = [0; SHORT];
         match short.get_mut(..key.len()) {
             Some(fits) => fits.copy_from_slice(key),
@@ -89,13 +112,19 @@ impl Groups {
         self.beside += self.partials[before..].iter().map(Partial::bytes).sum::<usize>();
         let only = if self.width == 1 { self.partials.pop() } else { None };
         self.records.push(Record { group, short, only: only.unwrap_or(Partial::Count(0)) });
+        if self.look_up == LookUp::Tried && self.records.len() == TRIED && self.again < TRIED {
+            self.look_up = LookUp::Never;
+        }
+        if self.look_up == LookUp::Never {
+            return;
+        }
         let records = &self.records;
         let again = |i: &u32| records.get(*i as usize).map_or(0, |r| r.group.hash);
         self.table.insert_unique(hash, records.len() as u32 - 1, again);
     }
 
     fn key_of<'k>(&'k self, record: &'k Record) -> &'k [u8] {
-        let Group { start, len, .. } = record.group;
+        let (start, len) = (record.group.start as usize, record.group.len as usize);
         record.short.get(..len).or_else(|| self.keys.get(start..start + len)).unwrap_or_default()
     }
 
@@ -119,11 +148,11 @@ impl Groups {
     }
 
     /// More items went into a group, and its partial results grew by so many bytes.
-    pub fn grew(&mut self, i: usize, newest: i64, items: u64, bytes: usize) {
+    pub fn grew(&mut self, i: usize, newest: i64, bytes: usize) {
         self.beside += bytes;
+        self.again += 1;
         if let Some(record) = self.records.get_mut(i) {
             record.group.newest = record.group.newest.max(newest);
-            record.group.items += items;
         }
     }
 
@@ -138,14 +167,16 @@ impl Groups {
             found.clear();
             found.extend(block.iter().map(|r| self.find(r.group.hash, other.key_of(r))));
             for (record, at) in block.iter_mut().zip(&found) {
+                // a key that was new may have come in this block
+                let at = at.or_else(|| self.find(record.group.hash, other.key_of(record)));
                 let only = std::mem::replace(&mut record.only, Partial::Count(0));
-                let (group, key, hash) = (record.group, other.key_of(record), record.group.hash);
+                let (Group { hash, newest, .. }, key) = (record.group, other.key_of(record));
                 if other.width == 1 {
                     let mut only = std::iter::once(only);
-                    each(self, Met { at: *at, group, hash, key, partials: &mut only });
+                    each(self, Met { at, hash, newest, key, partials: &mut only });
                 } else {
                     let mut own = partials.by_ref().take(other.width);
-                    each(self, Met { at: *at, group, hash, key, partials: &mut own });
+                    each(self, Met { at, hash, newest, key, partials: &mut own });
                     own.for_each(drop); // what was not wanted must not be taken for the next one's
                 }
             }
@@ -160,10 +191,10 @@ const BLOCK: usize = 64;
 pub struct Met<'m> {
     /// Its place here; none = its key is new.
     pub at: Option<usize>,
-    /// What is known of it.
-    pub group: Group,
     /// The hash of its key.
     pub hash: u64,
+    /// The newest timestamp folded.
+    pub newest: i64,
     /// Its key.
     pub key: &'m [u8],
     /// Its partial results.

@@ -25,12 +25,52 @@ use groups::Groups;
 /// What a pattern remembers between batches of one run.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The groups of a reduce.
+    /// The groups of a reduce, striped by the hash of their key: none, or [`STRIPES`].
+    pub stripes: Vec<Stripe>,
+    /// The stripe and number of each group in the order of their keys, once the input has ended.
+    pub sorted: Option<Vec<(usize, usize)>>,
+}
+
+/// Groups that can be merged beside those of other stripes.
+#[derive(Debug, Default)]
+pub struct Stripe {
+    /// The groups.
     pub groups: Groups,
-    /// The groups in the order of their keys, once the input has ended.
-    pub sorted: Option<Vec<usize>>,
     /// What could not be merged.
     pub fault: Option<Fault>,
+}
+
+/// Stripes of a scratch: enough for the cores, and 100,000 keys of one fit a core's cache.
+pub const STRIPES: usize = 16;
+
+impl Scratch {
+    /// The stripe of the keys with this hash, where chunks are merged.
+    pub fn stripe(&mut self, hash: u64) -> &mut Stripe {
+        self.stripe_of(hash, Groups::default)
+    }
+
+    /// The stripe of the keys with this hash, in the scratch of one chunk.
+    pub fn chunk_stripe(&mut self, hash: u64) -> &mut Stripe {
+        self.stripe_of(hash, Groups::of_chunk)
+    }
+
+    fn stripe_of(&mut self, hash: u64, groups: fn() -> Groups) -> &mut Stripe {
+        if self.stripes.is_empty() {
+            self.stripes.resize_with(STRIPES, || Stripe { groups: groups(), fault: None });
+        }
+        // the table inside a stripe uses the lowest and the highest bits
+        &mut self.stripes[(hash >> 32) as usize % STRIPES]
+    }
+
+    /// Keys so far.
+    pub fn keys(&self) -> usize {
+        self.stripes.iter().map(|s| s.groups.len()).sum()
+    }
+
+    /// Bytes that they take, roughly.
+    pub fn bytes(&self) -> usize {
+        self.stripes.iter().map(|s| s.groups.bytes()).sum()
+    }
 }
 
 /// What is left to say when the input has ended.
@@ -52,8 +92,8 @@ pub trait Pattern: Send + Sync {
         true
     }
 
-    /// Merges the scratch of the next chunk, in input order.
-    fn absorb(&self, vars: &Vars, into: &mut Scratch, chunk: Scratch) {
+    /// Merges a stripe of the next chunk, in input order, into the same stripe of those before.
+    fn absorb(&self, vars: &Vars, into: &mut Stripe, chunk: Stripe) {
         let _ = (vars, into, chunk);
     }
 

@@ -5,8 +5,8 @@
 //! input of the run is read again, with everything but the folding left out.
 
 use super::aggregate::{Aggregate, Kind, Partial, Rank};
-use super::groups::{self, Group, Groups, Met};
-use super::{Effects, Finals, Finish, Pattern, Scratch, Vars, View};
+use super::groups::{self, Groups, Met};
+use super::{Effects, Finals, Finish, Pattern, Scratch, Stripe, Vars, View};
 use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
 use anabranch_engine::Item;
 use bytes::Bytes;
@@ -81,11 +81,11 @@ impl Reduce {
         Ok(())
     }
 
-    fn take(&self, vars: &Vars, row: &Row<'_>, ones: &mut Vec<Partial>, groups: &mut Groups) -> Result<(), Fault> {
+    fn take(&self, vars: &Vars, row: &Row<'_>, ones: &mut Vec<Partial>, scratch: &mut Scratch) -> Result<(), Fault> {
         let rank: Rank = (row.timestamp, row.scope.place.partition, row.scope.place.offset, row.row);
         ones.clear();
         match &self.fold {
-            Fold::Pairs(_) => ones.push(Partial::Edge(PAIRS, Some((rank, row.scope.item()?.into_owned())))),
+            Fold::Pairs(_) => ones.push(Partial::edge(PAIRS, rank, row.scope.item()?.into_owned())),
             _ => {
                 for aggregate in &self.aggregates {
                     ones.push(aggregate.one(&row.scope, rank)?);
@@ -93,16 +93,17 @@ impl Reduce {
             }
         }
         let hash = groups::hash(row.key);
+        let groups = &mut scratch.chunk_stripe(hash).groups;
         let at = groups.find(hash, row.key);
-        let group = Group::one(row.timestamp);
-        self.put(vars, groups, Met { at, group, hash, key: row.key, partials: &mut ones.drain(..) })
+        let newest = row.timestamp;
+        self.put(vars, groups, Met { at, hash, newest, key: row.key, partials: &mut ones.drain(..) })
     }
 
     /// Puts partial results into the group of their key; nothing is changed if they do not fit.
     fn put(&self, vars: &Vars, groups: &mut Groups, met: Met<'_>) -> Result<(), Fault> {
-        let Met { at, group: Group { newest, items, .. }, hash, key, partials } = met;
+        let Met { at, hash, newest, key, partials } = met;
         let Some(i) = at else {
-            groups.add(hash, key, newest, items, partials);
+            groups.add(hash, key, newest, partials);
             return Ok(());
         };
         let mine = groups.partials(i);
@@ -116,7 +117,7 @@ impl Reduce {
             _ => merge_all(mine, partials)?,
         }
         let after: usize = mine.iter().map(Partial::bytes).sum();
-        groups.grew(i, newest, items, after.saturating_sub(before));
+        groups.grew(i, newest, after.saturating_sub(before));
         Ok(())
     }
 
@@ -135,7 +136,7 @@ impl Reduce {
                 let mut object = Vec::with_capacity(fields.len());
                 for (name, e, before) in fields {
                     scope.extra = values.get(*before..).unwrap_or_default();
-                    object.push((Value::Text(name.clone().into()), e.eval(&scope)?.into_owned()));
+                    object.push((Value::text(name), e.eval(&scope)?.into_owned()));
                 }
                 Value::Map(object)
             }
@@ -152,11 +153,11 @@ impl Reduce {
     }
 
     /// The result with the fields of its key; a field of the key wins over one of the value.
-    fn extended(&self, value: Value<'static>, by: Vec<Value<'static>>) -> Result<Value<'static>, Fault> {
+    fn extended<'v>(&'v self, value: Value<'v>, by: Vec<Value<'v>>) -> Result<Value<'v>, Fault> {
         if by.is_empty() {
             return Ok(value);
         }
-        let names = self.by.iter().map(|(n, _)| Value::Text(n.clone().into()));
+        let names = self.by.iter().map(|(n, _)| Value::text(n));
         let mut object: Vec<_> = names.zip(by).collect();
         match crate::expr::opened(value)? {
             Value::Map(fields) => {
@@ -173,16 +174,16 @@ impl Reduce {
 }
 
 /// The values of a key.
-fn key_values(key: &[u8]) -> Result<Vec<Value<'static>>, Fault> {
+fn key_values(key: &[u8]) -> Result<Vec<Value<'_>>, Fault> {
     let text = std::str::from_utf8(key).map_err(|_| Fault::new("a key is not UTF-8"))?;
-    match crate::expr::opened(Value::from_json(text)?)?.into_owned() {
+    match crate::expr::opened(Value::from_json(text)?)? {
         Value::List(list) => Ok(list),
         _ => Ok(vec![]),
     }
 }
 
 /// Keys in the order people expect: numbers by value, text by letter, others by their JSON.
-fn key_order(a: (&[Value<'static>], &[u8]), b: (&[Value<'static>], &[u8])) -> Ordering {
+fn key_order(a: (&[Value<'_>], &[u8]), b: (&[Value<'_>], &[u8])) -> Ordering {
     for (x, y) in a.0.iter().zip(b.0) {
         let order = x.order(y).unwrap_or_else(|| x.kind().cmp(y.kind()));
         if order.is_ne() {
@@ -202,12 +203,12 @@ struct Row<'a> {
 
 /// `fold` applied to what is folded and what comes.
 fn pair(vars: &Vars, shape: &Shape, mine: &mut Partial, other: &Partial) -> Result<(), Fault> {
-    if let (Partial::Edge(_, Some((rank, a))), Partial::Edge(_, Some((last, b)))) = (&*mine, other) {
-        let extra = [a.clone(), b.clone()];
+    if let (Partial::Edge(_, Some(a)), Partial::Edge(_, Some(b))) = (&*mine, other) {
+        let extra = [a.1.clone(), b.1.clone()];
         let mut scope = Scope::of_run(&vars.run, &vars.env);
         scope.extra = &extra;
         let value = shape.eval(&scope)?;
-        *mine = Partial::Edge(PAIRS, Some(((*rank).max(*last), value)));
+        *mine = Partial::edge(PAIRS, a.0.max(b.0), value);
     }
     Ok(())
 }
@@ -235,7 +236,7 @@ impl Pattern for Reduce {
             let taken = view.scope(&record, &self.reads, &mut slots).and_then(|scope| {
                 self.key(&scope, &mut key)?;
                 let row = Row { scope, timestamp: record.timestamp(), row: record.row() as u32, key: &key };
-                self.take(view.vars, &row, &mut ones, &mut scratch.groups)
+                self.take(view.vars, &row, &mut ones, scratch)
             });
             match taken {
                 Ok(()) => out.folded += 1,
@@ -244,7 +245,7 @@ impl Pattern for Reduce {
         }
     }
 
-    fn absorb(&self, vars: &Vars, into: &mut Scratch, chunk: Scratch) {
+    fn absorb(&self, vars: &Vars, into: &mut Stripe, chunk: Stripe) {
         let fault = &mut into.fault;
         into.groups.meet(chunk.groups, |groups, met| {
             // each chunk was folded by itself: that two of them do not fit is told at the end
@@ -262,22 +263,23 @@ impl Pattern for Reduce {
         max: usize,
         out: &mut Finals,
     ) -> Result<Finish, Fault> {
-        if let Some(fault) = &scratch.fault {
+        if let Some(fault) = scratch.stripes.iter().find_map(|s| s.fault.as_ref()) {
             return Err(fault.clone());
         }
-        if self.by.is_empty() && scratch.groups.is_empty() && !matches!(self.fold, Fold::Pairs(_)) {
+        if self.by.is_empty() && scratch.keys() == 0 && !matches!(self.fold, Fold::Pairs(_)) {
             let newest = vars.run.started.as_millisecond();
             let nothing = self.aggregates.iter().map(|a| Partial::new(a.kind));
-            scratch.groups.add(groups::hash(b"[]"), b"[]", newest, 0, nothing);
+            let hash = groups::hash(b"[]");
+            scratch.stripe(hash).groups.add(hash, b"[]", newest, nothing);
         }
         let sorted = match scratch.sorted.take() {
             Some(sorted) => sorted,
-            None => in_order(&scratch.groups)?,
+            None => in_order(&scratch.stripes)?,
         };
         let from = usize::try_from(mark).unwrap_or(usize::MAX).min(sorted.len());
         let to = from.saturating_add(max).min(sorted.len());
-        for i in &sorted[from..to] {
-            out.items.push(self.last_word(vars, &mut scratch.groups, *i)?);
+        for (stripe, i) in &sorted[from..to] {
+            out.items.push(self.last_word(vars, &mut scratch.stripes[*stripe].groups, *i)?);
         }
         let finish = if to < sorted.len() { Finish::More } else { Finish::Done };
         scratch.sorted = Some(sorted);
@@ -286,11 +288,15 @@ impl Pattern for Reduce {
 }
 
 /// The groups in the order of their keys.
-fn in_order(groups: &Groups) -> Result<Vec<usize>, Fault> {
-    let keys = (0..groups.len()).map(|i| Ok((key_values(groups.key(i))?, groups.key(i), i)));
+fn in_order(stripes: &[Stripe]) -> Result<Vec<(usize, usize)>, Fault> {
+    let all = stripes.iter().enumerate().flat_map(|(s, stripe)| (0..stripe.groups.len()).map(move |i| (s, i)));
+    let keys = all.map(|(s, i)| {
+        let key = stripes[s].groups.key(i);
+        Ok((key_values(key)?, key, (s, i)))
+    });
     let mut keys = keys.collect::<Result<Vec<_>, Fault>>()?;
-    keys.sort_by(|a, b| key_order((&a.0, a.1), (&b.0, b.1)));
-    Ok(keys.into_iter().map(|(_, _, i)| i).collect())
+    keys.sort_unstable_by(|a, b| key_order((&a.0, a.1), (&b.0, b.1)));
+    Ok(keys.into_iter().map(|(_, _, at)| at).collect())
 }
 
 #[cfg(test)]
@@ -365,5 +371,27 @@ mod tests {
         let step = trial::step("{ reduce: all, value: { v: sum(item.v), h: 'avg(item.v, item.w)' }, to: a }");
         let lines = [r#"{"v":{"car":1,"bus":2},"w":1}"#, r#"{"v":{"car":3},"w":3}"#].map(String::from).to_vec();
         assert_eq!(trial::finals(&step, &[lines], 10), [r#"{"v":{"car":4,"bus":2},"h":{"car":2.5,"bus":0.5}}"#]);
+    }
+
+    #[test]
+    fn thousands_of_keys_come_together_in_chunks_that_only_list_them() {
+        let step = trial::step("{ reduce: all, by: item.k, value: { c: count() }, to: a }");
+        // most keys once, some twice in a row and some again in the next chunk
+        let keys = |from: usize, to: usize| (from..to).flat_map(|k| vec![k; 1 + usize::from(k % 5 == 0)]);
+        let pieces = [(0, 5_000), (4_000, 9_000)]
+            .map(|(from, to)| keys(from, to).map(|k| format!("{{\"k\":{k}}}")).collect::<Vec<_>>());
+        let mut want = BTreeMap::<usize, usize>::new();
+        keys(0, 5_000).chain(keys(4_000, 9_000)).for_each(|k| *want.entry(k).or_default() += 1);
+        let want: Vec<String> = want.iter().map(|(k, c)| format!("{{\"k\":{k},\"c\":{c}}}")).collect();
+        assert_eq!(trial::finals(&step, &pieces, 10_000), want);
+    }
+
+    #[test]
+    fn whole_sums_are_exact_beyond_64_bits_on_their_way() {
+        let step = trial::step("{ reduce: all, value: sum(item.n), to: a }");
+        let lines = |ns: &[i64]| ns.iter().map(|n| format!("{{\"n\":{n}}}")).collect::<Vec<_>>();
+        let there_and_back = [lines(&[i64::MAX, i64::MAX, 7]), lines(&[i64::MIN, i64::MIN, 2])];
+        assert_eq!(trial::finals(&step, &there_and_back, 10), ["7"]);
+        assert_eq!(trial::finals(&step, &[lines(&[i64::MAX, i64::MAX])], 10), ["1.8446744073709552e+19"]);
     }
 }

@@ -83,7 +83,8 @@ pub fn finals(step: &Step, pieces: &[Vec<String>], at_once: usize) -> Vec<String
     for piece in pieces.iter().filter(|p| !p.is_empty()) {
         let mut scratch = Scratch::default();
         apply(step, piece, &mut scratch);
-        pattern.absorb(&vars, &mut all, scratch);
+        all.stripe(0);
+        all.stripes.iter_mut().zip(scratch.stripes).for_each(|(all, one)| pattern.absorb(&vars, all, one));
     }
     let mut out = vec![];
     loop {

@@ -100,7 +100,7 @@ impl<'c> Carrier<'c> {
         let mut effects = Effects::default();
         let mut scratch = self.out.scratch.remove(&i).unwrap_or_default();
         pattern.apply(input, &view, &mut scratch, &mut effects);
-        if !scratch.groups.is_empty() {
+        if !scratch.stripes.is_empty() {
             self.out.scratch.insert(i, scratch);
         }
         let tally = self.out.tally(&step.name);

@@ -56,7 +56,7 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
     let finish = match step.pattern() {
         Some(pattern) => {
             let mark = run.account.marks.get(&format!("finals:{}", step.name)).copied().unwrap_or(0);
-            let scratch = run.folds.entry(s).or_default();
+            let scratch = run.folds.of(&shared, run.workers, s);
             let finish = pattern.finish(&shared.vars, scratch, mark, limits::FINALS_PER_COMMIT, &mut finals);
             finish.map_err(|f| Error::machine(format!("the reduce {} cannot say its results: {f}", step.name)))?
         }
@@ -76,7 +76,7 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
     *run.account.marks.entry(format!("finals:{}", step.name)).or_default() += finals.items.len() as u64;
     if finish == Finish::Done {
         run.account.marks.insert(done, 1);
-        run.folds.remove(&s);
+        run.folds.remove(s);
     }
     run.pending.add(&mut run.account, carrier.out)
 }

@@ -1,6 +1,7 @@
 //! The loop of a lane: read ahead, apply in parallel, commit in order, settle behind.
 
 use super::facts::{self, Facts, Progress};
+use super::folds::Folds;
 use super::io::{Reply, Seat};
 use super::pair;
 use super::pending::Pending;
@@ -11,7 +12,6 @@ use super::view::RunView;
 use super::window::Window;
 use super::{Options, Shared, finals, stdin};
 use crate::model::Kind;
-use crate::patterns::Scratch;
 use crate::plan::{How, name};
 use anabranch_engine::{Account, At, Commit, Error, Lane, Limit, Next, Result, RunRecord, limits};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ pub struct LaneRun<'r> {
     pub(super) record: RunRecord,
     pub(super) facts: Facts,
     pub(super) tracks: Vec<Track>,
-    pub(super) folds: BTreeMap<usize, Scratch>,
+    pub(super) folds: Folds,
     windows: BTreeMap<usize, Window>,
     pub(super) pending: Pending,
     sinks: Sinks,
@@ -60,7 +60,7 @@ pub struct LaneRun<'r> {
     next_task: u64,
     bytes_under_way: usize,
     pieces_under_way: usize,
-    workers: usize,
+    pub(super) workers: usize,
     mirrored: Instant,
     shown: Instant,
     began: Instant,
@@ -87,7 +87,7 @@ impl<'r> LaneRun<'r> {
             record,
             facts,
             tracks: vec![],
-            folds: BTreeMap::new(),
+            folds: Folds::default(),
             windows: BTreeMap::new(),
             pending: Pending::default(),
             unsettled: 0,
@@ -305,9 +305,7 @@ impl<'r> LaneRun<'r> {
                     sent.done.unwrap_or_else(|| Err(Error::bug("a piece without an outcome")))?;
                 let track = &self.tracks[t];
                 for (step, scratch) in std::mem::take(&mut outcome.scratch) {
-                    if let Some(pattern) = self.shared.flow.steps[step].pattern() {
-                        pattern.absorb(&self.shared.vars, self.folds.entry(step).or_default(), scratch);
-                    }
+                    self.folds.add(&self.shared, self.workers, step, scratch)?;
                 }
                 let replayed = sent.next <= track.replay_to;
                 if !replayed {
@@ -320,7 +318,6 @@ impl<'r> LaneRun<'r> {
                 }
             }
         }
-        self.bounded()?;
         let ids: Vec<usize> = self.windows.keys().copied().collect();
         for u in ids {
             for t in 0..self.tracks.len() {
@@ -336,23 +333,6 @@ impl<'r> LaneRun<'r> {
                     self.moved(t, finished.next, finished.items);
                     self.pending.add(&mut self.account, finished.outcome)?;
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// The folds must fit the memory that they may take.
-    fn bounded(&self) -> Result<()> {
-        for (step, scratch) in &self.folds {
-            if scratch.groups.bytes() > limits::FOLD_BYTES {
-                let (name, keys) = (&self.shared.flow.steps[*step].name, scratch.groups.len());
-                let text = format!(
-                    "the reduce {name} holds {keys} keys in {} MB; it may take {} MB",
-                    scratch.groups.bytes() >> 20,
-                    limits::FOLD_BYTES >> 20
-                );
-                return Err(Error::machine(text)
-                    .help("fold by fewer keys, or shard the stream and reduce each shard in a run of its own"));
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ mod chunk;
 mod close;
 pub mod facts;
 mod finals;
+mod folds;
 mod gather;
 mod groups;
 pub mod io;
