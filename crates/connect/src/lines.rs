@@ -7,14 +7,18 @@
 use crate::{failed, files};
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::run::io::{Line, LineReader, Listed, Manifest};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The files of a manifest, open.
 pub struct Files {
     folder: PathBuf,
     files: Vec<(Listed, File, u64)>,
+    /// Places in all files together, each with the line ends before it in its file.
+    counted: Mutex<BTreeMap<u64, u64>>,
 }
 
 impl Files {
@@ -29,7 +33,23 @@ impl Files {
             files.push((listed.clone(), file, start));
             start += listed.length;
         }
-        Ok(Files { folder: folder.to_path_buf(), files })
+        Ok(Files { folder: folder.to_path_buf(), files, counted: Mutex::default() })
+    }
+
+    /// Line ends of a file in its bytes before `to`. Counting goes on from the nearest place counted before.
+    fn line_ends(&self, i: usize, to: u64) -> Result<u64> {
+        let Some((listed, file, start)) = self.files.get(i) else { return Ok(0) };
+        let window = Window { file, listed, folder: &self.folder };
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = counted.range(start..&(start + to)).next_back();
+        let (mut from, mut ends) = before.map_or((0, 0), |(at, ends)| (at - start, *ends));
+        while from < to {
+            let next = to.min(from + limits::CHUNK_BYTES as u64);
+            ends += memchr::memchr_iter(b'\n', &window.bytes(from, next)?).count() as u64;
+            from = next;
+        }
+        counted.insert(start + to, ends);
+        Ok(ends)
     }
 
     fn read_file(&self, i: usize, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
@@ -113,6 +133,12 @@ impl LineReader for Files {
         Ok(())
     }
 
+    fn number(&self, at: u64) -> Result<u64> {
+        let i = self.files.partition_point(|(listed, _, start)| start + listed.length <= at);
+        let start = self.files.get(i).map_or(0, |(_, _, start)| *start);
+        Ok(self.line_ends(i, at - start)? + 1)
+    }
+
     fn verify(&self) -> Result<()> {
         let outcome: std::result::Result<(), Error> =
             self.files.iter().try_for_each(|(listed, ..)| files::verify(&self.folder, listed));
@@ -152,6 +178,24 @@ mod tests {
         for a in 0..=content.len() as u64 {
             for b in a..=content.len() as u64 {
                 assert_eq!(lines(content, &[a, b]), want, "cut at {a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_have_numbers_in_their_file_whoever_asks_first() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let long = "x".repeat(limits::CHUNK_BYTES);
+        std::fs::write(dir.path().join("a"), format!("one\n{long}\n\nfour\n")).expect("writes");
+        std::fs::write(dir.path().join("b"), "one\ntwo").expect("writes");
+        let manifest = files::survey(dir.path(), "*").expect("is there");
+        let files = Files::open(dir.path(), &manifest).expect("opens");
+        let mut starts = vec![];
+        files.read(0, u64::MAX, &mut |l| starts.push(l.at)).expect("reads");
+        for order in [vec![0, 1, 2, 3, 4, 5], vec![5, 3, 4, 2, 0, 1]] {
+            let files = Files::open(dir.path(), &manifest).expect("opens");
+            for i in order {
+                assert_eq!(files.number(starts[i]).expect("counts"), [1, 2, 3, 4, 1, 2][i]);
             }
         }
     }

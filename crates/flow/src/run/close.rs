@@ -2,7 +2,7 @@
 
 use super::facts::{self, Facts, Progress};
 use super::report::{DeadLine, Report, report};
-use super::{Shared, groups, sinks};
+use super::{Shared, groups, marks, sinks};
 use crate::model::{Kind, Mode, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::Node;
@@ -32,7 +32,7 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, record: RunRecord) -> Result<
     let publish = to_publish(shared, &facts, phase)?;
     if !publish.is_empty() {
         for (stream, _) in &publish {
-            if account.marks.get(&sinks::mark(shared, *stream)) == Some(&0) {
+            if account.marks.get(&marks::length(shared, *stream)) == Some(&0) {
                 sinks::open(shared, *stream, &account)?.sync()?; // nothing was written: the new file is empty
             }
         }

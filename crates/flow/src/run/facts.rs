@@ -1,6 +1,6 @@
 //! Facts: pure functions of the newest accounts, the same in every process, never written.
 
-use super::{Shared, Spot};
+use super::{Shared, Spot, marks};
 use crate::model::{Kind, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::{How, Node, Root, name};
@@ -82,12 +82,12 @@ fn progress(
         all_read &= facts.gates_before(root) == Some(true) && read_to_the_end(shared, accounts, record, facts, root);
     }
     if unit.pairs.is_some() {
-        let key = format!("done:{}", name(&shared.flow, unit.nodes[0]));
+        let key = marks::done(&name(&shared.flow, unit.nodes[0]));
         all_read = mark(accounts, &key) > 0;
     }
     let said = unit.folds.iter().all(|s| {
         let held = matches!(facts.gates[*s], Some(Verdict::Held | Verdict::Failed));
-        held || mark(accounts, &format!("done:{}", shared.flow.steps[*s].name)) > 0
+        held || mark(accounts, &marks::done(&shared.flow.steps[*s].name)) > 0
     });
     if all_read && said { Progress::Finished } else { Progress::Working }
 }
@@ -118,7 +118,7 @@ pub fn mark(accounts: &[Account], key: &str) -> u64 {
 
 fn read_to_the_end(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts, root: &Root) -> bool {
     if root.how == How::Stdin {
-        return mark(accounts, &format!("done:{}", name(&shared.flow, root.node))) > 0;
+        return mark(accounts, &marks::done(&name(&shared.flow, root.node))) > 0;
     }
     let reader = name(&shared.flow, root.node);
     (0..shared.partitions[root.from]).all(|p| match end(shared, accounts, record, facts, root.how, root.from, p) {
@@ -157,8 +157,7 @@ pub fn end(
     if let Writer::Step(w, _) = shared.flow.streams[stream].writer
         && shared.flow.steps[w].done == Some(stream)
     {
-        return (mark(accounts, &format!("done:{}", shared.flow.steps[w].name)) > 0)
-            .then(|| written(accounts, record, &at));
+        return (mark(accounts, &marks::done(&shared.flow.steps[w].name)) > 0).then(|| written(accounts, record, &at));
     }
     let unit = shared.plan.writers[stream]?;
     (facts.units[unit] == Progress::Finished).then(|| written(accounts, record, &at))

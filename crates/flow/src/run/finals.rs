@@ -1,8 +1,8 @@
 //! Finals of a reduce, and the `done:` item of a join: said once, when the gate is open.
 
 use super::chunk::Carrier;
-use super::facts;
 use super::lane::LaneRun;
+use super::{facts, marks};
 use crate::model::Kind;
 use crate::patterns::join::Verdict;
 use crate::patterns::{Body, Finals, Finish, Origin, Part};
@@ -16,7 +16,7 @@ fn speaker(run: &LaneRun<'_>) -> Option<usize> {
     (0..run.shared.flow.steps.len()).find(|s| {
         let step = &run.shared.flow.steps[*s];
         let open = run.facts.gates[*s] == Some(Verdict::Open);
-        let said = run.account.marks.contains_key(&format!("done:{}", step.name));
+        let said = run.account.marks.contains_key(&marks::done(&step.name));
         let folded_again = || {
             run.tracks
                 .iter()
@@ -51,11 +51,11 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
     let Some(s) = speaker(run) else { return Ok(()) };
     let shared = run.shared.clone();
     let step = &shared.flow.steps[s];
-    let done = format!("done:{}", step.name);
+    let done = marks::done(&step.name);
     let mut finals = Finals::default();
     let finish = match step.pattern() {
         Some(pattern) => {
-            let mark = run.account.marks.get(&format!("finals:{}", step.name)).copied().unwrap_or(0);
+            let mark = run.account.marks.get(&marks::finals(&step.name)).copied().unwrap_or(0);
             let scratch = run.folds.of(&shared, run.workers, s);
             let finish = pattern.finish(&shared.vars, scratch, mark, limits::FINALS_PER_COMMIT, &mut finals);
             finish.map_err(|f| Error::machine(format!("the reduce {} cannot say its results: {f}", step.name)))?
@@ -73,7 +73,7 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
             carrier.emit(&step.name, stream, &part)?;
         }
     }
-    *run.account.marks.entry(format!("finals:{}", step.name)).or_default() += finals.items.len() as u64;
+    *run.account.marks.entry(marks::finals(&step.name)).or_default() += finals.items.len() as u64;
     if finish == Finish::Done {
         run.account.marks.insert(done, 1);
         run.folds.remove(s);

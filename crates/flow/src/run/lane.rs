@@ -10,7 +10,7 @@ use super::sinks::Sinks;
 use super::track::{Sent, Track};
 use super::view::RunView;
 use super::window::Window;
-use super::{Options, Shared, finals, stdin};
+use super::{Options, Shared, finals, marks, stdin};
 use crate::model::Kind;
 use crate::plan::{How, name};
 use anabranch_engine::{Account, At, Commit, Error, Lane, Limit, Next, Result, RunRecord, limits};
@@ -110,7 +110,7 @@ impl<'r> LaneRun<'r> {
         let accounts = std::slice::from_ref(&self.account);
         let mut tracks = vec![];
         for (u, unit) in shared.plan.units.iter().enumerate() {
-            let said = |s: &usize| facts::mark(accounts, &format!("done:{}", shared.flow.steps[*s].name)) > 0;
+            let said = |s: &usize| facts::mark(accounts, &marks::done(&shared.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
                 for p in 0..shared.partitions[root.from] {

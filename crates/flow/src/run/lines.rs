@@ -44,6 +44,8 @@ struct Gatherer<'g> {
     batch: Builder,
     at: Vec<(u64, u64)>,
     file: usize,
+    /// The number of the next line, where lines are numbered and the file has begun.
+    number: Option<u64>,
     items: u64,
 }
 
@@ -51,14 +53,15 @@ impl<'g> Gatherer<'g> {
     fn new(shared: &'g Shared, root: &'g Root, reading: &'g Reading) -> Self {
         let stream = &shared.flow.streams[root.from];
         let batch = Builder::new(Codec::None);
-        Gatherer { shared, root, reading, stream, carrier: Carrier::new(shared), batch, at: vec![], file: 0, items: 0 }
+        let carrier = Carrier::new(shared);
+        Gatherer { shared, root, reading, stream, carrier, batch, at: vec![], file: 0, number: None, items: 0 }
     }
 
     fn line(&mut self, line: &Line<'_>) -> Result<()> {
         if line.file != self.file || self.batch.bytes() >= limits::BATCH_TARGET_BYTES {
             self.flush()?;
-            self.file = line.file;
         }
+        let number = self.number(line)?;
         let json = self.stream.source.as_ref().is_some_and(|s| s.lines == Lines::Json);
         if json && line.text.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
@@ -73,12 +76,30 @@ impl<'g> Gatherer<'g> {
         }
         if self.shared.with_headers[self.root.from] {
             let path = self.reading.files.get(line.file).map_or("", |f| f.path.as_str());
-            self.batch.push(self.shared.started(), None, Some(line.text), &[("file", Some(path.as_bytes()))]);
+            let number = number.map(|n| n.to_string());
+            let headers = [Some(("file", path)), number.as_deref().map(|n| ("line", n))];
+            let headers: Vec<_> = headers.into_iter().flatten().map(|(n, v)| (n, Some(v.as_bytes()))).collect();
+            self.batch.push(self.shared.started(), None, Some(line.text), &headers);
         } else {
             self.batch.push(self.shared.started(), None, Some(line.text), &[]);
         }
         self.at.push((line.byte, line.at));
         Ok(())
+    }
+
+    /// The number of this line in its file, if lines are numbered.
+    fn number(&mut self, line: &Line<'_>) -> Result<Option<u64>> {
+        let same = self.file == line.file;
+        self.file = line.file;
+        if self.shared.with_numbers {
+            let number = match self.number.filter(|_| same) {
+                Some(next) => next,
+                None => self.reading.reader.number(line.at)?,
+            };
+            self.number = Some(number + 1);
+            return Ok(Some(number));
+        }
+        Ok(None)
     }
 
     fn path(&self) -> Arc<str> {
@@ -211,6 +232,10 @@ impl LineReader for Listing {
             }
         }
         Ok(())
+    }
+
+    fn number(&self, at: u64) -> Result<u64> {
+        Ok(at + 1)
     }
 
     fn verify(&self) -> Result<()> {

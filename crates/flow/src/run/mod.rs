@@ -10,6 +10,7 @@ mod groups;
 pub mod io;
 mod lane;
 mod lines;
+mod marks;
 mod open;
 mod pair;
 mod pending;
@@ -88,6 +89,8 @@ pub struct Shared {
     pub looks: Vec<bool>,
     /// For each stream: whether its source sets headers.
     pub with_headers: Vec<bool>,
+    /// Whether file sources also number their lines: they are counted only if somebody looks at headers.
+    pub with_numbers: bool,
     /// The stream of dead letters.
     pub dead: StreamName,
     /// The stream of the lists of files.

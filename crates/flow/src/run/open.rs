@@ -2,7 +2,7 @@
 
 use super::io::{Manifest, World};
 use super::lines::Reading;
-use super::{Options, Shared, sinks};
+use super::{Options, Shared, marks, sinks};
 use crate::expr::RunVars;
 use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
@@ -45,7 +45,8 @@ pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<d
         vars: Vars { env: flow.env.clone(), ..Vars::default() },
         number: 0,
         looks,
-        with_headers: with_headers(&flow, &plan),
+        with_headers: plan.logged.iter().map(|logged| *logged || looks_at_headers(&flow)).collect(),
+        with_numbers: looks_at_headers(&flow),
         dead: flow.name.own("dead")?,
         manifest: flow.name.own("manifest")?,
         readings: BTreeMap::new(),
@@ -144,9 +145,9 @@ fn looks(flow: &Flow, node: Node) -> bool {
     }
 }
 
-/// A source sets headers if its stream is kept, or if anybody looks at headers.
-fn with_headers(flow: &Flow, plan: &Plan) -> Vec<bool> {
-    let looked_at = flow.steps.iter().any(|s| match &s.kind {
+/// Whether a step, or a sink of whole items, looks at headers.
+fn looks_at_headers(flow: &Flow) -> bool {
+    let steps = flow.steps.iter().any(|s| match &s.kind {
         Kind::Filter(f) => f.reads.headers,
         Kind::Split(x) => x.reads.headers,
         Kind::Shard(x) => x.reads.headers,
@@ -155,8 +156,7 @@ fn with_headers(flow: &Flow, plan: &Plan) -> Vec<bool> {
         Kind::Act(a) => a.work.reads.headers,
         Kind::Copy(_) | Kind::Merge(_) | Kind::Join(_) | Kind::Pair(_) => false,
     });
-    let whole = flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole));
-    plan.logged.iter().map(|logged| *logged || looked_at || whole).collect()
+    steps || flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole))
 }
 
 pub fn name_run(shared: &mut Shared, record: &RunRecord) {
@@ -305,7 +305,7 @@ fn begin(
             Mode::Append => shared.world.sink(&path, false, record.number, None)?.sync()?,
             _ => 0,
         };
-        account.marks.insert(sinks::mark(shared, s), length);
+        account.marks.insert(marks::length(shared, s), length);
     }
     let mut puts = vec![];
     let stream = shared.manifest.clone();

@@ -3,6 +3,7 @@
 use super::chunk::Carrier;
 use super::facts::{self, Facts};
 use super::lane::LaneRun;
+use super::marks;
 use super::pool::part;
 use crate::expr::{Fault, Scope, Value, write};
 use crate::model::Kind;
@@ -37,7 +38,7 @@ pub fn work(run: &mut LaneRun<'_>) -> Result<()> {
                 }
             }
         }
-        let done = format!("done:{}", shared.flow.steps[step].name);
+        let done = marks::done(&shared.flow.steps[step].name);
         if !run.account.marks.contains_key(&done) && used_up(run, &tracks) {
             run.account.marks.insert(done, 1);
             run.pending.since.get_or_insert_with(std::time::Instant::now);

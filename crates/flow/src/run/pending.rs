@@ -3,6 +3,7 @@
 use super::Shared;
 use super::chunk::{Dead, Outcome};
 use super::gather::Gathering;
+use super::marks;
 use anabranch_engine::{Account, BatchRef, Builder, Codec, Dest, Item, Put, Result};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ impl Pending {
             puts.extend(gathering.finish().into_iter().map(|batch| Put { to: to.clone(), batch }));
         }
         if !self.dead.is_empty() {
-            let count = account.marks.entry("dead".into()).or_default();
+            let count = account.marks.entry(marks::DEAD.into()).or_default();
             let mut batch = Builder::new(Codec::None);
             for dead in std::mem::take(&mut self.dead) {
                 *count += 1;

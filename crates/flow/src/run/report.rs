@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::facts::{self, Facts, Progress};
+use super::marks;
 use crate::model::{Kind, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::{Node, name};
@@ -140,7 +141,7 @@ pub fn report(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: 
 }
 
 fn status(phase: Phase, unbalanced: bool, accounts: &[Account]) -> (&'static str, u8) {
-    let cut = facts::mark(accounts, "cut:stdin") > 0;
+    let cut = facts::mark(accounts, marks::STDIN_CUT) > 0;
     match phase {
         Phase::Done | Phase::Dead if unbalanced => ("failed", 1),
         Phase::Done if cut => ("done", 1),
@@ -154,7 +155,7 @@ fn status(phase: Phase, unbalanced: bool, accounts: &[Account]) -> (&'static str
 }
 
 fn notes(accounts: &[Account]) -> Vec<String> {
-    let cut = facts::mark(accounts, "cut:stdin") > 0;
+    let cut = facts::mark(accounts, marks::STDIN_CUT) > 0;
     let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
     if cut { vec![text.into()] } else { vec![] }
 }
@@ -166,7 +167,7 @@ fn sinks(shared: &Shared, accounts: &[Account]) -> Vec<SinkLine> {
             stream: s.name.clone(),
             path: super::sinks::path(shared, i).ok().flatten().unwrap_or_else(|| "stdout".into()),
             items: tally(accounts, &name(&shared.flow, Node::Sink(i)), |t| t.passed),
-            bytes: facts::mark(accounts, &super::sinks::mark(shared, i)),
+            bytes: facts::mark(accounts, &marks::length(shared, i)),
         })
         .collect()
 }

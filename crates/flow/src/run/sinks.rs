@@ -2,9 +2,9 @@
 
 use super::Shared;
 use super::io::SinkFile;
+use super::marks;
 use crate::expr::Scope;
 use crate::model::{Mode, To};
-use crate::plan::{Node, name};
 use anabranch_engine::{Account, Error, Result};
 use std::collections::BTreeMap;
 
@@ -24,11 +24,6 @@ pub fn path(shared: &Shared, stream: usize) -> Result<Option<String>> {
                 .map_err(|f| Error::usage(format!("the path of the sink {}: {f}", shared.flow.streams[stream].name)))
         }
     }
-}
-
-/// The mark that holds the committed length of a sink.
-pub fn mark(shared: &Shared, stream: usize) -> String {
-    name(&shared.flow, Node::Sink(stream))
 }
 
 impl Sinks {
@@ -54,7 +49,7 @@ impl Sinks {
             };
             file.write(&bytes)?;
             let length = file.sync()?;
-            account.marks.insert(mark(shared, stream), length);
+            account.marks.insert(marks::length(shared, stream), length);
         }
         Ok(())
     }
@@ -66,7 +61,7 @@ pub fn open(shared: &Shared, stream: usize, account: &Account) -> Result<Box<dyn
     match path(shared, stream)? {
         None => shared.world.stdout(),
         Some(path) => {
-            let committed = account.marks.get(&mark(shared, stream)).copied();
+            let committed = account.marks.get(&marks::length(shared, stream)).copied();
             shared.world.sink(&path, replace, shared.number, committed)
         }
     }

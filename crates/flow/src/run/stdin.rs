@@ -2,6 +2,7 @@
 
 use super::chunk::{Carrier, Dead};
 use super::lane::{Event, LaneRun};
+use super::marks;
 use crate::model::Lines;
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, name};
@@ -15,14 +16,14 @@ pub fn begin(run: &mut LaneRun<'_>, events: &Sender<Event>) -> Result<()> {
     let shared = run.shared.clone();
     let roots = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
     for root in roots {
-        let done = format!("done:{}", name(&shared.flow, root.node));
+        let done = marks::done(&name(&shared.flow, root.node));
         if run.account.marks.contains_key(&done) {
             continue;
         }
-        if run.account.marks.insert("begun:stdin".into(), 1).is_some() {
+        if run.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() {
             // a run that was resumed: the rest of the pipe went to the process that is gone
             run.account.marks.insert(done, 1);
-            run.account.marks.insert("cut:stdin".into(), 1);
+            run.account.marks.insert(marks::STDIN_CUT.into(), 1);
             run.pending.since.get_or_insert_with(std::time::Instant::now);
             continue;
         }
@@ -85,7 +86,7 @@ pub fn take(run: &mut LaneRun<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -
     let shared = run.shared.clone();
     let node = name(&shared.flow, Node::Source(stream));
     let Some(lines) = lines else {
-        run.account.marks.insert(format!("done:{node}"), 1);
+        run.account.marks.insert(marks::done(&node), 1);
         run.pending.since.get_or_insert_with(std::time::Instant::now);
         return Ok(());
     };
@@ -96,9 +97,8 @@ pub fn take(run: &mut LaneRun<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -
     let mut batch = Builder::new(Codec::None);
     let (mut n, mut too_long) = (0, 0);
     for mut line in lines {
-        while matches!(line.last(), Some(b'\n' | b'\r')) {
-            line.pop();
-        }
+        line.pop_if(|b| *b == b'\n');
+        line.pop_if(|b| *b == b'\r');
         let json = shared.flow.streams[stream].source.as_ref().is_some_and(|s| s.lines == Lines::Json);
         if json && line.iter().all(u8::is_ascii_whitespace) {
             continue;

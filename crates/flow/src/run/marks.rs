@@ -1,0 +1,26 @@
+//! The marks of an account: what is said and done once in a run.
+
+use super::Shared;
+use crate::plan::{Node, name};
+
+/// Dead letters so far; the newest one's number.
+pub const DEAD: &str = "dead";
+/// A process has begun to read standard input.
+pub const STDIN_BEGUN: &str = "begun:stdin";
+/// The rest of standard input went to a process that is gone.
+pub const STDIN_CUT: &str = "cut:stdin";
+
+/// A node has said everything: finals, the `done:` item, the end of standard input, the last pair.
+pub fn done(node: &str) -> String {
+    format!("done:{node}")
+}
+
+/// Finals of a reduce that are out.
+pub fn finals(step: &str) -> String {
+    format!("finals:{step}")
+}
+
+/// The committed length of a sink.
+pub fn length(shared: &Shared, sink: usize) -> String {
+    name(&shared.flow, Node::Sink(sink))
+}
