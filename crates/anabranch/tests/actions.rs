@@ -123,3 +123,73 @@ fn a_result_that_is_no_json_is_text() {
     ran.exits(0);
     assert_eq!(place.read("out/out.jsonl").lines().next(), Some("\"no {json\""));
 }
+
+#[test]
+fn every_call_of_exec_has_an_item_file_of_its_own() {
+    let place = Place::with(
+        "
+flow: files
+streams: { all: { source: in.jsonl }, out: { sink: out.jsonl } }
+steps:
+  parts: { shard: all, by: item.n, shards: 4, to: 'p-{shard}' }
+  same: { work: 'p-{shard}', exec: [sh, -c, 'read a; read b < $WORK_ITEM_FILE; [ \"$a\" = \"$b\" ] && echo $b'], to: 'q-{shard}' }
+  out: { merge: 'q-*' }
+",
+        &[("in.jsonl", &(0..400).map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>())],
+    );
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    assert_eq!(place.read("out.jsonl").lines().count(), 400);
+}
+
+#[test]
+fn what_is_not_committed_is_bounded_by_the_window() {
+    // the first item is answered last; it counts the calls that were made beside it
+    let script =
+        "while read l; do echo $l >> calls; if [ $l = 0 ]; then sleep 1; wc -l < calls > seen; fi; echo $l; done";
+    let flow = format!(
+        "
+flow: window
+streams: {{ all: {{ source: in.txt }}, out: {{ sink: out.txt }} }}
+steps: {{ out: {{ work: all, pipe: [sh, -c, '{script}'], concurrency: 4 }} }}
+"
+    );
+    let place = Place::with(&flow, &[("in.txt", &(0..5_000).map(|n| format!("{n}\n")).collect::<String>())]);
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    let seen: usize = place.read("seen").trim().parse().expect("a number");
+    assert!((100..=1_000).contains(&seen), "{seen} calls were made before the first one was answered");
+}
+
+#[test]
+fn a_program_that_closes_its_output_or_leaves_a_process_behind_does_not_block_the_run() {
+    let flow = |action: &str| {
+        format!(
+            "
+flow: shut
+streams: {{ all: {{ source: in.txt }}, out: {{ sink: out.txt }} }}
+steps: {{ out: {{ work: all, {action}, timeout: 1s }} }}
+"
+        )
+    };
+    let place = Place::with(&flow("pipe: [sh, -c, 'exec >&-; sleep 300']"), &[("in.txt", "a\n")]);
+    place.run(&["run"]).exits(3).says("balanced ✓");
+    let place = Place::with(&flow("exec: [sh, -c, 'setsid sleep 20 & echo ok']"), &[("in.txt", "a\n")]);
+    let began = std::time::Instant::now();
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    assert_eq!(place.read("out.txt"), "ok\n");
+    assert!(began.elapsed().as_secs() < 15, "it waited for a process that was left behind");
+}
+
+#[test]
+fn a_pipe_that_says_more_than_it_is_asked_is_noticed() {
+    let flow = "
+flow: banner
+streams: { all: { source: in.txt }, slow: {}, out: { sink: out.txt } }
+steps:
+  slow: { work: all, exec: [sh, -c, 'sleep 0.1; cat'], concurrency: 1 }
+  out: { work: slow, pipe: [sh, -c, 'echo hello; while read l; do echo $l; done'], concurrency: 1 }
+";
+    let place = Place::with(flow, &[("in.txt", "a\nb\nc\n")]);
+    place.run(&["run"]).exits(3);
+    let list = place.run(&["dead", "list"]).exits(0);
+    assert!(list.out.contains("a line that nobody asked for"), "{}", list.out);
+}

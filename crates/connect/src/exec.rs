@@ -1,12 +1,12 @@
 //! `exec`: a process for each item, with the book's contract: the item is in the
 //! file `$WORK_ITEM_FILE` and on standard input, exit 0 is done, standard output is the result.
 
-use crate::children::{Group, command, ended, last_words};
+use crate::children::{Group, Heard, command, ended};
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::model::Act;
-use anabranch_flow::run::io::{Job, Reply, Seat, Session};
+use anabranch_flow::run::io::{Job, Reply, Session};
 use bytes::Bytes;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,6 +19,7 @@ pub struct Exec {
     jobs: Option<Sender<Job>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    _items: tempfile::TempDir,
 }
 
 struct Worker {
@@ -30,17 +31,18 @@ struct Worker {
 
 impl Exec {
     /// Starts the threads; processes come with the calls.
-    pub fn start(folder: &Path, act: &Act, seat: &Seat, replies: &Sender<Reply>) -> Result<Exec> {
+    pub fn start(folder: &Path, act: &Act, replies: &Sender<Reply>) -> Result<Exec> {
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
         let stop = Arc::new(AtomicBool::new(false));
+        // items are nobody else's business: a folder with a random name that only we may enter
+        let items = tempfile::Builder::new().prefix("anabranch-").tempdir();
+        let items = items.map_err(|e| Error::machine(format!("cannot make a folder for the items of exec: {e}")))?;
         let mut threads = vec![];
         for i in 0..act.concurrency {
-            let shard = seat.shard.as_deref().unwrap_or("0");
-            let name = format!("anabranch-{}-{}-{shard}-{i}", std::process::id(), seat.step);
             let worker = Worker {
                 folder: folder.to_path_buf(),
-                item_file: std::env::temp_dir().join(name.replace(['/', ' '], "_")),
+                item_file: items.path().join(format!("item-{i}")),
                 timeout: act.timeout,
                 stop: stop.clone(),
             };
@@ -49,7 +51,7 @@ impl Exec {
                 std::thread::Builder::new().name(format!("exec {i}")).spawn(move || worker.run(&queue, &replies));
             threads.push(thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?);
         }
-        Ok(Exec { jobs: Some(jobs), stop, threads })
+        Ok(Exec { jobs: Some(jobs), stop, threads, _items: items })
     }
 }
 
@@ -84,7 +86,6 @@ impl Worker {
                 break;
             }
         }
-        let _ = std::fs::remove_file(&self.item_file);
     }
 
     fn call(&self, job: Job) -> Result<Option<Bytes>, String> {
@@ -99,30 +100,21 @@ impl Worker {
         let (mut stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
         let value = job.value;
         // a child that does not read its input, or floods an output, must not block us: a thread for each pipe
-        let feed = std::thread::spawn(move || stdin.as_mut().map(|s| s.write_all(&value)));
-        let heard = std::thread::spawn(move || {
-            let mut out = vec![];
-            let read = stdout.map(|s| s.take(limits::RESULT_BYTES as u64 + 1).read_to_end(&mut out));
-            (out, read.is_some_and(|r| r.is_err()))
-        });
-        let said = std::thread::spawn(move || stderr.map(last_words).unwrap_or_default());
+        std::thread::spawn(move || stdin.as_mut().map(|s| s.write_all(&value)));
+        let (heard, said) = (Heard::first(stdout, limits::RESULT_BYTES), Heard::last(stderr));
         let status = self.wait(&mut child);
-        if status.is_err() || heard.is_finished() {
+        if status.is_err() || heard.ended() {
             child.kill();
         }
         let status = status?;
-        let grace = Instant::now() + Duration::from_millis(200);
-        while !(heard.is_finished() && said.is_finished()) && Instant::now() < grace {
-            std::thread::park_timeout(Duration::from_millis(1)); // children of the child may still hold the pipes
-        }
+        heard.settle();
+        said.settle();
         child.kill();
-        let _ = feed.join();
-        let (out, broken) = heard.join().map_err(|_| "the result could not be read")?;
-        let said = said.join().unwrap_or_default();
         if !status.success() {
-            return Err(ended(status, &said));
+            return Err(ended(status, &said.text()));
         }
-        if broken || out.len() > limits::RESULT_BYTES {
+        let out = heard.take();
+        if out.len() > limits::RESULT_BYTES {
             return Err(format!("the result has more than {} bytes", limits::RESULT_BYTES));
         }
         Ok(if out.is_empty() { None } else { Some(out.into()) })

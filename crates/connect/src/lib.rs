@@ -56,8 +56,12 @@ impl World for Local {
         Ok(Box::new(sink::Stdout::default()))
     }
 
-    fn publish(&self, path: &str) -> Result<()> {
-        sink::publish(&self.folder.join(path))
+    fn is_folder(&self, path: &str) -> bool {
+        self.folder.join(path).is_dir()
+    }
+
+    fn publish(&self, path: &str, length: u64) -> Result<()> {
+        sink::publish(&self.folder.join(path), length)
     }
 
     fn discard(&self, path: &str) -> Result<()> {
@@ -70,7 +74,7 @@ impl World for Local {
 
     fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>> {
         Ok(match &act.action {
-            ActionSpec::Exec(_) => Box::new(exec::Exec::start(&self.folder, act, &seat, &replies)?),
+            ActionSpec::Exec(_) => Box::new(exec::Exec::start(&self.folder, act, &replies)?),
             ActionSpec::Pipe(command) => Box::new(pipe::Pipe::start(&self.folder, act, command, &seat, &replies)?),
             ActionSpec::Code(code) => Box::new(code::Code::start(act, code, &replies)?),
         })

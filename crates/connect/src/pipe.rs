@@ -1,6 +1,6 @@
 //! `pipe`: long-lived processes, a line in and a line out, replies in order.
 
-use crate::children::{Group, command, ended, last_words};
+use crate::children::{Group, Heard, command, ended};
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::expr::{Env, RunVars, Scope};
 use anabranch_flow::model::{Act, Command};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,7 @@ impl Pipe {
                 stop: stop.clone(),
                 replies: replies.clone(),
                 waiting: VecDeque::new(),
+                unasked: false,
             };
             let thread = std::thread::Builder::new().name(format!("pipe {i}")).spawn(move || worker.run(&queue));
             threads.push(thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?);
@@ -83,6 +84,8 @@ struct Worker {
     replies: Sender<Reply>,
     /// Lines that were sent and not answered, with the time since when each is the oldest or was sent.
     waiting: VecDeque<(Job, Instant)>,
+    /// Which answer belongs to which line is not known any more.
+    unasked: bool,
 }
 
 /// A child at work.
@@ -90,7 +93,7 @@ struct Running {
     group: Group,
     feed: Sender<Vec<u8>>,
     answers: Receiver<Option<Vec<u8>>>,
-    said: JoinHandle<String>,
+    said: Heard,
 }
 
 /// Lines that may be with a child at once.
@@ -127,7 +130,18 @@ impl Worker {
                 Err(error) => return self.reply(job.slot, Err(error)),
             }
         }
-        let mut line = one_line(&job.value);
+        if self.waiting.is_empty() && running.as_ref().is_some_and(|c| matches!(c.answers.try_recv(), Ok(Some(_)))) {
+            self.unasked = true;
+        }
+        if self.unasked {
+            *running = None;
+            let error = "the program wrote a line that nobody asked for: a line in, a line out, nothing else";
+            return self.reply(job.slot, Err(error.into()));
+        }
+        let mut line = match one_line(&job.value) {
+            Ok(line) => line,
+            Err(error) => return self.reply(job.slot, Err(error)),
+        };
         line.push(b'\n');
         if let Some(child) = running {
             let _ = child.feed.send(line);
@@ -150,7 +164,7 @@ impl Worker {
                 }
             }
             Ok(None) | Err(RecvTimeoutError::Disconnected) => {
-                let status = child.group.0.wait();
+                let status = child.group.end();
                 let said = running.take().map(drop_and_hear).unwrap_or_default();
                 let how = status.map_or_else(|e| e.to_string(), |s| ended(s, &said));
                 self.lost(running, &format!("the program died over this line: {how}"));
@@ -192,21 +206,21 @@ impl Worker {
                 }
             }
         });
-        let (sender, answers) = channel();
+        let (sender, answers) = sync_channel(AHEAD);
         std::thread::spawn(move || hear(stdout, &sender));
-        let said = std::thread::spawn(move || stderr.map(last_words).unwrap_or_default());
-        Ok(Running { group: Group(child), feed, answers, said })
+        Ok(Running { group: Group(child), feed, answers, said: Heard::last(stderr) })
     }
 }
 
 fn drop_and_hear(child: Running) -> String {
     let Running { mut group, said, .. } = child;
     group.kill();
-    said.join().unwrap_or_default()
+    said.settle();
+    said.text()
 }
 
 /// Lines of the child; `None` at its end, or when a line is too long.
-fn hear(stdout: Option<ChildStdout>, answers: &Sender<Option<Vec<u8>>>) {
+fn hear(stdout: Option<ChildStdout>, answers: &SyncSender<Option<Vec<u8>>>) {
     let Some(stdout) = stdout else { return };
     let mut reader = BufReader::new(stdout);
     loop {
@@ -233,7 +247,13 @@ fn answer(mut line: Vec<u8>) -> Result<Option<Bytes>, String> {
     Ok(if line.is_empty() { None } else { Some(line.into()) })
 }
 
-/// An item as one line: line breaks can only stand between JSON values.
-fn one_line(value: &[u8]) -> Vec<u8> {
-    value.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect()
+/// An item as one line: in JSON, line breaks can only stand between values.
+fn one_line(value: &[u8]) -> Result<Vec<u8>, String> {
+    if memchr::memchr2(b'\n', b'\r', value).is_none() {
+        return Ok(value.to_vec());
+    }
+    if serde_json::from_slice::<&serde_json::value::RawValue>(value).is_err() {
+        return Err("a text with a line break cannot be a line of its own".into());
+    }
+    Ok(value.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect())
 }

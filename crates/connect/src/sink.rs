@@ -6,6 +6,7 @@ use anabranch_flow::run::io::SinkFile;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A file that a run writes. One that replaces is written beside its place, as `NAME.partial`.
@@ -29,6 +30,10 @@ fn sync_folder(path: &Path) -> Result<()> {
 impl FileSink {
     /// Opens the file and cuts it to what is committed; the tail is kept as `NAME.cut-RUN`.
     pub fn open(path: &Path, replace: bool, run: u64, resume: Option<u64>) -> Result<FileSink> {
+        if path.is_dir() {
+            return Err(Error::usage(format!("the sink {} is a folder", path.display()))
+                .help("name a file in it:  sink: FOLDER/FILE.jsonl"));
+        }
         let path = if replace { beside(path, ".partial") } else { path.to_path_buf() };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| failed("cannot make", folder, &e))?;
@@ -56,7 +61,20 @@ impl FileSink {
         }
         file.seek(SeekFrom::Start(length)).map_err(|e| failed("cannot write", &path, &e))?;
         sync_folder(&path)?;
-        Ok(FileSink { file, path, length })
+        let mut sink = FileSink { file, path, length };
+        if resume.is_none() && !sink.ends_with_a_line()? {
+            sink.write(b"\n")?; // else the first item would go on with somebody else's last line
+        }
+        Ok(sink)
+    }
+
+    fn ends_with_a_line(&self) -> Result<bool> {
+        let mut last = [b'\n'];
+        if self.length > 0 {
+            let read = self.file.read_exact_at(&mut last, self.length - 1);
+            read.map_err(|e| failed("cannot read", &self.path, &e))?;
+        }
+        Ok(last == [b'\n'])
     }
 }
 
@@ -96,12 +114,18 @@ impl SinkFile for FileSink {
     }
 }
 
-/// Puts `NAME.partial` in the place of `NAME`. Done twice it does nothing.
-pub fn publish(path: &Path) -> Result<()> {
+/// Puts `NAME.partial`, of this length, in the place of `NAME`. Done twice it does nothing.
+pub fn publish(path: &Path, length: u64) -> Result<()> {
     let partial = beside(path, ".partial");
     match fs::rename(&partial, path) {
         Ok(()) => sync_folder(path),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && path.exists() => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => match fs::metadata(path) {
+            Ok(there) if there.len() == length => Ok(()),
+            _ => {
+                Err(Error::machine(format!("{} is gone: somebody took it away while the flow ran", partial.display()))
+                    .help("give this run up with  --fresh : its items come again"))
+            }
+        },
         Err(e) => Err(failed("cannot put in place", path, &e)),
     }
 }

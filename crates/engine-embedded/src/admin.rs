@@ -6,8 +6,7 @@ use crate::index::sql;
 use crate::segment::Writer;
 use crate::streams::{ext_id, owned, spans};
 use anabranch_engine::{
-    Admin, Batch, Builder, Codec, Dest, Error, FlowId, Group, Item, Offset, Partition, Result, StreamInfo, StreamName,
-    limits,
+    Admin, Batch, Dest, Error, FlowId, Group, Item, Offset, Packer, Partition, Result, StreamInfo, StreamName, limits,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -35,6 +34,12 @@ impl Admin for Embedded {
                 tx.execute("DELETE FROM ext WHERE id >= ? AND id < ?", params![ext_id(tp, 0), ext_id(tp + 1, 0)])
                     .map_err(sql)?;
             }
+            tx.execute(
+                "INSERT INTO gone SELECT ?1, max(next) FROM part WHERE stream = ?2
+                 ON CONFLICT DO UPDATE SET next = max(gone.next, excluded.next)",
+                params![stream.as_str(), id],
+            )
+            .map_err(sql)?;
             tx.execute("DELETE FROM part WHERE stream = ?", [id]).map_err(sql)?;
             tx.execute("DELETE FROM stream WHERE id = ?", [id]).map_err(sql)?;
             tx.execute("DELETE FROM grp WHERE stream = ?", [stream.as_str()]).map_err(sql)?;
@@ -140,8 +145,7 @@ fn info(db: &Connection, (name, owner, config, id): (String, Option<String>, Str
 
 /// Items as batches, a partition at a time, each of at most the target size.
 fn batches(stream: &StreamName, items: &[(Partition, Item)]) -> Result<Vec<(Dest, Batch)>> {
-    let mut open: BTreeMap<Partition, Builder> = BTreeMap::new();
-    let mut out = vec![];
+    let mut open: BTreeMap<Partition, Packer> = BTreeMap::new();
     let dest = |partition| Dest { stream: stream.clone(), partition };
     for (p, item) in items {
         let size = item.value.as_ref().map_or(0, |v| v.len());
@@ -151,12 +155,7 @@ fn batches(stream: &StreamName, items: &[(Partition, Item)]) -> Result<Vec<(Dest
                 limits::ITEM_BYTES
             )));
         }
-        let builder = open.entry(*p).or_insert_with(|| Builder::new(Codec::None));
-        builder.push_item(item);
-        if builder.bytes() >= limits::BATCH_TARGET_BYTES {
-            out.extend(open.remove(p).and_then(Builder::finish).map(|b| (dest(*p), b)));
-        }
+        open.entry(*p).or_default().push_item(item);
     }
-    out.extend(open.into_iter().filter_map(|(p, b)| Some((dest(p), b.finish()?))));
-    Ok(out)
+    Ok(open.into_iter().flat_map(|(p, b)| b.finish().into_iter().map(move |b| (dest(p), b))).collect())
 }

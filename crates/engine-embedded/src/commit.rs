@@ -3,7 +3,7 @@
 use crate::index::sql;
 use crate::segment::Landed;
 use crate::streams::{Part, ext_base, ext_id, part};
-use anabranch_engine::{At, Batch, Dest, End, Error, Result};
+use anabranch_engine::{At, Batch, Dest, End, Error, Result, limits};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
@@ -23,6 +23,13 @@ pub fn apply(db: &Connection, rows: &[(&Dest, Row<'_>)]) -> Result<BTreeMap<Dest
     let sql_text = "INSERT INTO ext (id, n, seg, pos, len, newest, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let mut insert = db.prepare_cached(sql_text).map_err(sql)?;
     for (dest, row) in rows {
+        if let Row::Inline(b) | Row::Written(b, _) = row
+            && b.bytes().len() > limits::BATCH_BYTES
+        {
+            let (size, most) = (b.bytes().len(), limits::BATCH_BYTES);
+            let text = format!("a batch of {size} bytes for {}; at most {most} can be read again", dest.stream);
+            return Err(Error::machine(text).help("nothing was written; make the items smaller"));
+        }
         if !parts.contains_key(dest) {
             parts.insert(dest, (part(db, &dest.stream, dest.partition)?, 0));
         }

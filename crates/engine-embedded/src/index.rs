@@ -26,6 +26,7 @@ const SCHEMA: &str = "
                           body BLOB, PRIMARY KEY (flow, lane)) WITHOUT ROWID;
     CREATE TABLE grp (name TEXT NOT NULL, stream TEXT NOT NULL, p INTEGER NOT NULL, next INTEGER NOT NULL,
                       PRIMARY KEY (name, stream, p)) WITHOUT ROWID;
+    CREATE TABLE gone (name TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE report (flow TEXT NOT NULL, run INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (flow, run)) WITHOUT ROWID;
 ";
 

@@ -102,9 +102,13 @@ fn create(db: &Connection, owner: Option<&FlowId>, want: &StreamSpec) -> Result<
     let values = params![want.name.as_str(), owner.map(FlowId::as_str), config_text(&want.config)];
     db.execute("INSERT INTO stream (name, owner, config) VALUES (?, ?, ?)", values).map_err(sql)?;
     let id = db.last_insert_rowid();
-    let mut insert = db.prepare_cached("INSERT INTO part (stream, p) VALUES (?, ?)").map_err(sql)?;
+    // offsets are never given twice: a reader of a stream that was deleted does not skip what is in the new one
+    let gone = "SELECT next FROM gone WHERE name = ?";
+    let first: Option<i64> = db.query_row(gone, [want.name.as_str()], |r| r.get(0)).optional().map_err(sql)?;
+    let mut insert =
+        db.prepare_cached("INSERT INTO part (stream, p, start, next) VALUES (?, ?, ?3, ?3)").map_err(sql)?;
     for p in 0..partitions {
-        insert.execute(params![id, p]).map_err(sql)?;
+        insert.execute(params![id, p, first.unwrap_or(0)]).map_err(sql)?;
     }
     Ok(Shape { partitions, created: true, note: note(want) })
 }

@@ -23,7 +23,7 @@ pub mod partition;
 pub mod waist;
 
 pub use account::{Account, End, Held, Next, Phase, RunKind, RunRecord, Tally};
-pub use batch::{Batch, Builder, Codec, Record, Rows};
+pub use batch::{Batch, Builder, Codec, Packer, Record, Rows};
 pub use error::{Error, Kind, Result};
 pub use item::Item;
 pub use name::{FlowId, StreamName};

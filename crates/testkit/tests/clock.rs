@@ -33,8 +33,11 @@ impl World for Backwards {
     fn stdout(&self) -> Result<Box<dyn SinkFile>> {
         self.local.stdout()
     }
-    fn publish(&self, path: &str) -> Result<()> {
-        self.local.publish(path)
+    fn is_folder(&self, path: &str) -> bool {
+        self.local.is_folder(path)
+    }
+    fn publish(&self, path: &str, length: u64) -> Result<()> {
+        self.local.publish(path, length)
     }
     fn discard(&self, path: &str) -> Result<()> {
         self.local.discard(path)

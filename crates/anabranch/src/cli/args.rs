@@ -198,5 +198,11 @@ pub enum Dead {
         /// The flow file, then the id; or the id alone
         #[arg(num_args = 1..=2, value_names = ["FLOW] [ID"])]
         what: Vec<String>,
+        /// A variable of the flow
+        #[arg(long = "env", value_name = "NAME=VALUE")]
+        env: Vec<String>,
+        /// A file of variables, NAME=VALUE on each line
+        #[arg(long, value_name = "FILE")]
+        env_file: Option<PathBuf>,
     },
 }

@@ -11,6 +11,8 @@ struct Printer<'a> {
     a: &'a Consume,
     out: std::io::BufWriter<std::io::StdoutLock<'static>>,
     printed: u64,
+    /// Who reads has enough.
+    closed: bool,
 }
 
 /// Prints the items of a stream, partition by partition; with `--follow` as they come.
@@ -18,7 +20,7 @@ pub fn consume(args: &Args, a: &Consume) -> Result<Exit> {
     let stream = StreamName::new(&a.stream)?;
     let engine = place::engine(args)?;
     let mut next = starts(&engine, &stream, a)?;
-    let mut printer = Printer { a, out: std::io::BufWriter::new(std::io::stdout().lock()), printed: 0 };
+    let mut printer = Printer { a, out: std::io::BufWriter::new(std::io::stdout().lock()), printed: 0, closed: false };
     loop {
         let before = printer.printed;
         for (p, span) in engine.span(&stream)?.into_iter().enumerate() {
@@ -67,7 +69,7 @@ fn starts(engine: &Embedded, stream: &StreamName, a: &Consume) -> Result<Vec<Off
 
 impl Printer<'_> {
     fn full(&self) -> bool {
-        self.a.max_messages.is_some_and(|n| self.printed >= n)
+        self.closed || self.a.max_messages.is_some_and(|n| self.printed >= n)
     }
 
     fn print(&mut self, record: &Record<'_>, partition: u32, offset: Offset) -> Result<()> {
@@ -87,14 +89,21 @@ impl Printer<'_> {
         line.extend(record.value().unwrap_or(b"null"));
         line.push(b'\n');
         self.printed += 1;
-        self.out.write_all(&line).map_err(|e| broken(&e))
+        let written = self.out.write_all(&line);
+        self.wrote(written)
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.out.flush().map_err(|e| broken(&e))
+        let flushed = self.out.flush();
+        self.wrote(flushed)
     }
-}
 
-fn broken(e: &std::io::Error) -> Error {
-    Error::machine(format!("standard output cannot be written: {e}"))
+    fn wrote(&mut self, outcome: std::io::Result<()>) -> Result<()> {
+        match outcome {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => self.closed = true,
+            Err(e) => return Err(Error::machine(format!("standard output cannot be written: {e}"))),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
 }

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
     match what {
         Dead::List { flow, run } => list(args, flow, *run),
-        Dead::Show { what } => {
+        Dead::Show { what, env, env_file } => {
             let (flow, id) = match what.as_slice() {
                 [flow, id] => (PathBuf::from(flow), id),
                 [id] => (PathBuf::from("flow.yaml"), id),
                 _ => return Err(Error::usage("anabranch dead show [FLOW] ID")),
             };
-            show(args, &FlowArg { flow, env: vec![], env_file: None }, id)
+            show(args, &FlowArg { flow, env: env.clone(), env_file: env_file.clone() }, id)
         }
     }
 }

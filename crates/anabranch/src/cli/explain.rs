@@ -61,7 +61,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             );
         }
         if line.gate.as_ref().is_some_and(|g| g.starts_with("held")) {
-            println!("  fix the cause and run again (files are read again), or bear it with  tolerate");
+            println!("  {}", super::report::HELD);
         }
     }
     Ok(0)

@@ -4,7 +4,7 @@ use super::args::{Args, Groups};
 use super::table::table;
 use super::{Exit, place, rewind};
 use crate::Embedded;
-use anabranch_engine::{Admin, Engine, Error, Group, Result};
+use anabranch_engine::{Admin, Engine, Error, Group, Result, StreamName};
 use serde_json::json;
 
 /// Lists, describes and sets consumer groups.
@@ -23,10 +23,8 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
         Groups::Reset { group, stream, to_earliest, to_latest, to_offset } => {
             let found = find(&engine, group)?;
             let mut offsets = vec![];
-            for ((name, p), old) in &found.offsets {
-                if stream.as_ref().is_some_and(|s| s != name.as_str()) {
-                    continue;
-                }
+            let wanted = |name: &StreamName| stream.as_ref().is_none_or(|s| s == name.as_str());
+            for (name, p) in found.offsets.keys().filter(|(name, _)| wanted(name)) {
                 let span = engine.span(name)?.get(*p as usize).cloned().unwrap_or(0..0);
                 let to = match (to_earliest, to_latest, to_offset) {
                     (true, ..) => span.start,
@@ -34,9 +32,11 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
                     (_, _, Some(n)) => (*n).clamp(span.start, span.end),
                     _ => return Err(Error::usage("say where to:  --to-earliest, --to-latest or --to-offset N")),
                 };
-                if to != *old {
-                    offsets.push((name.clone(), *p, to));
-                }
+                offsets.push((name.clone(), *p, to));
+            }
+            if let (true, Some(stream)) = (offsets.is_empty(), stream) {
+                return Err(Error::usage(format!("the group {group} has no offsets in {stream}"))
+                    .help(format!("anabranch groups describe {group}  shows where it has some")));
             }
             rewind::reset(&engine, group, &offsets)?;
             describe(args, &engine, &find(&engine, group)?)?;

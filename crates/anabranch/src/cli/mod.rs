@@ -24,6 +24,9 @@ use std::process::ExitCode;
 /// How a command ended: its exit status.
 type Exit = u8;
 
+/// Commands of the language that this version does not have yet.
+const LATER: [&str; 4] = ["new", "test", "schema", "trace"];
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
     run_as(std::env::args_os())
@@ -31,9 +34,14 @@ pub fn main() -> ExitCode {
 
 /// Runs the command line with these arguments; the first one is the name of the program.
 pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(typed) {
+    let typed: Vec<std::ffi::OsString> = typed.into_iter().collect();
+    let args = match Args::try_parse_from(&typed) {
         Ok(args) => args,
         Err(e) => {
+            if let Some(later) = LATER.iter().find(|l| typed.get(1).is_some_and(|t| *t == **l)) {
+                eprintln!("error: `{later}` is not in this version");
+                return ExitCode::from(2);
+            }
             let _ = e.print();
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }

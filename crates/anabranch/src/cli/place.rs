@@ -32,6 +32,14 @@ pub fn read(arg: &FlowArg) -> Result<FlowFile> {
     let given = variables(arg)?;
     let lookup = |name: &str| given.get(name).cloned().or_else(|| std::env::var(name).ok());
     let checked = check_text(&text, &lookup);
+    if let Some(flow) = &checked.flow {
+        for name in arg.env.iter().filter_map(|e| e.split_once('=')).map(|(name, _)| name.trim()) {
+            if !flow.env.contains_key(name) {
+                return Err(Error::usage(format!("the flow lists no variable {name} under `env`"))
+                    .help(format!("it lists: {}", flow.env.keys().cloned().collect::<Vec<_>>().join(", "))));
+            }
+        }
+    }
     Ok(FlowFile { name, text, checked })
 }
 

@@ -3,23 +3,27 @@
 use super::args::{Args, Report as ReportArgs};
 use super::table::{number, or_dash, seconds, table};
 use super::{Exit, place};
+use crate::Local;
 use anabranch_engine::{Admin, Error, Result};
 use anabranch_flow::run::report::StepLine;
-use anabranch_flow::run::{Report, saved_reports};
+use anabranch_flow::run::{Report, inspect, saved_reports};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Shows a report that was kept.
 pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
     let engine = place::engine_of(args, &a.flow.flow)?;
     let all = saved_reports(&*engine as &dyn Admin, &flow.name)?;
+    let world = Arc::new(Local::new(&place::folder(&a.flow.flow)));
+    let newest = inspect(flow.clone(), engine, world)?.filter(|seen| !seen.phase.closed()).map(|seen| seen.report);
     let found = match a.run {
-        Some(n) => all.iter().find(|r| r.run == n),
-        None => all.first(),
+        Some(n) => all.iter().chain(&newest).find(|r| r.run == n),
+        None => newest.as_ref().or(all.first()),
     };
     let report = found.ok_or_else(|| match a.run {
         Some(n) => Error::usage(format!("there is no report of run {n} of {}", flow.name)),
-        None => Error::usage(format!("no run of {} has ended here yet", flow.name)),
+        None => Error::usage(format!("{} has not run here yet", flow.name)).help("run it:  anabranch run"),
     })?;
     if args.json {
         println!("{}", serde_json::to_string(report).unwrap_or_default());
@@ -35,7 +39,7 @@ pub fn draw(r: &Report, flow: &Path) -> String {
     let status = match r.status.as_str() {
         "held" => "HELD".to_string(),
         "failed" => "FAILED".to_string(),
-        "open" => "stopped; run it again to go on".to_string(),
+        "open" => "open; if it does not run, run it again to go on".to_string(),
         "done-with-dead-letters" => format!("done with {}", super::check::counted(dead as usize, "dead letter")),
         other => other.to_string(),
     };
@@ -122,6 +126,10 @@ fn books(r: &Report) -> String {
     }
 }
 
+/// What can be done about a held run.
+pub const HELD: &str = "fix the cause, or bear it with  tolerate , then run again: files are read again; \
+    streams from outside after  anabranch groups reset";
+
 fn dead_lines(r: &Report, flow: &Path) -> String {
     let mut out = String::new();
     let mut steps: Vec<&str> = r.dead.iter().map(|d| d.step.as_str()).collect();
@@ -138,7 +146,7 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
         out += &format!("   look at them:  anabranch dead list {}\n", flow.display());
     }
     if r.status == "held" {
-        out += "   fix the cause and run again (files are read again), or bear it with  tolerate\n";
+        out += &format!("   {HELD}\n");
     }
     out
 }

@@ -1,11 +1,16 @@
 //! Setting a group: of a flow's step the account is set too, for that is where its positions live.
 
 use crate::Embedded;
-use anabranch_engine::{Admin, Commit, Engine, Error, Offset, Partition, Result, StreamName};
+use anabranch_engine::{Admin, Commit, Cursor, Engine, Error, Offset, Partition, Result, StreamName};
+use std::time::Duration;
 
 /// Sets offsets of a group, and the positions of the steps that read under its name.
 pub fn reset(engine: &Embedded, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
     for flow in engine.flows()? {
+        let accounts = engine.accounts(&flow, &mut Cursor::default(), Duration::ZERO)?;
+        if !accounts.iter().flat_map(|a| a.groups.values()).any(|g| g == group) {
+            continue; // nobody of this flow reads under its name: it may go on running
+        }
         let mut lane = match engine.claim(&flow, 0) {
             Ok(lane) => lane,
             Err(e) => return Err(Error { text: format!("{}; its groups cannot be set now", e.text), ..e }),
@@ -14,9 +19,6 @@ pub fn reset(engine: &Embedded, group: &str, offsets: &[(StreamName, Partition, 
         let Some(record) = account.record.clone() else { continue };
         let readers: Vec<_> =
             account.groups.iter().filter(|(_, g)| *g == group).map(|(reader, _)| reader.clone()).collect();
-        if readers.is_empty() {
-            continue;
-        }
         if !record.phase.closed() {
             return Err(Error::usage(format!("run {} of {flow} is open", record.number))
                 .help("finish it first:  anabranch run"));

@@ -49,6 +49,10 @@ pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
         }
         Streams::Delete { name } => {
             let name = StreamName::new(name)?;
+            if name.as_str().starts_with("anabranch.") {
+                return Err(Error::usage(format!("{name} is kept by a flow for itself"))
+                    .help("its dead letters and lists of files would be gone; a flow empties its own streams"));
+            }
             engine.delete(&name)?;
             if !args.quiet {
                 eprintln!("Deleted stream {name}.");

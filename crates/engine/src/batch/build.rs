@@ -6,6 +6,7 @@ use super::head::{HEAD_BYTES, Head};
 use super::varint;
 use super::walk::{Record, Records};
 use crate::item::Item;
+use crate::limits;
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
@@ -84,7 +85,7 @@ impl Builder {
         self.push(like.timestamp(), like.key(), Some(value), &headers);
     }
 
-    /// The batch, or `None` if nothing was added.
+    /// The batch, or `None` if nothing was added. It is as large as what was added: see [`Packer`].
     pub fn finish(mut self) -> Option<Batch> {
         if self.count == 0 {
             return None;
@@ -99,7 +100,7 @@ impl Builder {
         }
         Head::seal(&mut self.buf, codec, count, first, self.max_timestamp);
         let bytes = Bytes::from(self.buf);
-        let head = Head::parse(&bytes).ok()?;
+        let head = Head::of_any_size(&bytes).ok()?;
         let data = unpacked.unwrap_or_else(|| bytes.slice(HEAD_BYTES..));
         let records = OnceLock::new();
         let _ = records.set(Records::fresh(data, count as usize, first));
@@ -128,6 +129,35 @@ impl Builder {
                 self.buf.extend_from_slice(b);
             }
         }
+    }
+}
+
+/// Puts items into batches that are closed at [`limits::BATCH_TARGET_BYTES`], so that none can outgrow what is read.
+#[derive(Debug)]
+pub struct Packer {
+    open: Builder,
+    done: Vec<Batch>,
+}
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer { open: Builder::new(Codec::None), done: vec![] }
+    }
+}
+
+impl Packer {
+    /// Adds an item.
+    pub fn push_item(&mut self, item: &Item) {
+        self.open.push_item(item);
+        if self.open.bytes() >= limits::BATCH_TARGET_BYTES {
+            self.done.extend(std::mem::replace(&mut self.open, Builder::new(Codec::None)).finish());
+        }
+    }
+
+    /// The batches.
+    pub fn finish(mut self) -> Vec<Batch> {
+        self.done.extend(self.open.finish());
+        self.done
     }
 }
 

@@ -39,6 +39,15 @@ pub struct Head {
 impl Head {
     /// Reads the header of the batch that begins at `bytes[0]`; the batch may be followed by others.
     pub fn parse(bytes: &[u8]) -> Result<Head> {
+        let head = Head::of_any_size(bytes)?;
+        if head.len > BATCH_BYTES {
+            return Err(Error::corrupt("a record batch claims an impossible length"));
+        }
+        Ok(head)
+    }
+
+    /// The same, of a batch that was built here and may be too large for the log.
+    pub(super) fn of_any_size(bytes: &[u8]) -> Result<Head> {
         let head: &[u8; HEAD_BYTES] = bytes
             .get(..HEAD_BYTES)
             .and_then(|h| h.try_into().ok())
@@ -48,7 +57,7 @@ impl Head {
         if magic != 2 {
             return Err(Error::corrupt(format!("a record batch has format {magic}; format 2 is read")));
         }
-        let len = usize::try_from(len).ok().map(|l| l + 12).filter(|l| (HEAD_BYTES..=BATCH_BYTES).contains(l));
+        let len = usize::try_from(len).ok().map(|l| l + 12).filter(|l| *l >= HEAD_BYTES);
         let len = len.ok_or_else(|| Error::corrupt("a record batch claims an impossible length"))?;
         let attributes = i16::from_be_bytes([head[21], head[22]]);
         let (last_delta, count) = (i32_at(head, 23), i32_at(head, 57));

@@ -21,7 +21,7 @@ mod rows;
 mod varint;
 mod walk;
 
-pub use build::Builder;
+pub use build::{Builder, Packer};
 pub use compress::Codec;
 pub use head::{HEAD_BYTES, Head};
 pub use rows::Rows;

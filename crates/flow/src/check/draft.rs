@@ -56,6 +56,7 @@ pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
     let timezone = keys.text("timezone", faults).map_or(("UTC".to_string(), root.span), |(t, s)| (t.to_string(), s));
     let env = keys.node("env").map_or_else(Vec::new, |n| env(n, faults));
     let defaults = keys.node("defaults");
+    defaults.into_iter().for_each(|d| known_defaults(d, faults));
     for part in PARTS_FOR_LATER {
         keys.node(part);
     }
@@ -70,6 +71,20 @@ pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
     let steps = steps.into_iter().filter_map(|(name, keys)| step(name, keys, faults)).collect();
     keys.done(&["secrets"], |_| None, faults);
     Some(Draft { name: name?, doc, env, timezone, streams, steps })
+}
+
+/// Each default is a key of a stream or of a step.
+fn known_defaults(node: &Node, faults: &mut Faults) {
+    let Kind::Map(map) = &node.kind else {
+        return faults.push(Diagnostic::error("not-a-map", node.span, "`defaults` is a map from keys to values"));
+    };
+    let known = || super::streams::KEYS.iter().chain(super::steps::KEYS).copied();
+    for (k, _) in map {
+        let Some(key) = k.as_str().filter(|key| !known().any(|k| k == *key)) else { continue };
+        let label = crate::names::nearest(key, known()).map(|near| format!("did you mean `{near}`?"));
+        let what = format!("no stream and no step has a key `{key}`");
+        faults.push(Diagnostic::error("unknown-key", k.span, what).label(label.unwrap_or_default()));
+    }
 }
 
 fn env(node: &Node, faults: &mut Faults) -> Vec<(Name, Option<String>)> {

@@ -10,6 +10,7 @@ use crate::names::nearest;
 use crate::patterns::Format;
 use anabranch_engine::FlowId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 
 fn find(streams: &[Stream], name: &str) -> Option<usize> {
     streams.iter().position(|s| s.name == name)
@@ -230,6 +231,23 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
         }
     }
     groups(flow, faults);
+    files(flow, faults);
+}
+
+/// A file has one writer.
+fn files(flow: &Flow, faults: &mut Faults) {
+    let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
+    for stream in &flow.streams {
+        let Some(To::File(path)) = stream.sink.as_ref().map(|s| &s.to) else { continue };
+        let path: PathBuf = Path::new(&path.text).components().filter(|c| *c != Component::CurDir).collect();
+        if let Some(other) = seen.insert(path, &stream.name) {
+            let what = format!("`{}` and `{other}` are written to one file", stream.name);
+            faults.push(
+                Diagnostic::error("file-twice", stream.span, what)
+                    .help("give each a file of its own, or put a merge before it"),
+            );
+        }
+    }
 }
 
 /// Two readers of one stream in one group would share its items, and each is to have all.

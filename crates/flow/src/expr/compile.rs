@@ -74,6 +74,8 @@ pub(super) enum Node {
     Env(String),
     Extra(usize),
     Local(usize),
+    /// What a loop has made so far.
+    Accu(usize),
     Select(Box<Node>, Box<str>),
     Has(Box<Node>, Box<str>),
     OptSelect(Box<Node>, Box<Node>),
@@ -98,6 +100,8 @@ pub(super) struct Loop {
     pub step: Node,
     pub result: Node,
     pub two: bool,
+    /// One element can decide, whatever became of the others.
+    pub decides: bool,
 }
 
 /// A function of the user, from an item's bytes to a value.
@@ -208,7 +212,7 @@ impl Compiler<'_> {
 
     fn name(&mut self, id: u64, name: &str) -> Outcome {
         if let Some(i) = self.locals.iter().rposition(|l| l == name) {
-            return Ok(Node::Local(i));
+            return Ok(if name.starts_with('@') { Node::Accu(i) } else { Node::Local(i) });
         }
         if let Some(i) = self.names.extra.iter().position(|n| *n == name) {
             return Ok(Node::Extra(i));
@@ -413,7 +417,8 @@ impl Compiler<'_> {
         let result = self.node(&c.result);
         self.locals.pop();
         let (condition, step, result) = (condition?, step?, result?);
-        Ok(Node::Loop(Box::new(Loop { range, init, condition, step, result, two: c.iter_var2.is_some() })))
+        let decides = matches!(step, Node::And(..) | Node::Or(..));
+        Ok(Node::Loop(Box::new(Loop { range, init, condition, step, result, two: c.iter_var2.is_some(), decides })))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Fault, functions};
 impl Compiled {
     /// The value for what `scope` shows.
     pub fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<Value<'a>, Fault> {
-        Eval { scope, locals: vec![] }.node(&self.node)
+        Eval { scope, locals: vec![], steps: 0 }.node(&self.node)
     }
 
     /// Whether it holds; anything but true or false is a fault.
@@ -23,9 +23,11 @@ impl Compiled {
 struct Eval<'s, 'a> {
     scope: &'s Scope<'a>,
     locals: Vec<Value<'a>>,
+    /// Steps that loops have taken.
+    steps: usize,
 }
 
-/// Steps that all loops of one evaluation may take for each element of their ranges.
+/// Steps that all loops of one evaluation may take together.
 const LOOP_STEPS: usize = 1_000_000;
 
 impl<'a> Eval<'_, 'a> {
@@ -51,8 +53,16 @@ impl<'a> Eval<'_, 'a> {
             Node::Env(name) => scope.env.get(name).map_or(Value::Null, |v| Value::text(v)),
             Node::Extra(i) => scope.extra.get(*i).cloned().unwrap_or(Value::Null),
             Node::Local(i) => self.locals.get(*i).cloned().unwrap_or(Value::Null),
+            Node::Accu(i) => match self.locals.get_mut(*i) {
+                Some(Value::List(list)) => Value::List(std::mem::take(list)), // a step uses it once: no copy
+                other => other.cloned().unwrap_or(Value::Null),
+            },
             Node::Select(of, field) => {
                 let of = self.node(of)?;
+                if let Value::Optional(of) = of {
+                    let found = of.map(|of| select(&of, field)).transpose()?.flatten();
+                    return Ok(Value::Optional(found.map(Box::new)));
+                }
                 return select(&of, field)?.ok_or_else(|| missing(&of, field));
             }
             Node::Has(of, field) => {
@@ -70,7 +80,12 @@ impl<'a> Eval<'_, 'a> {
             }
             Node::Index(of, at) => {
                 let (of, at) = (self.node(of)?, self.node(at)?);
-                functions::index(&of, &at)?
+                match of {
+                    Value::Optional(of) => {
+                        Value::Optional(of.and_then(|of| functions::index(&of, &at).ok().map(Box::new)))
+                    }
+                    of => functions::index(&of, &at)?,
+                }
             }
             Node::List(list) => Value::List(list.iter().map(|n| self.node(n)).collect::<Result<_, _>>()?),
             Node::Map(map) => {
@@ -93,7 +108,13 @@ impl<'a> Eval<'_, 'a> {
             },
             Node::Call(func, args) => match args.as_slice() {
                 [a] => func.call(&[self.node(a)?])?,
-                [a, b] => func.call(&[self.node(a)?, self.node(b)?])?,
+                [a, b] => match (func, self.node(a)?, self.node(b)?) {
+                    (functions::Func::Add, Value::List(mut a), Value::List(b)) => {
+                        a.extend(b);
+                        Value::List(a)
+                    }
+                    (func, a, b) => func.call(&[a, b])?,
+                },
                 args => func.call(&args.iter().map(|n| self.node(n)).collect::<Result<Vec<_>, _>>()?)?,
             },
             Node::Regex(func, regex, args) => {
@@ -121,19 +142,23 @@ impl<'a> Eval<'_, 'a> {
 
     fn each(&mut self, l: &'a Loop) -> Result<Value<'a>, Fault> {
         let range = self.node(&l.range)?;
-        let pairs: Vec<(Value<'a>, Value<'a>)> = match functions::into_opened(range)? {
-            Value::List(list) => list.into_iter().enumerate().map(|(i, v)| (Value::Int(i as i64), v)).collect(),
-            Value::Map(map) => map,
+        let (pairs, is_map): (Vec<(Value<'a>, Value<'a>)>, bool) = match functions::into_opened(range)? {
+            Value::List(list) => {
+                (list.into_iter().enumerate().map(|(i, v)| (Value::Int(i as i64), v)).collect(), false)
+            }
+            Value::Map(map) => (map, true),
             other => return Err(Fault::new(format!("{} has no elements", other.kind()))),
         };
-        let is_map = matches!(&pairs.first(), Some((Value::Text(_), _)));
-        if pairs.len() > LOOP_STEPS {
-            return Err(Fault::new(format!("a loop over {} elements; at most {LOOP_STEPS} are walked", pairs.len())));
-        }
+        let mut fault = None;
         let accu = self.locals.len();
         let init = self.node(&l.init)?;
         self.locals.push(init);
         for (k, v) in pairs {
+            self.steps += 1;
+            if self.steps > LOOP_STEPS {
+                self.locals.truncate(accu);
+                return Err(Fault::new(format!("its loops take more than {LOOP_STEPS} steps")));
+            }
             match (l.two, is_map) {
                 (true, _) => self.locals.extend([k, v]),
                 (false, true) => self.locals.push(k),
@@ -147,6 +172,8 @@ impl<'a> Eval<'_, 'a> {
             self.locals.truncate(accu + 1);
             match next {
                 None => break,
+                // `exists` and `all` go on: another element may decide
+                Some(Err(f)) if l.decides => fault = fault.or(Some(f)),
                 Some(v) => {
                     let v = v.inspect_err(|_| self.locals.truncate(accu))?;
                     if let Some(a) = self.locals.get_mut(accu) {
@@ -155,7 +182,11 @@ impl<'a> Eval<'_, 'a> {
                 }
             }
         }
-        let result = self.node(&l.result);
+        let undecided = fault.is_some() && !matches!(self.node(&l.condition), Ok(Value::Bool(false)));
+        let result = match fault.filter(|_| undecided) {
+            Some(fault) => Err(fault),
+            None => self.node(&l.result),
+        };
         self.locals.truncate(accu);
         result
     }

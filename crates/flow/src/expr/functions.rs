@@ -215,7 +215,7 @@ impl Func {
         let bad = |t: &str| Fault::new(format!("`{}` of {t:?} is not possible", self.usage()));
         match (self, v) {
             (Func::Int, V::Int(i)) => Ok(V::Int(*i)),
-            (Func::Int, V::Double(d)) if d.trunc() >= -9.2e18 && d.trunc() <= 9.2e18 => Ok(V::Int(*d as i64)),
+            (Func::Int, V::Double(d)) if d.abs() < i64::MAX as f64 => Ok(V::Int(*d as i64)),
             (Func::Int, V::Double(_)) => Err(overflow()),
             (Func::Int, V::Text(t)) => t.parse().map(V::Int).map_err(|_| bad(t)),
             (Func::Int, V::Timestamp(t)) => Ok(V::Int(t.as_second())),
@@ -229,6 +229,7 @@ impl Func {
             (Func::Bytes, V::Text(t)) => Ok(V::Bytes(t.as_bytes().to_vec().into())),
             (Func::Bytes, V::Bytes(b)) => Ok(V::Bytes(b.clone())),
             (Func::Text, V::Text(t)) => Ok(V::Text(t.clone())),
+            (Func::Text, V::Double(d)) if d.fract() == 0.0 && d.abs() < 1e15 => Ok(V::Text(format!("{d:.0}").into())),
             (Func::Text, v) => write::text(v).map(|t| V::Text(t.into())),
             (f, v) => Err(f.mismatch(std::slice::from_ref(v))),
         }

@@ -24,6 +24,7 @@ pub fn call<'a>(f: Func, args: &[Value<'a>]) -> Outcome<'a> {
         (Func::Trim, [Text(t)]) => Ok(text(t.trim().to_string())),
         (Func::Reverse, [Text(t)]) => Ok(text(t.chars().rev().collect::<String>())),
         (Func::Split, [Text(t), Text(s)]) => Ok(split(t, s, usize::MAX)),
+        (Func::Split, [_, _, Int(0)]) => Ok(Value::List(vec![])),
         (Func::Split, [Text(t), Text(s), Int(n)]) => Ok(split(t, s, usize::try_from(*n).unwrap_or(usize::MAX))),
         (Func::Join, [list]) => join(list, ""),
         (Func::Join, [list, Text(s)]) => join(list, s),
@@ -33,6 +34,7 @@ pub fn call<'a>(f: Func, args: &[Value<'a>]) -> Outcome<'a> {
         }
         (Func::Substring, [Text(t), Int(from)]) => substring(t, *from, None),
         (Func::Substring, [Text(t), Int(from), Int(to)]) => substring(t, *from, Some(*to)),
+        (Func::CharAt, [Text(t), Int(i)]) if *i == t.chars().count() as i64 => Ok(text("")),
         (Func::CharAt, [Text(t), Int(i)]) => substring(t, *i, Some(i + 1)),
         (Func::IndexOf, [Text(t), Text(p)]) => Ok(Int(position(t, t.find(p.as_ref())))),
         (Func::LastIndexOf, [Text(t), Text(p)]) => Ok(Int(position(t, t.rfind(p.as_ref())))),
@@ -45,6 +47,9 @@ pub fn call_regex<'a>(f: Func, regex: &Regex, args: &[Value<'a>]) -> Outcome<'a>
     let owned = |t: &str| text(t.to_string());
     Some(match (f, args) {
         (Func::Matches, [Value::Text(t)]) => Ok(Value::Bool(regex.is_match(t))),
+        (Func::ExtractAll | Func::Extract, [Value::Text(_)]) if regex.captures_len() > 2 => {
+            Err(Fault::new(format!("{} has more than one group: which one is meant?", regex.as_str())))
+        }
         (Func::ExtractAll, [Value::Text(t)]) => Ok(Value::List(
             regex.captures_iter(t).filter_map(|c| c.get(1).or_else(|| c.get(0)).map(|m| owned(m.as_str()))).collect(),
         )),
@@ -52,7 +57,7 @@ pub fn call_regex<'a>(f: Func, regex: &Regex, args: &[Value<'a>]) -> Outcome<'a>
             regex.captures(t).and_then(|c| c.get(1).or_else(|| c.get(0)).map(|m| Box::new(owned(m.as_str())))),
         )),
         (Func::RegexReplace, [Value::Text(t), Value::Text(with)]) => {
-            Ok(text(regex.replace_all(t, with.as_ref()).into_owned()))
+            replacement(with).map(|with| text(regex.replace_all(t, with.as_str()).into_owned()))
         }
         (Func::Capture, [Value::Text(t)]) => match regex.captures(t) {
             Some(c) => Ok(Value::Map(
@@ -66,6 +71,24 @@ pub fn call_regex<'a>(f: Func, regex: &Regex, args: &[Value<'a>]) -> Outcome<'a>
         },
         _ => return None,
     })
+}
+
+/// CEL names groups `\1`; the library names them `${1}`.
+fn replacement(with: &str) -> Result<String, Fault> {
+    let mut out = String::with_capacity(with.len());
+    let mut chars = with.chars();
+    while let Some(c) = chars.next() {
+        match (c, if c == '\\' { chars.next() } else { None }) {
+            ('\\', Some(n)) if n.is_ascii_digit() => out.push_str(&format!("${{{n}}}")),
+            ('\\', Some('\\')) => out.push('\\'),
+            ('\\', _) => {
+                return Err(Fault::new("in a replacement, `\\` is followed by the number of a group or by `\\`"));
+            }
+            ('$', _) => out.push_str("$$"),
+            (c, _) => out.push(c),
+        }
+    }
+    Ok(out)
 }
 
 fn split<'a>(t: &str, separator: &str, n: usize) -> Value<'a> {

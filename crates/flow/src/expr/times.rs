@@ -27,9 +27,9 @@ pub fn call<'a>(f: Func, args: &[Value<'a>]) -> Outcome<'a> {
             text.map(|t| Value::Text(t.into())).map_err(|_| Fault::new(format!("{f:?} is not a format like '%F %T'")))
         }
         (f, [Value::Timestamp(t)]) => return part(f, &t.to_zoned(TimeZone::UTC)).map(|n| Ok(Value::Int(n))),
-        (f, [Value::Timestamp(t), Value::Text(zone)]) => match TimeZone::get(zone) {
-            Ok(zone) => return part(f, &t.to_zoned(zone)).map(|n| Ok(Value::Int(n))),
-            Err(_) => Err(Fault::new(format!("{zone:?} is not a time zone"))),
+        (f, [Value::Timestamp(t), Value::Text(zone)]) => match time_zone(zone) {
+            Some(zone) => return part(f, &t.to_zoned(zone)).map(|n| Ok(Value::Int(n))),
+            None => Err(Fault::new(format!("{zone:?} is not a time zone"))),
         },
         (Func::Hours, [Value::Duration(d)]) => Ok(Value::Int(d.as_hours())),
         (Func::Minutes, [Value::Duration(d)]) => Ok(Value::Int(d.as_mins())),
@@ -52,6 +52,18 @@ pub fn arithmetic<'a>(f: Func, a: &Value<'a>, b: &Value<'a>) -> Outcome<'a> {
         _ => return None,
     };
     Some(out.ok_or_else(super::functions::overflow))
+}
+
+/// A zone by its name, or as an offset like `+02:00`.
+fn time_zone(name: &str) -> Option<TimeZone> {
+    let (sign, digits) = match name.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return TimeZone::get(name).ok(),
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let seconds = hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60;
+    Some(TimeZone::fixed(jiff::tz::Offset::from_seconds(sign * seconds).ok()?))
 }
 
 fn duration(text: &str) -> Result<SignedDuration, Fault> {

@@ -4,6 +4,7 @@ use super::Fault;
 use super::json::{Kind, Scanner, kind_of};
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::{HashMap, hash_map::Entry};
 
 /// A value, borrowed from the item where it can be.
 #[derive(Clone, Debug)]
@@ -76,6 +77,18 @@ impl<'a> Value<'a> {
             Value::Timestamp(t) => Value::Timestamp(t),
             Value::Duration(d) => Value::Duration(d),
             Value::Optional(o) => Value::Optional(o.map(|v| Box::new(v.into_owned()))),
+        }
+    }
+
+    /// Bytes that it holds beside itself, roughly.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Value::Text(t) | Value::Json(t) => t.len(),
+            Value::Bytes(b) => b.len(),
+            Value::List(l) => l.iter().map(|v| size_of::<Value<'_>>() + v.bytes()).sum(),
+            Value::Map(m) => m.iter().map(|(k, v)| 2 * size_of::<Value<'_>>() + k.bytes() + v.bytes()).sum(),
+            Value::Optional(Some(v)) => size_of::<Value<'_>>() + v.bytes(),
+            _ => 0,
         }
     }
 
@@ -197,6 +210,9 @@ fn number(raw: &str) -> Result<Value<'static>, Fault> {
     }
 }
 
+/// Fields that are looked through one by one.
+const FEW_FIELDS: usize = 16;
+
 /// Reads a JSON object or array one level deep.
 pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
     let mut scanner = Scanner::new(raw);
@@ -209,11 +225,30 @@ pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
         return Ok(Value::List(list));
     }
     let mut map: Vec<(Value<'_>, Value<'_>)> = vec![];
+    let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new(); // of an object with many fields
     scanner.each_field(|k, v| {
-        let (k, v) = (Value::Text(k), Value::from_json(v)?);
-        match map.iter_mut().find(|(had, _)| matches!((had, &k), (Value::Text(a), Value::Text(b)) if a == b)) {
-            Some(had) => had.1 = v, // a name that is written twice: the last one wins
-            None => map.push((k, v)),
+        let v = Value::from_json(v)?;
+        let n = map.len();
+        let had = if n < FEW_FIELDS {
+            map.iter().position(|(had, _)| matches!(had, Value::Text(had) if *had == k))
+        } else {
+            if places.is_empty() {
+                let names = map.iter().enumerate();
+                places.extend(
+                    names.filter_map(|(i, (k, _))| if let Value::Text(k) = k { Some((k.clone(), i)) } else { None }),
+                );
+            }
+            match places.entry(k.clone()) {
+                Entry::Occupied(had) => Some(*had.get()),
+                Entry::Vacant(new) => {
+                    new.insert(n);
+                    None
+                }
+            }
+        };
+        match had {
+            Some(i) => map[i].1 = v, // a name that is written twice: the last one wins
+            None => map.push((Value::Text(k), v)),
         }
         Ok(())
     })?;
@@ -239,5 +274,10 @@ mod tests {
         let Value::Map(m) = &*v.open().expect("opens") else { panic!("a map") };
         assert_eq!(m.len(), 2);
         assert!(m[0].1.same(&Value::Int(3)).expect("compares"));
+        let many: String = (0..100_000).map(|i| format!("\"f{}\":{i},", i % 50_000)).collect();
+        let v = Value::from_json(&format!("{{{}}}", many.trim_end_matches(','))).expect("json").into_owned();
+        let Value::Map(m) = v.open().expect("opens").into_owned() else { panic!("a map") };
+        assert_eq!(m.len(), 50_000);
+        assert!(m[7].1.same(&Value::Int(50_007)).expect("compares"));
     }
 }

@@ -45,6 +45,58 @@ pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Appends JSON that is the same text for equal values: for keys. Compact, names in order, a number that is whole
+/// as one (`1.0` is `1`).
+pub fn canonical(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
+    match value {
+        Value::Double(d) if d.fract() == 0.0 && d.abs() < WHOLE => json(out, &Value::Int(*d as i64)),
+        Value::Optional(Some(v)) => canonical(out, v),
+        Value::Json(_) => canonical(out, &super::opened(value.clone())?),
+        Value::List(list) => {
+            out.push(b'[');
+            for (i, v) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                canonical(out, v)?;
+            }
+            out.push(b']');
+            Ok(())
+        }
+        Value::Map(map) => {
+            let mut fields = map.iter().map(|(k, v)| Ok((text(k)?, v))).collect::<Result<Vec<_>, Fault>>()?;
+            fields.sort_by(|a, b| a.0.cmp(&b.0));
+            out.push(b'{');
+            for (i, (k, v)) in fields.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                string(out, &k);
+                out.push(b':');
+                canonical(out, v)?;
+            }
+            out.push(b'}');
+            Ok(())
+        }
+        other => json(out, other),
+    }
+}
+
+/// Doubles below this are whole numbers that a whole number can be.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// The bytes of a key: text and bytes as they are, all else as canonical JSON.
+pub fn key(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
+    match value {
+        Value::Text(_) | Value::Bytes(_) => item(value),
+        other => {
+            let mut out = vec![];
+            canonical(&mut out, other)?;
+            Ok(out)
+        }
+    }
+}
+
 /// The value as an item's value: text and bytes as they are, all else as JSON.
 pub fn item(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
     match value {

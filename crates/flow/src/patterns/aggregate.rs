@@ -158,6 +158,8 @@ pub enum Partial {
     All(Vec<(Rank, Value<'static>)>),
     /// Nothing yet: number or map is not known.
     Empty(Kind),
+    /// Values that cannot be put together, and why.
+    Misfit(Box<str>),
 }
 
 impl Partial {
@@ -179,39 +181,35 @@ impl Partial {
 
     /// Bytes that it holds beside itself, roughly.
     pub fn bytes(&self) -> usize {
-        let of = |v: &Value<'static>| match v {
-            Value::Text(t) | Value::Json(t) => 64 + t.len(),
-            Value::Bytes(b) => 64 + b.len(),
-            Value::List(l) => 64 + l.len() * 64,
-            Value::Map(m) => 64 + m.len() * 128,
-            _ => 32,
-        };
         match self {
             Partial::Sums(s) | Partial::Avgs(s, _) => s.iter().map(|(n, _)| 80 + n.len()).sum(),
-            Partial::Best(_, Some(v)) => of(v),
-            Partial::Edge(_, Some(ranked)) => size_of_val::<(Rank, Value<'static>)>(ranked) + of(&ranked.1),
-            Partial::All(all) => all.iter().map(|(_, v)| 32 + of(v)).sum(),
+            Partial::Best(_, Some(v)) => v.bytes(),
+            Partial::Edge(_, Some(ranked)) => size_of_val::<(Rank, Value<'static>)>(ranked) + ranked.1.bytes(),
+            Partial::All(all) => all.iter().map(|(_, v)| 32 + v.bytes()).sum(),
+            Partial::Misfit(why) => why.len(),
             _ => 0,
         }
     }
 
-    /// Whether the partial result of later items can be merged into this one.
-    pub fn fits(&self, other: &Partial) -> Result<(), Fault> {
-        match (self, other) {
-            (Partial::Sum(_), Partial::Sums(_)) | (Partial::Sums(_), Partial::Sum(_)) => Err(mixed()),
-            (Partial::Avg(..), Partial::Avgs(..)) | (Partial::Avgs(..), Partial::Avg(..)) => Err(mixed()),
-            (Partial::Best(_, Some(a)), Partial::Best(_, Some(b))) if a.order(b).is_none() => {
-                Err(Fault::new(format!("{} and {} have no order", a.kind(), b.kind())))
-            }
-            _ => Ok(()),
+    /// Merges the partial result of later items; by how many bytes it grew.
+    ///
+    /// What does not fit spoils the result of its key, however the items were cut into chunks.
+    pub fn merge(&mut self, other: Partial) -> isize {
+        if let (Partial::All(_), Partial::All(_)) = (&self, &other) {
+            let added = other.bytes(); // all the others would be counted again with every item
+            self.join(other);
+            return added as isize;
         }
+        let before = self.bytes();
+        self.join(other);
+        self.bytes() as isize - before as isize
     }
 
-    /// Merges the partial result of later items, which must fit.
-    pub fn merge(&mut self, other: Partial) {
+    fn join(&mut self, other: Partial) {
         match (self, other) {
-            (_, Partial::Empty(_)) => {}
+            (_, Partial::Empty(_)) | (Partial::Misfit(_), _) => {}
             (mine @ Partial::Empty(_), other) => *mine = other,
+            (mine, misfit @ Partial::Misfit(_)) => *mine = misfit,
             (Partial::Count(a), Partial::Count(b)) => *a += b,
             (Partial::Sum(a), Partial::Sum(b)) => a.merge(b),
             (Partial::Sums(a), Partial::Sums(b)) => merge_fields(a, b),
@@ -223,17 +221,32 @@ impl Partial {
                 merge_fields(a, b);
                 *w += v;
             }
-            (Partial::Best(kind, a), Partial::Best(_, Some(b))) => better(*kind, a, b),
+            (mine @ Partial::Best(..), Partial::Best(kind, Some(b))) => mine.better(kind, b),
             (Partial::Edge(kind, a), Partial::Edge(_, Some(b))) => edge(*kind, a, b),
             (Partial::All(a), Partial::All(b)) => a.extend(b),
-            _ => {}
+            (Partial::Best(..), Partial::Best(_, None)) | (Partial::Edge(..), Partial::Edge(_, None)) => {}
+            (mine, _) => *mine = Partial::Misfit("numbers and objects cannot be added up together".into()),
+        }
+    }
+
+    fn better(&mut self, kind: Kind, b: Value<'static>) {
+        let Partial::Best(_, mine) = self else { return };
+        let Some(a) = mine else { return *mine = Some(b) };
+        match b.order(a) {
+            Some(order) if (kind == Kind::Min && order.is_lt()) || (kind == Kind::Max && order.is_gt()) => *a = b,
+            Some(_) => {}
+            None => {
+                let mut kinds = [a.kind(), b.kind()];
+                kinds.sort_unstable(); // the same text, whichever came first
+                *self = Partial::Misfit(format!("{} and {} have no order", kinds[0], kinds[1]).into());
+            }
         }
     }
 
     /// The result.
-    pub fn value(&mut self) -> Value<'static> {
+    pub fn value(&mut self) -> Result<Value<'static>, Fault> {
         let text = |n: &String| Value::Text(n.clone().into());
-        match self {
+        Ok(match self {
             Partial::Count(n) => Value::Int(*n),
             Partial::Sum(s) => s.value(),
             Partial::Sums(fields) => Value::Map(fields.iter().map(|(n, s)| (text(n), s.value())).collect()),
@@ -247,7 +260,8 @@ impl Partial {
             }
             Partial::Empty(Kind::Sum) => Value::Int(0),
             Partial::Empty(_) => Value::Null,
-        }
+            Partial::Misfit(why) => return Err(Fault::new(&**why)),
+        })
     }
 }
 
@@ -262,17 +276,6 @@ fn merge_fields(a: &mut Vec<(String, Sum)>, b: Vec<(String, Sum)>) {
             Some((_, had)) => had.merge(sum),
             None => a.push((name, sum)),
         }
-    }
-}
-
-fn mixed() -> Fault {
-    Fault::new("numbers and objects cannot be added up together")
-}
-
-fn better(kind: Kind, a: &mut Option<Value<'static>>, b: Value<'static>) {
-    let better = |o: std::cmp::Ordering| if kind == Kind::Min { o.is_lt() } else { o.is_gt() };
-    if a.as_ref().is_none_or(|had| b.order(had).is_some_and(better)) {
-        *a = Some(b);
     }
 }
 

@@ -148,8 +148,8 @@ impl Groups {
     }
 
     /// More items went into a group, and its partial results grew by so many bytes.
-    pub fn grew(&mut self, i: usize, newest: i64, bytes: usize) {
-        self.beside += bytes;
+    pub fn grew(&mut self, i: usize, newest: i64, bytes: isize) {
+        self.beside = self.beside.saturating_add_signed(bytes);
         self.again += 1;
         if let Some(record) = self.records.get_mut(i) {
             record.group.newest = record.group.newest.max(newest);

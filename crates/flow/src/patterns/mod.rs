@@ -14,12 +14,13 @@ pub mod reduce;
 pub mod shard;
 pub mod split;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 pub mod work;
 
-pub use part::{Body, Effects, Emit, Format, Origin, Part, Vars, View, What};
+pub use part::{Body, Effects, Emit, Format, MadeFrom, Making, Origin, Part, Vars, View, What};
 
 use crate::expr::Fault;
+use anabranch_engine::limits;
 use groups::Groups;
 
 /// What a pattern remembers between batches of one run.
@@ -36,8 +37,6 @@ pub struct Scratch {
 pub struct Stripe {
     /// The groups.
     pub groups: Groups,
-    /// What could not be merged.
-    pub fault: Option<Fault>,
 }
 
 /// Stripes of a scratch: enough for the cores, and 100,000 keys of one fit a core's cache.
@@ -56,7 +55,7 @@ impl Scratch {
 
     fn stripe_of(&mut self, hash: u64, groups: fn() -> Groups) -> &mut Stripe {
         if self.stripes.is_empty() {
-            self.stripes.resize_with(STRIPES, || Stripe { groups: groups(), fault: None });
+            self.stripes.resize_with(STRIPES, || Stripe { groups: groups() });
         }
         // the table inside a stripe uses the lowest and the highest bits
         &mut self.stripes[(hash >> 32) as usize % STRIPES]
@@ -116,4 +115,18 @@ pub trait Pattern: Send + Sync {
 pub struct Finals {
     /// Items in key order.
     pub items: Vec<anabranch_engine::Item>,
+    /// Those that cannot be said: the key as JSON, why, and what is kept of it.
+    pub failed: Vec<(String, Fault, anabranch_engine::Item)>,
+}
+
+/// A value that is not larger than an item may be.
+pub fn bounded(value: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    if value.len() <= limits::ITEM_BYTES {
+        return Ok(value);
+    }
+    Err(too_large(value.len()))
+}
+
+fn too_large(bytes: usize) -> Fault {
+    Fault::new(format!("the result has {bytes} bytes, an item has at most {}", limits::ITEM_BYTES))
 }

@@ -6,7 +6,7 @@
 
 use super::aggregate::{Aggregate, Kind, Partial, Rank};
 use super::groups::{self, Groups, Met};
-use super::{Effects, Finals, Finish, Pattern, Scratch, Stripe, Vars, View};
+use super::{Effects, Finals, Finish, Pattern, Scratch, Stripe, Vars, View, bounded};
 use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
 use anabranch_engine::Item;
 use bytes::Bytes;
@@ -75,7 +75,7 @@ impl Reduce {
             if i > 0 {
                 key.push(b',');
             }
-            write::json(key, &value)?;
+            write::canonical(key, &value)?;
         }
         key.push(b']');
         Ok(())
@@ -96,34 +96,27 @@ impl Reduce {
         let groups = &mut scratch.chunk_stripe(hash).groups;
         let at = groups.find(hash, row.key);
         let newest = row.timestamp;
-        self.put(vars, groups, Met { at, hash, newest, key: row.key, partials: &mut ones.drain(..) })
+        self.put(vars, groups, Met { at, hash, newest, key: row.key, partials: &mut ones.drain(..) });
+        Ok(())
     }
 
-    /// Puts partial results into the group of their key; nothing is changed if they do not fit.
-    fn put(&self, vars: &Vars, groups: &mut Groups, met: Met<'_>) -> Result<(), Fault> {
+    /// Puts partial results into the group of their key.
+    fn put(&self, vars: &Vars, groups: &mut Groups, met: Met<'_>) {
         let Met { at, hash, newest, key, partials } = met;
-        let Some(i) = at else {
-            groups.add(hash, key, newest, partials);
-            return Ok(());
-        };
-        let mine = groups.partials(i);
-        let before: usize = mine.iter().map(Partial::bytes).sum();
-        match &self.fold {
-            Fold::Pairs(shape) => {
-                if let (Some(mine), Some(other)) = (mine.first_mut(), partials.next()) {
-                    pair(vars, shape, mine, &other)?;
-                }
-            }
-            _ => merge_all(mine, partials)?,
+        let Some(i) = at else { return groups.add(hash, key, newest, partials) };
+        let mut grown = 0;
+        for (mine, other) in groups.partials(i).iter_mut().zip(partials) {
+            grown += match &self.fold {
+                Fold::Pairs(shape) => pair(vars, shape, mine, other),
+                _ => mine.merge(other),
+            };
         }
-        let after: usize = mine.iter().map(Partial::bytes).sum();
-        groups.grew(i, newest, after.saturating_sub(before));
-        Ok(())
+        groups.grew(i, newest, grown);
     }
 
     /// The final of one group.
     fn last_word(&self, vars: &Vars, groups: &mut Groups, i: usize) -> Result<Item, Fault> {
-        let values: Vec<Value<'static>> = groups.partials(i).iter_mut().map(Partial::value).collect();
+        let values = groups.partials(i).iter_mut().map(Partial::value).collect::<Result<Vec<_>, _>>()?;
         let (key, newest) = (groups.key(i), groups.group(i).map_or(0, |g| g.newest));
         let mut scope = Scope::of_run(&vars.run, &vars.env);
         let value = match &self.fold {
@@ -142,14 +135,18 @@ impl Reduce {
             }
         };
         let by = key_values(key)?;
-        let key = match by.as_slice() {
-            [] => None,
-            [one] => Some(Bytes::from(write::item(one)?)),
-            _ => Some(Bytes::copy_from_slice(key)),
-        };
-        let value = write::item(&self.extended(value, by)?)?;
+        let key = item_key(key, &by)?;
+        let value = bounded(write::item(&self.extended(value, by)?)?)?;
         let headers = vec![("final".to_string(), Some(Bytes::from_static(b"true")))];
         Ok(Item { key, value: Some(value.into()), headers, timestamp: newest })
+    }
+
+    /// What is kept where a final cannot be said: the fields of its key.
+    fn lost(&self, key: &[u8], newest: i64) -> Result<Item, Fault> {
+        let by = key_values(key)?;
+        let key = item_key(key, &by)?;
+        let value = write::item(&self.extended(Value::Map(vec![]), by)?)?;
+        Ok(Item { key, value: Some(value.into()), headers: vec![], timestamp: newest })
     }
 
     /// The result with the fields of its key; a field of the key wins over one of the value.
@@ -182,6 +179,15 @@ fn key_values(key: &[u8]) -> Result<Vec<Value<'_>>, Fault> {
     }
 }
 
+/// The key of a final.
+fn item_key(key: &[u8], by: &[Value<'_>]) -> Result<Option<Bytes>, Fault> {
+    Ok(match by {
+        [] => None,
+        [one] => Some(Bytes::from(write::item(one)?)),
+        _ => Some(Bytes::copy_from_slice(key)),
+    })
+}
+
 /// Keys in the order people expect: numbers by value, text by letter, others by their JSON.
 fn key_order(a: (&[Value<'_>], &[u8]), b: (&[Value<'_>], &[u8])) -> Ordering {
     for (x, y) in a.0.iter().zip(b.0) {
@@ -201,31 +207,18 @@ struct Row<'a> {
     key: &'a [u8],
 }
 
-/// `fold` applied to what is folded and what comes.
-fn pair(vars: &Vars, shape: &Shape, mine: &mut Partial, other: &Partial) -> Result<(), Fault> {
-    if let (Partial::Edge(_, Some(a)), Partial::Edge(_, Some(b))) = (&*mine, other) {
-        let extra = [a.1.clone(), b.1.clone()];
-        let mut scope = Scope::of_run(&vars.run, &vars.env);
-        scope.extra = &extra;
-        let value = shape.eval(&scope)?;
-        *mine = Partial::edge(PAIRS, a.0.max(b.0), value);
-    }
-    Ok(())
-}
-
-/// Merges partial results of one key; none is changed if one does not fit.
-fn merge_all(mine: &mut [Partial], others: &mut dyn Iterator<Item = Partial>) -> Result<(), Fault> {
-    if let [mine] = mine {
-        if let Some(other) = others.next() {
-            mine.fits(&other)?;
-            mine.merge(other);
-        }
-        return Ok(());
-    }
-    let others: Vec<Partial> = others.collect();
-    mine.iter().zip(&others).try_for_each(|(a, b)| a.fits(b))?;
-    mine.iter_mut().zip(others).for_each(|(a, b)| a.merge(b));
-    Ok(())
+/// `fold` applied to what is folded and what comes; by how many bytes it grew.
+fn pair(vars: &Vars, shape: &Shape, mine: &mut Partial, other: Partial) -> isize {
+    let (Partial::Edge(_, Some(a)), Partial::Edge(_, Some(b))) = (&*mine, &other) else { return mine.merge(other) };
+    let extra = [a.1.clone(), b.1.clone()];
+    let mut scope = Scope::of_run(&vars.run, &vars.env);
+    scope.extra = &extra;
+    let before = mine.bytes();
+    *mine = match shape.eval(&scope) {
+        Ok(value) => Partial::edge(PAIRS, a.0.max(b.0), value),
+        Err(fault) => Partial::Misfit(fault.to_string().into()),
+    };
+    mine.bytes() as isize - before as isize
 }
 
 impl Pattern for Reduce {
@@ -246,13 +239,7 @@ impl Pattern for Reduce {
     }
 
     fn absorb(&self, vars: &Vars, into: &mut Stripe, chunk: Stripe) {
-        let fault = &mut into.fault;
-        into.groups.meet(chunk.groups, |groups, met| {
-            // each chunk was folded by itself: that two of them do not fit is told at the end
-            if let Err(f) = self.put(vars, groups, met) {
-                fault.get_or_insert(f);
-            }
-        });
+        into.groups.meet(chunk.groups, |groups, met| self.put(vars, groups, met));
     }
 
     fn finish(
@@ -263,9 +250,6 @@ impl Pattern for Reduce {
         max: usize,
         out: &mut Finals,
     ) -> Result<Finish, Fault> {
-        if let Some(fault) = scratch.stripes.iter().find_map(|s| s.fault.as_ref()) {
-            return Err(fault.clone());
-        }
         if self.by.is_empty() && scratch.keys() == 0 && !matches!(self.fold, Fold::Pairs(_)) {
             let newest = vars.run.started.as_millisecond();
             let nothing = self.aggregates.iter().map(|a| Partial::new(a.kind));
@@ -279,7 +263,15 @@ impl Pattern for Reduce {
         let from = usize::try_from(mark).unwrap_or(usize::MAX).min(sorted.len());
         let to = from.saturating_add(max).min(sorted.len());
         for (stripe, i) in &sorted[from..to] {
-            out.items.push(self.last_word(vars, &mut scratch.stripes[*stripe].groups, *i)?);
+            let groups = &mut scratch.stripes[*stripe].groups;
+            match self.last_word(vars, groups, *i) {
+                Ok(item) => out.items.push(item),
+                Err(fault) => {
+                    let newest = groups.group(*i).map_or(0, |g| g.newest);
+                    let key = String::from_utf8_lossy(groups.key(*i)).into_owned();
+                    out.failed.push((key, fault, self.lost(groups.key(*i), newest)?));
+                }
+            }
         }
         let finish = if to < sorted.len() { Finish::More } else { Finish::Done };
         scratch.sorted = Some(sorted);

@@ -57,7 +57,7 @@ impl Shard {
         }
         match &self.shards {
             Shards::Hash(n) => {
-                let bytes = write::item(&key)?;
+                let bytes = write::key(&key)?;
                 Ok(Some(if self.streams {
                     (xxhash_rust::xxh3::xxh3_64(&bytes) % u64::from(*n)) as usize
                 } else {

@@ -1,9 +1,8 @@
 //! Work: user code. What is here only shapes: from an item, and the result of an
 //! action if there is one, to the items that go on.
 
-use super::{Effects, Emit, Format, Pattern, Scratch, View, What};
+use super::{Effects, Emit, Format, Making, Pattern, Scratch, View, What};
 use crate::expr::{Compiled, Content, Fault, Reads, Scope, Value, write};
-use anabranch_engine::{Builder, Codec};
 
 /// What goes on for an item.
 #[derive(Debug, Clone)]
@@ -95,30 +94,23 @@ impl Pattern for Work {
             out.passed = out.taken;
             return out.whole(0);
         }
-        let mut made = Builder::with_capacity(Codec::None, view.records.bytes());
-        let mut from = vec![];
+        let mut made = Making::with_capacity(view.records.bytes());
         let mut slots = vec![];
         for record in view.items() {
             out.taken += 1;
-            match view.scope(&record, &self.reads, &mut slots).and_then(|scope| self.shape(&scope)) {
+            let shaped = view.scope(&record, &self.reads, &mut slots).and_then(|scope| {
+                let values = self.shape(&scope)?.unwrap_or_default();
+                made.children(&record, &values, self.many())?;
+                Ok(values.len())
+            });
+            match shaped {
                 Err(fault) => out.failed.push((record.row(), fault)),
-                Ok(values) => {
-                    let values = values.unwrap_or_default();
-                    if values.is_empty() {
-                        out.filtered += 1;
-                    } else {
-                        out.passed += 1;
-                    }
-                    for (child, value) in values.iter().enumerate() {
-                        made.push_like(&record, value);
-                        from.push((record.row() as u32, self.many().then_some(child as u32)));
-                    }
-                }
+                Ok(0) => out.filtered += 1,
+                Ok(_) => out.passed += 1,
             }
         }
-        if let Some(batch) = made.finish() {
-            out.emits.push(Emit { port: 0, partition: None, what: What::New(batch, from) });
-        }
+        let emit = |(batch, from)| Emit { port: 0, partition: None, what: What::New(batch, from) };
+        out.emits.extend(made.finish().into_iter().map(emit));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::gather::Gathering;
+use super::marks;
 use crate::expr::Fault;
 use crate::model::{OnError, Step};
 use crate::patterns::{Body, Effects, Format, Origin, Part, Scratch, View, What};
@@ -163,15 +164,34 @@ impl<'c> Carrier<'c> {
 
     /// One failed item of a step.
     pub fn fail(&mut self, step: &Step, place: String, error: String, attempts: u32, item: impl FnOnce() -> Item) {
-        let place = format!("{}/{}/{place}", self.shared.flow.name, step.name);
-        match step.on_error {
-            OnError::Skip => self.out.tally(&step.name).skipped += 1,
+        self.fail_at(&step.name, step.on_error, place, error, attempts, item);
+    }
+
+    /// A final that a reduce cannot say. Its items are folded; so it is counted by itself, under the node `finals:STEP`.
+    pub fn lost_final(&mut self, step: &Step, key: &str, fault: Fault, item: Item) {
+        let node = marks::finals(&step.name);
+        *self.out.tally(&node).took.entry(step.name.clone()).or_default() += 1;
+        self.fail_at(&node, step.on_error, format!("r{}/{key}", self.shared.number), fault.to_string(), 1, || item);
+    }
+
+    fn fail_at(
+        &mut self,
+        node: &str,
+        on_error: OnError,
+        place: String,
+        error: String,
+        attempts: u32,
+        item: impl FnOnce() -> Item,
+    ) {
+        let place = format!("{}/{node}/{place}", self.shared.flow.name);
+        match on_error {
+            OnError::Skip => self.out.tally(node).skipped += 1,
             OnError::DeadLetter => {
-                self.out.tally(&step.name).dead += 1;
-                self.out.dead.push(Dead { step: step.name.clone(), error, attempts, place, item: item() });
+                self.out.tally(node).dead += 1;
+                self.out.dead.push(Dead { step: node.to_string(), error, attempts, place, item: item() });
             }
             OnError::Fail => {
-                let stop = Error::machine(format!("the step {} failed at {place}: {error}", step.name));
+                let stop = Error::machine(format!("the step {node} failed at {place}: {error}"));
                 self.out.stop.get_or_insert(stop.help("`on-error: fail` stops the run there; nothing of that item is committed, and `run` goes on with it"));
             }
         }

@@ -39,8 +39,9 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, record: RunRecord) -> Result<
         if record.phase != Phase::Closing {
             commit(lane, closing.clone())?;
         }
-        for (_, path) in &publish {
-            shared.world.publish(path)?;
+        for (stream, path) in &publish {
+            let length = account.marks.get(&marks::length(shared, *stream)).copied().unwrap_or(0);
+            shared.world.publish(path, length)?;
         }
     }
     if phase == Phase::Held {
@@ -50,14 +51,26 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, record: RunRecord) -> Result<
     }
     closing.phase = phase;
     let report = finished(shared, std::slice::from_ref(&account), &closing, &facts)?;
-    let json = serde_json::to_string(&report).unwrap_or_default();
-    if json.len() <= limits::REPORT_BYTES {
-        shared.engine.keep_report(&shared.flow.name, record.number, &json)?;
-    }
+    shared.engine.keep_report(&shared.flow.name, record.number, &kept(&report))?;
     commit(lane, closing.clone())?;
     groups::mirror(shared, lane.account(), &closing)?;
     trim(shared, lane.account(), &closing)?;
     Ok(report)
+}
+
+/// The report as it is kept: errors are cut, and the rarest left out, until it is not too long.
+fn kept(report: &Report) -> String {
+    let mut short = report.clone();
+    short.dead.iter_mut().for_each(|d| d.error = d.error.chars().take(200).collect());
+    loop {
+        let json = serde_json::to_string(&short).unwrap_or_default();
+        let left = short.dead.len() / 2;
+        if json.len() <= limits::REPORT_BYTES || short.dead.is_empty() {
+            return json;
+        }
+        short.dead.sort_by_key(|d| std::cmp::Reverse(d.count));
+        short.dead.truncate(left);
+    }
 }
 
 fn commit(lane: &mut dyn Lane, record: RunRecord) -> Result<()> {

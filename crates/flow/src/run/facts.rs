@@ -238,6 +238,20 @@ pub fn failed_above(shared: &Shared, accounts: &[Account], gate: usize) -> u64 {
 
 /// The same, by step.
 pub fn failed_by_step(shared: &Shared, accounts: &[Account], gate: usize) -> BTreeMap<String, u64> {
+    let dead = |n: &String| accounts.iter().filter_map(|a| a.tally.get(n)).map(|t| t.dead).sum::<u64>();
+    let names = judged(shared, gate).into_iter();
+    names.map(|n| (n.clone(), dead(&n))).filter(|(_, dead)| *dead > 0).collect()
+}
+
+/// Items that were skipped at the steps that a gate judges.
+pub fn skipped_above(shared: &Shared, accounts: &[Account], gate: usize) -> u64 {
+    let names = judged(shared, gate);
+    let skipped = |a: &Account| names.iter().filter_map(|n| a.tally.get(n)).map(|t| t.skipped).sum::<u64>();
+    accounts.iter().map(skipped).sum()
+}
+
+/// The steps whose failures a gate judges.
+fn judged(shared: &Shared, gate: usize) -> BTreeSet<String> {
     let flow = &shared.flow;
     let mut names: BTreeSet<String> = BTreeSet::new();
     let mut todo: Vec<usize> = flow.steps[gate].inputs.clone();
@@ -249,12 +263,14 @@ pub fn failed_by_step(shared: &Shared, accounts: &[Account], gate: usize) -> BTr
             Writer::Source => {
                 names.insert(name(flow, Node::Source(stream)));
             }
+            Writer::Step(w, _) if matches!(flow.steps[w].kind, Kind::Reduce(..)) => {
+                names.insert(marks::finals(&flow.steps[w].name));
+            }
             Writer::Step(w, _) if flow.steps[w].gate().is_none() && names.insert(flow.steps[w].name.clone()) => {
                 todo.extend(&flow.steps[w].inputs);
             }
             _ => {}
         }
     }
-    let dead = |n: &String| accounts.iter().filter_map(|a| a.tally.get(n)).map(|t| t.dead).sum::<u64>();
-    names.into_iter().map(|n| (n.clone(), dead(&n))).filter(|(_, dead)| *dead > 0).collect()
+    names
 }

@@ -7,7 +7,7 @@ use crate::model::Kind;
 use crate::patterns::join::Verdict;
 use crate::patterns::{Body, Finals, Finish, Origin, Part};
 use crate::plan::Node;
-use anabranch_engine::{Builder, Codec, Error, Item, Result, limits, partition};
+use anabranch_engine::{Batch, Error, Item, Packer, Result, limits, partition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,12 +53,12 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
     let step = &shared.flow.steps[s];
     let done = marks::done(&step.name);
     let mut finals = Finals::default();
+    let mark = run.account.marks.get(&marks::finals(&step.name)).copied().unwrap_or(0);
     let finish = match step.pattern() {
         Some(pattern) => {
-            let mark = run.account.marks.get(&marks::finals(&step.name)).copied().unwrap_or(0);
             let scratch = run.folds.of(&shared, run.workers, s);
             let finish = pattern.finish(&shared.vars, scratch, mark, limits::FINALS_PER_COMMIT, &mut finals);
-            finish.map_err(|f| Error::machine(format!("the reduce {} cannot say its results: {f}", step.name)))?
+            finish.map_err(|f| Error::bug(format!("the reduce {} cannot say its results: {f}", step.name)))?
         }
         None => {
             finals.items.push(done_item(run, s));
@@ -69,11 +69,18 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
         if step.pattern().is_some() { step.outputs.clone() } else { step.done.into_iter().collect() };
     let mut carrier = Carrier::new(&shared);
     for stream in outputs {
-        for part in parts(&step.name, &finals.items, shared.partitions[stream]) {
+        for part in parts(&step.name, &finals.items, shared.partitions[stream], mark) {
             carrier.emit(&step.name, stream, &part)?;
         }
     }
-    *run.account.marks.entry(marks::finals(&step.name)).or_default() += finals.items.len() as u64;
+    let said = finals.items.len() + finals.failed.len();
+    for (key, fault, item) in finals.failed {
+        carrier.lost_final(step, &key, fault, item);
+    }
+    if let Some(stop) = carrier.out.stop.take() {
+        return Err(stop);
+    }
+    *run.account.marks.entry(marks::finals(&step.name)).or_default() += said as u64;
     if finish == Finish::Done {
         run.account.marks.insert(done, 1);
         run.folds.remove(s);
@@ -82,25 +89,28 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
 }
 
 /// Finals as batches: with a key by its hash, without one in partition 0.
-pub fn parts(by: &str, items: &[Item], partitions: u32) -> Vec<Part> {
-    let mut open: BTreeMap<u32, Builder> = BTreeMap::new();
+pub fn parts(by: &str, items: &[Item], partitions: u32, mut number: u64) -> Vec<Part> {
+    let mut open: BTreeMap<u32, Packer> = BTreeMap::new();
     for item in items {
         let p = item.key.as_ref().map_or(0, |k| partition::of_key(k, partitions));
-        open.entry(p).or_insert_with(|| Builder::new(Codec::None)).push_item(item);
+        open.entry(p).or_default().push_item(item);
     }
-    let part = |(p, builder): (u32, Builder)| {
-        let batch = builder.finish()?;
-        let at = Arc::new((0..batch.count() as u64).map(|i| (i, i)).collect());
-        let origin = Origin::File { stream: by.into(), path: by.into(), at };
-        Some(Part { body: Body::Ready(batch), rows: None, origin, partition: p })
-    };
-    open.into_iter().filter_map(part).collect()
+    let batches = open.into_iter().flat_map(|(p, packer)| packer.finish().into_iter().map(move |batch| (p, batch)));
+    batches.map(|(p, batch)| of_step(by, batch, p, &mut number)).collect()
+}
+
+/// A batch that a step made of many items, so that its items have no place above: they are numbered from `number`.
+pub fn of_step(by: &str, batch: Batch, partition: u32, number: &mut u64) -> Part {
+    let first = *number;
+    *number += batch.count() as u64;
+    let at = Arc::new((first..*number).map(|i| (i, i)).collect());
+    let origin = Origin::File { stream: by.into(), path: by.into(), at };
+    Part { body: Body::Ready(batch), rows: None, origin, partition }
 }
 
 fn done_item(run: &LaneRun<'_>, join: usize) -> Item {
     let accounts = std::slice::from_ref(run.settled());
     let shared = &run.shared;
-    let skipped: u64 = accounts.iter().flat_map(|a| a.tally.values()).map(|t| t.skipped).sum();
     let value = serde_json::json!({
         "flow": shared.flow.name.as_str(),
         "join": shared.flow.steps[join].name,
@@ -108,8 +118,8 @@ fn done_item(run: &LaneRun<'_>, join: usize) -> Item {
         "batch": run.record.batch,
         "count": facts::arrived(shared, accounts, &run.record, join),
         "failed": facts::failed_above(shared, accounts, join),
-        "skipped": skipped,
-        "opened": jiff::Timestamp::from_millisecond(run.record.started).unwrap_or_default().to_string(),
+        "skipped": facts::skipped_above(shared, accounts, join),
+        "opened": jiff::Timestamp::from_millisecond(shared.world.now()).unwrap_or_default().to_string(),
     });
     Item::of(value.to_string(), run.record.started)
 }

@@ -21,7 +21,10 @@ pub trait World: Send + Sync {
     /// Standard output as a sink.
     fn stdout(&self) -> Result<Box<dyn SinkFile>>;
     /// Puts the finished file of a replacing sink in its place; done twice it does nothing.
-    fn publish(&self, path: &str) -> Result<()>;
+    /// Whether a path is a folder.
+    fn is_folder(&self, path: &str) -> bool;
+    /// Puts the complete file of a sink, of this length, in its place.
+    fn publish(&self, path: &str, length: u64) -> Result<()>;
     /// Throws away the unfinished file of a replacing sink.
     fn discard(&self, path: &str) -> Result<()>;
     /// Whether a sink's file is there.

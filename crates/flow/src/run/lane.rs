@@ -183,8 +183,10 @@ impl<'r> LaneRun<'r> {
 
     /// Whether another turn would find something to do without any event.
     fn can_go_on(&self) -> bool {
+        let paired = |t: &&Track| self.shared.plan.units[t.unit].pairs.is_some(); // they moved as far as they can
         self.tracks
             .iter()
+            .filter(|t| !paired(t))
             .any(|t| t.queue.is_empty() && self.readable(t).is_some_and(|end| t.sent < end) && self.has_room(t.unit))
             || finals::due(self)
     }

@@ -8,8 +8,8 @@ use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan, name};
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Error, FlowId, Item, Lane, Next, Phase, Put, Result,
-    RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
+    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Lane, Next, Packer, Phase, Put, Result, RunKind,
+    RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,6 +99,7 @@ pub fn open(
     if let Some(record) = &found {
         let same = lane.account().flow_hash == shared.flow.hash;
         if options.fresh {
+            name_run(&mut shared, record); // its files have its name
             abandon(&shared, lane, record)?;
             options.note(&format!(
                 "run {} is abandoned: its items come again; what was published already stays",
@@ -156,7 +157,8 @@ fn looks_at_headers(flow: &Flow) -> bool {
         Kind::Act(a) => a.work.reads.headers,
         Kind::Copy(_) | Kind::Merge(_) | Kind::Join(_) | Kind::Pair(_) => false,
     });
-    steps || flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole))
+    let entries = flow.streams.iter().any(|s| s.entry.reads.headers);
+    steps || entries || flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole))
 }
 
 pub fn name_run(shared: &mut Shared, record: &RunRecord) {
@@ -265,11 +267,25 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
                     || groups.iter().find(|g| Some(&g.name) == group).and_then(|g| g.offsets.get(&at).copied());
                 let first = || record.starts.get(&at).copied().unwrap_or(0);
                 let from = committed.or_else(of_group).unwrap_or_else(first);
+                let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
+                if from > end {
+                    return Err(made_anew(shared, &reader, &at, from, end));
+                }
                 record.from.insert(key, from);
             }
         }
     }
     Ok(record)
+}
+
+/// A reader is behind the end of its stream: the stream was deleted and made again.
+fn made_anew(shared: &Shared, reader: &str, at: &(StreamName, u32), from: i64, end: i64) -> Error {
+    let text =
+        format!("{} partition {} ends at {end}, but {reader} has read it to {from}: it was made anew", at.0, at.1);
+    Error::usage(text).help(format!(
+        "read it from its start:  anabranch groups reset {}.{reader} --stream {} --to-earliest",
+        shared.flow.name, at.0
+    ))
 }
 
 /// Commits the record, the manifest and the lengths of files that are added to.
@@ -302,6 +318,10 @@ fn begin(
                 .help("`mode: fail` does not touch it: move it away, or say  mode: replace"));
         }
         let length = match sink.mode {
+            Mode::Replace if shared.world.is_folder(&path) => {
+                return Err(Error::usage(format!("the sink {path} is a folder"))
+                    .help("name a file in it:  sink: FOLDER/FILE.jsonl"));
+            }
             Mode::Append => shared.world.sink(&path, false, record.number, None)?.sync()?,
             _ => 0,
         };
@@ -309,15 +329,17 @@ fn begin(
     }
     let mut puts = vec![];
     let stream = shared.manifest.clone();
-    let mut batch = Builder::new(Codec::None);
+    let mut lists = Packer::default();
     for manifest in manifests.values().filter(|m| !m.files.is_empty()) {
         let json = serde_json::to_vec(manifest).map_err(|e| Error::bug(e.to_string()))?;
-        batch.push_item(&Item::of(json, record.started));
+        lists.push_item(&Item::of(json, record.started));
     }
-    if let Some(batch) = batch.finish() {
+    let lists = lists.finish();
+    if !lists.is_empty() {
         let start = shared.engine.span(&stream)?.first().map_or(0, |s| s.end);
-        record.manifest = Some((start, start + batch.count() as i64));
-        puts.push(Put { to: Dest { stream, partition: 0 }, batch: BatchRef::Fresh(batch) });
+        record.manifest = Some((start, start + lists.iter().map(|b| b.count() as i64).sum::<i64>()));
+        let to = Dest { stream, partition: 0 };
+        puts.extend(lists.into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
     }
     account.record = Some(record);
     lane.submit(Commit { puts, account })?;

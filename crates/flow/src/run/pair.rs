@@ -2,16 +2,17 @@
 
 use super::chunk::Carrier;
 use super::facts::{self, Facts};
+use super::finals::of_step;
 use super::lane::LaneRun;
 use super::marks;
 use super::pool::part;
 use crate::expr::{Fault, Scope, Value, write};
 use crate::model::Kind;
 use crate::patterns::reduce::Shape;
-use crate::patterns::{Body, Origin, Part, View};
+use crate::patterns::{Part, View, bounded};
 use crate::plan::Root;
-use anabranch_engine::{At, Builder, Codec, Item, Limit, Result, limits};
-use std::sync::Arc;
+use anabranch_engine::{At, Item, Limit, Packer, Result, limits};
+use bytes::Bytes;
 
 /// An item of one side, and the position behind it.
 struct Side {
@@ -78,14 +79,15 @@ fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<u
     }
     let (next_a, next_b) = (a[n - 1].behind, b[n - 1].behind);
     let mut carrier = Carrier::new(&shared);
-    let mut made = Builder::new(Codec::None);
+    let mut made = Packer::default();
     let p = run.tracks[left].partition;
     for (a, b) in a.into_iter().zip(b).take(n) {
         let timestamp = a.item.timestamp.max(b.item.timestamp);
         match pair(&shared, shape, a.value, b.value) {
             Ok(value) => {
                 carrier.out.tally(&step.name).folded += 2;
-                made.push(timestamp, a.item.key.as_deref(), Some(&value), &[("final", Some(b"true"))]);
+                let headers = vec![("final".to_string(), Some(Bytes::from_static(b"true")))];
+                made.push_item(&Item { key: a.item.key, value: Some(value.into()), headers, timestamp });
             }
             Err(fault) => {
                 carrier.fail(step, a.place, fault.to_string(), 1, || a.item);
@@ -97,10 +99,11 @@ fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<u
     for root in &unit.roots {
         *carrier.out.tally(&step.name).took.entry(shared.flow.streams[root.of].name.clone()).or_default() += n as u64;
     }
-    if let (Some(batch), Some(stream)) = (made.finish(), step.output(0, 0)) {
-        let at = Arc::new((0..batch.count() as u64).map(|i| (i, i)).collect());
-        let origin = Origin::File { stream: step.name.as_str().into(), path: step.name.as_str().into(), at };
-        carrier.emit(&step.name, stream, &Part { body: Body::Ready(batch), rows: None, origin, partition: p })?;
+    if let Some(stream) = step.output(0, 0) {
+        let mut number = run.tracks[left].sent as u64;
+        for batch in made.finish() {
+            carrier.emit(&step.name, stream, &of_step(&step.name, batch, p, &mut number))?;
+        }
     }
     let stop = carrier.out.stop.take();
     if let Some(stop) = stop {
@@ -125,7 +128,7 @@ fn pair(
     scope.extra = &extra;
     let mut out = vec![];
     write::json(&mut out, &shape.eval(&scope)?)?;
-    Ok(out)
+    bounded(out)
 }
 
 /// The next items of one side; `None` while it may not be read.

@@ -4,7 +4,7 @@ use super::Shared;
 use super::chunk::{Dead, Outcome};
 use super::gather::Gathering;
 use super::marks;
-use anabranch_engine::{Account, BatchRef, Builder, Codec, Dest, Item, Put, Result};
+use anabranch_engine::{Account, BatchRef, Dest, Item, Packer, Put, Result, limits};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -52,18 +52,28 @@ impl Pending {
         }
         if !self.dead.is_empty() {
             let count = account.marks.entry(marks::DEAD.into()).or_default();
-            let mut batch = Builder::new(Codec::None);
+            let mut letters = Packer::default();
             for dead in std::mem::take(&mut self.dead) {
                 *count += 1;
-                batch.push_item(&letter(shared, account.lane, *count, dead));
+                letters.push_item(&letter(shared, account.lane, *count, dead));
             }
             let to = Dest { stream: shared.dead.clone(), partition: account.lane };
-            puts.extend(batch.finish().map(|b| Put { to, batch: BatchRef::Fresh(b) }));
+            puts.extend(letters.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
         }
         self.bytes = 0;
         self.since = None;
         puts
     }
+}
+
+/// An error may quote the item that it is about; the item is kept beside it.
+fn short(mut error: String) -> String {
+    let most = 2 * limits::ERROR_TEXT_BYTES; // an action's last words, and ours
+    if error.len() > most {
+        error.truncate(error.floor_char_boundary(most));
+        error.push('…');
+    }
+    error
 }
 
 /// A failed item with the story of its failure in headers.
@@ -78,7 +88,7 @@ fn letter(shared: &Shared, lane: u32, number: u64, dead: Dead) -> Item {
         |name: &str, text: String| item.headers.push((format!("anabranch.{name}"), Some(Bytes::from(text))));
     header("id", id);
     header("step", dead.step);
-    header("error", dead.error);
+    header("error", short(dead.error));
     header("attempts", dead.attempts.to_string());
     header("place", dead.place);
     header("run", shared.number.to_string());

@@ -199,6 +199,7 @@ impl Auditor<'_> {
                 lines.push(self.join(i));
             } else {
                 lines.extend(self.node(Node::Step(i), step.verb()));
+                lines.extend(self.lost_finals(&step.name));
             }
         }
         for s in 0..flow.streams.len() {
@@ -239,6 +240,7 @@ impl Auditor<'_> {
         let mut waiting = 0;
         if let Node::Step(s) = node {
             waiting = self.waiting_pairs(s);
+            self.law(s, &line);
             if let Some(gate) = shared.flow.steps[s].gate() {
                 line.lacks = facts::failed_by_step(shared, self.accounts, s);
                 line.gate = self.verdict(s, gate.tolerate, line.folded);
@@ -249,6 +251,46 @@ impl Auditor<'_> {
         self.book(node, &line);
         let quiet = !matches!(node, Node::Step(_)) && line.dead == 0 && line.skipped == 0;
         (!quiet).then_some(line)
+    }
+
+    /// What a step made is what its pattern promises for what passed.
+    fn law(&mut self, s: usize, line: &StepLine) {
+        let step = &self.shared.flow.steps[s];
+        let made: u64 = line.made.values().sum();
+        let rest = if routes_rest(&step.kind) { line.filtered } else { 0 };
+        let on = line.passed + rest;
+        let many = match &step.kind {
+            Kind::Split(split) => split.all,
+            Kind::Work(work) => work.many(),
+            Kind::Act(act) => act.work.many(),
+            _ => false,
+        };
+        let finals = facts::mark(self.accounts, &marks::finals(&step.name));
+        let want = match &step.kind {
+            Kind::Copy(copy) => on * copy.outputs as u64,
+            Kind::Reduce(..) => {
+                let lost = tally(self.accounts, &marks::finals(&step.name), |t| t.taken());
+                finals.saturating_sub(lost) * step.outputs.len() as u64
+            }
+            Kind::Pair(_) => line.folded / 2,
+            _ => on,
+        };
+        let holds = if many { made >= want } else { made == want };
+        if !holds && !step.outputs.is_empty() {
+            self.imbalance.push(format!("{}: {want} to be made, but {made} made", step.name));
+        }
+    }
+
+    /// Finals that a reduce could not say.
+    fn lost_finals(&mut self, step: &str) -> Option<StepLine> {
+        let node = marks::finals(step);
+        let sum = |of: fn(&anabranch_engine::Tally) -> u64| tally(self.accounts, &node, of);
+        let (taken, dead, skipped) = (sum(|t| t.taken()), sum(|t| t.dead), sum(|t| t.skipped));
+        self.books.added += taken as i64;
+        self.books.dead += dead;
+        self.books.skipped += skipped;
+        let line = StepLine { step: node, verb: "final".into(), taken, dead, skipped, ..StepLine::default() };
+        (taken > 0).then_some(line)
     }
 
     fn verdict(&self, s: usize, tolerate: crate::patterns::join::Tolerate, arrived: u64) -> Option<String> {

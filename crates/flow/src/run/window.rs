@@ -5,8 +5,8 @@ use super::chunk::{Carrier, Outcome, view};
 use super::io::{Job, Reply, Session};
 use crate::expr::{Fault, Value, json, write};
 use crate::model::{Act, ActionSpec, Kind, Step};
-use crate::patterns::{Body, Origin, Part};
-use anabranch_engine::{Builder, Codec, Item, Record, Result, limits};
+use crate::patterns::{Body, Making, Origin, Part};
+use anabranch_engine::{Item, Record, Result, limits};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub struct Window {
     track_of: HashMap<u64, usize>,
     retries: BTreeMap<(Instant, u64), ()>,
     next: u64,
+    /// Bytes of the items and of their results.
     bytes: usize,
 }
 
@@ -35,6 +36,23 @@ struct Slot {
     behind: i64,
     job: Job,
     done: Option<Result<Option<Bytes>, String>>,
+}
+
+impl Slot {
+    fn bytes(&self) -> usize {
+        let result = match &self.done {
+            Some(Ok(Some(result))) => result.len(),
+            Some(Err(error)) => error.len(),
+            _ => 0,
+        };
+        self.item.value.as_ref().map_or(0, Bytes::len) + result
+    }
+}
+
+fn find<'l>(lines: &'l mut BTreeMap<usize, VecDeque<Slot>>, track: &usize, id: u64) -> Option<&'l mut Slot> {
+    let line = lines.get_mut(track)?;
+    let at = line.binary_search_by_key(&id, |s| s.id).ok()?;
+    line.get_mut(at)
 }
 
 /// Items of a track that are done, in order.
@@ -63,7 +81,7 @@ impl Window {
 
     /// Whether more items may be started.
     pub fn has_room(&self) -> bool {
-        self.track_of.len() < limits::WINDOW_ITEMS && self.bytes < limits::WINDOW_BYTES
+        self.len() < limits::WINDOW_ITEMS && self.bytes < limits::WINDOW_BYTES
     }
 
     /// How many items are started and not committed.
@@ -119,7 +137,6 @@ impl Window {
             match job {
                 Ok(job) => {
                     slot.job = Job { slot: id, attempt: 1, ..job };
-                    self.bytes += slot.job.value.len();
                     self.track_of.insert(id, track);
                     if let Some(session) = self.sessions.get_mut(input) {
                         session.start(slot.job.clone());
@@ -127,6 +144,7 @@ impl Window {
                 }
                 Err(fault) => slot.done = Some(Err(fault.to_string())),
             }
+            self.bytes += slot.bytes();
             self.lines.entry(track).or_default().push_back(slot);
         }
         Ok(end)
@@ -137,23 +155,22 @@ impl Window {
         let Some((_, act)) = self.act(shared) else { return };
         let (attempts, backoff, longest) = (act.attempts, act.backoff, act.backoff_max);
         let retries = !matches!(act.action, ActionSpec::Code(_));
-        let Some(slot) = self.slot(reply.slot) else { return };
+        let Some(track) = self.track_of.get(&reply.slot).copied() else { return };
+        let Some(slot) = find(&mut self.lines, &track, reply.slot) else { return };
         if reply.outcome.is_err() && retries && slot.job.attempt < attempts {
             let pause = backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest);
             slot.job.attempt += 1;
             self.retries.insert((now + pause, reply.slot), ());
             return;
         }
+        let before = slot.bytes();
         slot.done = Some(reply.outcome);
-        let bytes = slot.job.value.len();
-        self.bytes -= bytes;
+        self.bytes += slot.bytes() - before;
         self.track_of.remove(&reply.slot);
     }
 
     fn slot(&mut self, id: u64) -> Option<&mut Slot> {
-        let line = self.lines.get_mut(self.track_of.get(&id)?)?;
-        let at = line.binary_search_by_key(&id, |s| s.id).ok()?;
-        line.get_mut(at)
+        find(&mut self.lines, self.track_of.get(&id)?, id)
     }
 
     /// Makes the calls again whose pause is over; when the next one is due.
@@ -177,6 +194,7 @@ impl Window {
         let mut done = vec![];
         if let Some(line) = self.lines.get_mut(&track) {
             while let Some(slot) = line.pop_front_if(|s| s.done.is_some()) {
+                self.bytes -= slot.bytes();
                 done.push(slot);
             }
         }
@@ -223,8 +241,7 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
     let of = step.inputs[input];
     let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
     let view = view(shared, &part, shared.flow.streams[of].format, shard)?;
-    let mut made = Builder::new(Codec::None);
-    let mut from = vec![];
+    let mut made = Making::with_capacity(0);
     let mut columns = vec![];
     let mut records = view.items();
     let taken = slots.len() as u64;
@@ -236,7 +253,12 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
             let extra: Vec<Value<'_>> = value(result.as_ref()).into_iter().collect();
             let mut scope = view.scope(&record, &act.work.reads, &mut columns).map_err(|f| f.to_string())?;
             scope.extra = &extra;
-            act.work.shape(&scope).map_err(|f| f.to_string())
+            let values = act.work.shape(&scope).map_err(|f| f.to_string())?;
+            match &values {
+                None => made.same(&record),
+                Some(values) => made.children(&record, values, act.work.many()).map_err(|f| f.to_string())?,
+            }
+            Ok(values.is_none_or(|v| !v.is_empty()))
         });
         match shaped {
             Err(error) => {
@@ -244,29 +266,16 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
                 let item = std::mem::take(&mut slot.item);
                 carrier.fail(step, place, error, slot.job.attempt.max(1), || item);
             }
-            Ok(None) => {
-                passed += 1;
-                made.push_record(&record);
-                from.push((slot.row as u32, None));
-            }
-            Ok(Some(values)) => {
-                if values.is_empty() {
-                    filtered += 1
-                } else {
-                    passed += 1
-                }
-                for (child, value) in values.iter().enumerate() {
-                    made.push_like(&record, value);
-                    from.push((slot.row as u32, act.work.many().then_some(child as u32)));
-                }
-            }
+            Ok(true) => passed += 1,
+            Ok(false) => filtered += 1,
         }
     }
     let tally = carrier.out.tally(&step.name);
     *tally.took.entry(shared.flow.streams[of].name.clone()).or_default() += taken;
     tally.passed += passed;
     tally.filtered += filtered;
-    if let (Some(batch), Some(stream)) = (made.finish(), step.output(input, 0)) {
+    let Some(stream) = step.output(input, 0) else { return Ok(()) };
+    for (batch, from) in made.finish() {
         let origin = Origin::Made { parent: part.clone(), from: Arc::new(from) };
         let part = Part { body: Body::Ready(batch), rows: None, origin, partition: part.partition };
         carrier.emit(&step.name, stream, &part)?;
