@@ -29,6 +29,18 @@ fn every_trap_has_its_words() {
 }
 
 #[test]
+fn defaults_for_nobody_and_two_writers_of_a_file() {
+    says("twice");
+}
+
+#[test]
+fn a_variable_that_nobody_asks_for() {
+    let place = Place::example("04-word-count");
+    place.run(&["check", "--env", "TYPO=1"]).exits(2).says("the flow lists no variable TYPO");
+    place.run(&["test"]).exits(2).says("`test` is not in this version");
+}
+
+#[test]
 fn diagnostics_as_json_and_for_github() {
     let place = Place::with("flow: a\nsteps: { x: { copy: y, to: [z] } }\n", &[]);
     let ran = place.run(&["check", "--json"]).exits(2);

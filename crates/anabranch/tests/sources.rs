@@ -28,3 +28,34 @@ fn headers_name_the_file_and_the_line() {
     want.extend([("in/a.jsonl".into(), 20_002, 20_000), ("in/b.jsonl".into(), 1, 0)]);
     assert_eq!(got, want);
 }
+
+#[test]
+fn a_stream_that_was_deleted_and_made_anew_is_read_from_its_first_item() {
+    let flow = "
+flow: anew
+streams: { in: { partitions: 1 }, out: { sink: out.txt } }
+steps: { out: { copy: in, to: out } }
+";
+    let place = Place::with(flow, &[]);
+    place.run(&["streams", "create", "in", "--partitions", "1"]).exits(0);
+    place.feed(&["produce", "in"], b"1\n2\n3\n").exits(0);
+    place.run(&["run"]).exits(0);
+    place.run(&["streams", "delete", "in"]).exits(0);
+    place.run(&["streams", "delete", "anabranch.anew.dead"]).exits(2).says("is kept by a flow for itself");
+    place.run(&["streams", "create", "in", "--partitions", "1"]).exits(0);
+    place.feed(&["produce", "in"], b"4\n5\n").exits(0);
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    assert_eq!(place.read("out.txt"), "1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn a_file_that_is_added_to_ends_its_last_line_first() {
+    let flow = "
+flow: add
+streams: { all: { source: in.txt }, out: { sink: { file: out.txt, mode: append } } }
+steps: { out: { copy: all, to: out } }
+";
+    let place = Place::with(flow, &[("in.txt", "1\n"), ("out.txt", "old")]);
+    place.run(&["run"]).exits(0);
+    assert_eq!(place.read("out.txt"), "old\n1\n");
+}
