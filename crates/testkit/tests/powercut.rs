@@ -24,11 +24,12 @@ fn what_was_acknowledged_survives() -> io::Result<()> {
     Ok(())
 }
 
-/// Each kind of sync is needed: without it, losses are found.
+/// Each kind of sync is needed, also while two commits are under way, and in its order: without it, losses are found.
 #[test]
-fn a_sync_that_does_nothing_is_found() -> io::Result<()> {
-    for rule in ["segment-sync", "index-sync", "folder-sync"] {
-        let (code, said) = powercut(&["--images", "100", "--break-rule", rule], None)?;
+fn a_sync_that_does_nothing_or_comes_late_is_found() -> io::Result<()> {
+    for rule in ["segment-sync", "index-sync", "folder-sync", "overlap-sync", "sync-order"] {
+        let images = if rule == "sync-order" { "500" } else { "100" }; // there are few places that show it
+        let (code, said) = powercut(&["--images", images, "--break-rule", rule], None)?;
         assert_eq!(code, Some(1), "{rule}: {said}");
         assert!(said.contains("violation: cut ") && !said.contains(": 0 violations"), "{rule}: {said}");
     }

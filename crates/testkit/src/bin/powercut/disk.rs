@@ -3,11 +3,11 @@
 //! Durable are the bytes and the size of a file after a sync of that file, and the names in a folder after a
 //! sync of that folder. A sync of a new file does not keep its name, as some file systems do beyond the rules.
 
-use crate::note::Known;
+use crate::note::{Known, Note, Topic};
 use crate::ops::{FileNo, History, Op};
 use std::collections::BTreeMap;
 
-/// A sync that is taken as if it did nothing: a rule broken on purpose, to see that the loss is found.
+/// Syncs that are taken as if they did nothing: a rule broken on purpose, to see that the loss is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
     /// Syncs of segment files.
@@ -16,12 +16,21 @@ pub enum Broken {
     Index,
     /// Syncs of folders.
     Folders,
+    /// Syncs of segment files while two commits are under way: as if one sync would do for both.
+    Overlap,
+    /// None, but those of segment files last from the next acknowledgement on: as if the index did not wait for them.
+    Order,
 }
 
 impl Broken {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Broken); 3] =
-        [("segment-sync", Broken::Segments), ("index-sync", Broken::Index), ("folder-sync", Broken::Folders)];
+    pub const ALL: [(&'static str, Broken); 5] = [
+        ("segment-sync", Broken::Segments),
+        ("index-sync", Broken::Index),
+        ("folder-sync", Broken::Folders),
+        ("overlap-sync", Broken::Overlap),
+        ("sync-order", Broken::Order),
+    ];
 }
 
 /// A file on the disk.
@@ -52,6 +61,8 @@ pub struct Disk<'a> {
     pub now: usize,
     /// Syncs so far that made something durable.
     pub syncs: usize,
+    /// Syncs of segments whose effect is put off: the file, and what they cover.
+    late: Vec<(FileNo, usize)>,
     broken: Option<Broken>,
 }
 
@@ -60,7 +71,7 @@ impl<'a> Disk<'a> {
     pub fn new(history: &'a History, broken: Option<Broken>) -> Disk<'a> {
         let files = history.entries.iter().map(|_| Stored::default()).collect();
         let (names, loose_names, known) = (Names::new(), vec![], Known::default());
-        Disk { history, files, names, loose_names, known, now: 0, syncs: 0, broken }
+        Disk { history, files, names, loose_names, known, now: 0, syncs: 0, late: vec![], broken }
     }
 
     /// Goes on until that many operations happened.
@@ -70,23 +81,36 @@ impl<'a> Disk<'a> {
             match op {
                 Op::Names(_) => self.loose_names.push(i),
                 Op::Write { file, .. } | Op::Size { file, .. } => self.files[*file].loose.push(i),
-                Op::Said(note) => self.known.hear(*note),
+                Op::Said(note) => self.hear(*note),
                 Op::Sync { file, .. } if self.ignored(*file) => {}
                 Op::Sync { file, before } if history.entries[*file].folder => self.sync_names(*file, *before),
+                Op::Sync { file, before } if self.put_off(*file) => self.late.push((*file, *before)),
                 Op::Sync { file, before } => self.sync_bytes(*file, *before),
             }
         }
         self.now = self.now.max(cut);
     }
 
+    fn hear(&mut self, note: Note) {
+        self.known.hear(note);
+        if note.done {
+            std::mem::take(&mut self.late).into_iter().for_each(|(file, before)| self.sync_bytes(file, before));
+        }
+    }
+
     fn ignored(&self, file: FileNo) -> bool {
         let entry = &self.history.entries[file];
         match self.broken {
-            None => false,
+            None | Some(Broken::Order) => false,
             Some(Broken::Folders) => entry.folder,
-            Some(Broken::Segments) => entry.name.ends_with(".seg"),
-            Some(Broken::Index) => entry.name.starts_with("index.db"),
+            Some(Broken::Segments) => entry.is_segment(),
+            Some(Broken::Index) => entry.is_index(),
+            Some(Broken::Overlap) => entry.is_segment() && self.known.under_way(Topic::Commit) > 1,
         }
+    }
+
+    fn put_off(&self, file: FileNo) -> bool {
+        self.broken == Some(Broken::Order) && self.history.entries[file].is_segment()
     }
 
     fn sync_names(&mut self, folder: FileNo, before: usize) {
@@ -182,5 +206,18 @@ mod tests {
         let mut disk = Disk::new(&history, Some(Broken::Folders));
         disk.go_to(4);
         assert_eq!((disk.files[1].bytes.len(), disk.names.len()), (1, 0));
+    }
+
+    #[test]
+    fn an_overlap_is_two_commits_under_way() {
+        let said = |done, n| Op::Said(Note { done, topic: Topic::Commit, n });
+        let sync = |before| Op::Sync { file: 1, before };
+        let ops = vec![make(), write(0, b"a"), said(false, 1), said(false, 2), sync(4), said(true, 1), sync(6)];
+        let history = history(ops);
+        let mut disk = Disk::new(&history, Some(Broken::Overlap));
+        disk.go_to(6);
+        assert_eq!(disk.files[1].loose, [1]);
+        disk.go_to(7);
+        assert_eq!(disk.files[1].bytes, b"a", "the second commit is alone now");
     }
 }

@@ -50,12 +50,17 @@ pub fn drive(asked: &Asked) -> Fallible<bool> {
     let history = trace::read(&text, &root.to_string_lossy(), &notes.to_string_lossy())?;
     drop(text);
     fs::remove_dir_all(&root)?;
-    let schedule = schedule(&history, asked.images, asked.seed);
-    let Schedule { points, all, whole, .. } = schedule;
+    let overlaps = history.overlaps();
+    if overlaps.is_empty() {
+        return Err("no two commits were written at once, so nothing could be tried of that: run again".into());
+    }
+    let schedule = schedule(&history, &overlaps, asked.images, asked.seed);
+    let Schedule { points, half, all, whole, .. } = schedule;
     println!(
         "{} operations traced, {whole} commits cut at each of theirs, {points} of {all} places",
         history.ops.len()
     );
+    println!("{half} of these places, of {} that there are, lie where two commits are half written", overlaps.len());
     let (story, history) = (Story::tell()?, &history);
     let count = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);

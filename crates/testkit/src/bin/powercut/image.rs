@@ -60,7 +60,7 @@ pub fn lay_out(disk: &Disk<'_>, way: Way, seed: u64, into: &Path) -> io::Result<
     let mut start = DefaultHasher::new();
     (disk.syncs, disk.known).hash(&mut start);
     let mut image = Image { disk, way, rng: Rng::new(seed), mark: start.finish(), keep: 0 };
-    image.keep = [1, 4, 7][image.rng.below(3) as usize];
+    image.choose();
     let names = image.names();
     image.folder(&names, ROOT, into)?;
     Ok(image.mark)
@@ -71,7 +71,7 @@ struct Image<'a> {
     way: Way,
     rng: Rng,
     mark: u64,
-    /// How much of what was not durable is kept, in eighths.
+    /// How much of what was not durable is kept, in eighths: of the names, then of each file.
     keep: u64,
 }
 
@@ -81,6 +81,11 @@ impl Image<'_> {
         let mut hasher = DefaultHasher::new();
         choice.hash(&mut hasher);
         self.mark = self.mark.wrapping_add(hasher.finish());
+    }
+
+    /// From all to nothing: a disk may be done with one file before it begins with another.
+    fn choose(&mut self) {
+        self.keep = [0, 1, 4, 7, 8][self.rng.below(5) as usize];
     }
 
     fn names(&mut self) -> Names {
@@ -120,6 +125,7 @@ impl Image<'_> {
         let stored = &self.disk.files[file];
         let out = File::create_new(path)?;
         out.write_all_at(&stored.bytes, 0)?;
+        self.choose();
         for piece in self.pieces(&stored.loose) {
             match &piece {
                 Piece::Kept(i, part) => match &self.disk.history.ops[*i] {
@@ -229,6 +235,26 @@ mod tests {
         let (bytes, name) = image(Way::KeepAll, 1);
         assert_eq!(bytes.iter().filter(|b| **b == 2).count(), 2 * SECTOR);
         assert!(name);
+    }
+
+    #[test]
+    fn one_file_is_kept_and_another_one_is_lost() {
+        let entry = |folder| Entry { folder, name: String::new() };
+        let name = |name: &str, file| Op::Names(vec![(ROOT, name.into(), Some(file))]);
+        let write = |file, at| Op::Write { file, at, bytes: vec![1; SECTOR] };
+        let mut ops = vec![name("a", 1), name("b", 2)];
+        ops.extend((0..50).flat_map(|n| [1, 2].map(|file| write(file, n * SECTOR as u64))));
+        let history = History { ops, entries: vec![entry(true), entry(false), entry(false)] };
+        let mut disk = Disk::new(&history, None);
+        disk.go_to(history.ops.len());
+        let kept = |seed| {
+            let dir = tempfile::tempdir().expect("a folder");
+            lay_out(&disk, Way::Reorder, seed, dir.path()).expect("laid out");
+            ["a", "b"]
+                .map(|f| fs::read(dir.path().join(f)).expect("there").iter().filter(|b| **b == 1).count() / SECTOR)
+        };
+        let found: Vec<_> = (0..200).map(kept).collect();
+        assert!(found.contains(&[50, 0]) && found.contains(&[0, 50]));
     }
 
     #[test]

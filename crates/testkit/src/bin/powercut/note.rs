@@ -78,6 +78,11 @@ impl Known {
         self.tried[topic as usize]
     }
 
+    /// How many were tried and not acknowledged.
+    pub fn under_way(&self, topic: Topic) -> u64 {
+        self.tried(topic).saturating_sub(self.did(topic))
+    }
+
     /// Whether this one may be found after a power cut.
     pub fn allows(&self, topic: Topic, n: u64) -> bool {
         (self.did(topic)..=self.tried(topic)).contains(&n)

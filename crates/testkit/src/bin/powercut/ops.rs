@@ -1,6 +1,7 @@
 //! What the workload did to the disk, as a list of operations on numbered files.
 
 use crate::note::Note;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A file or a folder, by its number. It keeps it whatever it is called.
@@ -49,6 +50,18 @@ pub struct Entry {
     pub name: String,
 }
 
+impl Entry {
+    /// Whether it holds batches.
+    pub fn is_segment(&self) -> bool {
+        self.name.ends_with(".seg")
+    }
+
+    /// Whether it is the index, or its log.
+    pub fn is_index(&self) -> bool {
+        self.name.starts_with("index.db")
+    }
+}
+
 /// Everything that happened.
 #[derive(Debug, Default)]
 pub struct History {
@@ -82,5 +95,44 @@ impl History {
         }
         all.push(Stretch { until: None, ops: from..self.ops.len() });
         all
+    }
+
+    /// The places right behind a sync: nothing that relies on it has happened yet.
+    pub fn syncs(&self) -> Vec<usize> {
+        let ended = |(i, op): (usize, &Op)| matches!(op, Op::Sync { .. }).then_some(i + 1);
+        self.ops.iter().enumerate().filter_map(ended).collect()
+    }
+
+    /// The places at which both a segment and the index hold writes that no sync covered: there two commits are half
+    /// written, the data of one and the index rows of the one before it.
+    pub fn overlaps(&self) -> Vec<usize> {
+        let (mut loose, mut places) = (BTreeSet::new(), vec![]);
+        for (i, op) in self.ops.iter().enumerate() {
+            match op {
+                Op::Write { file, .. } => loose.insert(*file),
+                Op::Sync { file, .. } => loose.remove(file),
+                _ => false,
+            };
+            let any = |of: fn(&Entry) -> bool| loose.iter().any(|f| self.entries.get(*f).is_some_and(of));
+            if any(Entry::is_segment) && any(Entry::is_index) {
+                places.push(i + 1);
+            }
+        }
+        places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_commits_overlap_where_a_segment_and_the_index_hold_unsynced_writes() {
+        let entry = |name: &str| Entry { folder: false, name: name.into() };
+        let write = |file| Op::Write { file, at: 0, bytes: vec![1] };
+        let sync = |file| Op::Sync { file, before: 0 };
+        let entries = vec![entry("/"), entry("1.seg"), entry("index.db-wal"), entry("bell")];
+        let ops = vec![write(1), write(3), sync(1), write(2), write(1), sync(1), sync(2), write(1)];
+        assert_eq!(History { ops, entries }.overlaps(), [5]);
     }
 }

@@ -12,10 +12,14 @@ const CALLS: &str = "?open,openat,?openat2,?creat,close,read,readv,lseek,write,w
     ?rename,?renameat,renameat2,?unlink,unlinkat,?rmdir,?mkdir,mkdirat,?link,linkat,?symlink,symlinkat,\
     dup,?dup2,dup3,copy_file_range,sendfile,splice,?io_uring_setup,io_submit";
 
+/// A sync takes as long as on a disk, in microseconds: time in which the other thread of a lane writes.
+const SLOW: &str = "inject=fsync,fdatasync:delay_enter=2000";
+
 /// Runs the workload in `dir` with its notes going to `notes`, and returns the trace.
 pub fn record(dir: &Path, notes: &Path, trace: &Path) -> Fallible<String> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-xx", "-s", "1000000", "-e", "signal=none", "-e"]).arg(format!("trace={CALLS}"));
+    strace.args(["-e", SLOW]);
     strace.arg("-o").arg(trace).arg(std::env::current_exe()?);
     strace.arg("--workload").arg(dir).arg("--notes").arg(notes);
     let out = strace.output().map_err(|e| match e.kind() {

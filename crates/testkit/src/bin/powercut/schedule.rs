@@ -6,8 +6,8 @@ use crate::ops::{History, Stretch};
 use crate::rng::Rng;
 use std::collections::BTreeSet;
 
-/// Commits at the beginning of which each operation is a cut point in any case: two small ones, and a large one
-/// that makes its segment.
+/// Commits at the beginning of which each operation is a cut point in any case: a small one, a large one that makes
+/// its segment, and another large one.
 const FIRST: usize = 3;
 
 /// One power cut.
@@ -27,6 +27,8 @@ pub struct Schedule {
     pub cuts: Vec<Cut>,
     /// How many places they are at.
     pub points: usize,
+    /// At how many of them two commits are half written.
+    pub half: usize,
     /// How many places there are.
     pub all: usize,
     /// Commits of which each operation is a cut point.
@@ -34,8 +36,9 @@ pub struct Schedule {
 }
 
 /// That many cuts; when each place had each way, again with other seeds. Where there are more places than that pays
-/// for, half of it goes to each operation of the openings and of some whole commits, and half is spread evenly.
-pub fn schedule(history: &History, images: usize, seed: u64) -> Schedule {
+/// for, a fifth of it goes to the `overlaps` of two commits and a fifth to where a sync just ended, up to two thirds go
+/// to each operation of the openings and of some whole commits too, and the rest is spread evenly.
+pub fn schedule(history: &History, overlaps: &[usize], images: usize, seed: u64) -> Schedule {
     let mut rng = Rng::new(seed);
     let all = history.ops.len() + 1;
     let stretches = history.stretches();
@@ -44,9 +47,13 @@ pub fn schedule(history: &History, images: usize, seed: u64) -> Schedule {
     if budget >= all {
         points.extend(0..all);
     } else {
+        for mut telling in [overlaps.to_vec(), history.syncs()] {
+            rng.shuffle(&mut telling);
+            points.extend(telling.iter().take(budget / 5));
+        }
         for stretch in telling_first(&stretches, &mut rng) {
             let new: Vec<usize> = (stretch.ops.start..=stretch.ops.end).filter(|p| !points.contains(p)).collect();
-            if points.len() + new.len() <= budget / 2 {
+            if points.len() + new.len() <= budget * 2 / 3 {
                 points.extend(new);
             }
         }
@@ -61,6 +68,7 @@ pub fn schedule(history: &History, images: usize, seed: u64) -> Schedule {
     let covered =
         |s: &&Stretch| s.until.is_some_and(|n| n.topic == Topic::Commit) && s.ops.clone().all(|p| points.contains(&p));
     let whole = stretches.iter().filter(covered).count();
+    let half = overlaps.iter().filter(|p| points.contains(p)).count();
     let mut cuts = Vec::with_capacity(images);
     while cuts.len() < images {
         let mut round: Vec<_> = points.iter().flat_map(|at| Way::ALL.map(|(way, _)| (*at, way))).collect();
@@ -72,7 +80,7 @@ pub fn schedule(history: &History, images: usize, seed: u64) -> Schedule {
         cuts.extend(round.into_iter().map(|(at, way)| Cut { at, way, seed: rng.next() }));
     }
     cuts.sort_by_key(|c| c.at);
-    Schedule { points: points.len(), all, whole, cuts }
+    Schedule { points: points.len(), half, all, whole, cuts }
 }
 
 /// Small and large commits first, then what is rare (openings, appends from outside, a trim), then all the others.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// Commits that the workload makes.
 pub const COMMITS: u64 = 60;
-/// Commits that are made on an image to see that it goes on. One of them goes through a segment.
+/// Commits that are made on an image to see that it goes on. At least one of them goes through a segment.
 pub const MORE: u64 = 2;
 /// The streams that the flow writes, and their partitions.
 const STREAMS: [(&str, u32); 2] = [("made", 3), ("copies", 2)];
@@ -67,7 +67,8 @@ impl Story {
             let name = StreamName::new(name)?;
             lines.extend((0..partitions).map(|p| ((name.clone(), p), Line { values: vec![], ends: vec![0] })));
         }
-        let append = |n: u64| (0..APPENDED).map(move |i| value(&format!("append {n} item {i}"), size(n, 10_000, 200)));
+        let size = |n: u64| if n.is_multiple_of(2) { 200 } else { 10_000 };
+        let append = |n: u64| (0..APPENDED).map(move |i| value(&format!("append {n} item {i}"), size(n)));
         let appended = (1..=APPENDS).flat_map(append).collect();
         let (flow, outside) = (FlowId::new("meter")?, StreamName::new(OUTSIDE)?);
         let mut story = Story { flow, outside, appended, lines, steps: vec![vec![]] };
@@ -112,23 +113,24 @@ impl Story {
         STREAMS.iter().map(|(name, partitions)| Ok(StreamSpec::new(StreamName::new(name)?, *partitions))).collect()
     }
 
-    /// Odd commits are small and stand in the index; even ones are large and go through a segment.
+    /// One commit is small and stands in the index, the next two are large and go through a segment.
     fn step(&self, k: u64) -> Fallible<Vec<(Place, What)>> {
         let mut rng = Rng::new(k);
         let [made, copies] = STREAMS;
-        let (puts, items) = if k.is_multiple_of(2) { (2, 2) } else { (1 + k % 3, 1 + k % 4) };
+        let small = k % 3 == 1;
+        let (puts, items) = if small { (1 + k / 3 % 3, 1 + k % 4) } else { (2, 2) };
         let mut step = vec![];
         let only_copies = k % 10 == 5;
         for put in (0..puts).filter(|_| !only_copies) {
             let place = (StreamName::new(made.0)?, ((k + put) % u64::from(made.1)) as u32);
             let item = |i| {
                 let name = format!("commit {k} put {put} {}/{} item {i}", place.0, place.1);
-                value(&name, size(k + 1, 9_000 + rng.below(2_000), 50 + rng.below(1_500)))
+                value(&name, if small { 50 + rng.below(1_500) } else { 9_000 + rng.below(2_000) })
             };
             step.push((place.clone(), What::Fresh((0..items).map(item).collect())));
         }
         if k.is_multiple_of(5) {
-            // Batches of the commit before the last four: small ones and large ones take turns.
+            // Batches of the commit before the last four, small ones and large ones.
             let from: Vec<Place> = self.puts(k - 4).iter().map(|(p, _)| p.clone()).collect();
             for (n, from) in from.into_iter().enumerate() {
                 let at = self.lines.get(&from).map_or(0, |l| l.end(k - 5));
@@ -146,15 +148,10 @@ impl Story {
     }
 }
 
-/// Large when `n` is odd.
-fn size(n: u64, large: u64, small: u64) -> usize {
-    if n.is_multiple_of(2) { small as usize } else { large as usize }
-}
-
 /// A value that names itself, filled up with what does not pack.
-fn value(name: &str, bytes: usize) -> Bytes {
+fn value(name: &str, bytes: u64) -> Bytes {
     let seed = name.bytes().fold(7, |sum: u64, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
     let mut value = format!("{name} ").into_bytes();
-    value.extend(Rng::new(seed).bytes(bytes));
+    value.extend(Rng::new(seed).bytes(bytes as usize));
     value.into()
 }

@@ -12,9 +12,9 @@ use std::path::Path;
 
 /// The last commit before the directory is closed and opened again, in the middle of the story.
 const FIRST_SESSION: u64 = 12;
-/// After which commits something is appended from outside.
-const APPEND_AFTER: [u64; 3] = [4, 10, 24];
-/// After which commit the outside stream is cut behind its second append.
+/// After which commits something is appended from outside; the second time, a commit is under way.
+const APPEND_AFTER: [u64; 3] = [4, 9, 24];
+/// After which commit the outside stream is cut behind its second append; it is still under way then.
 const TRIM_AFTER: u64 = 28;
 /// The time that all items carry.
 const TIME: i64 = 1_700_000_000_000;
@@ -47,22 +47,24 @@ fn session(dir: &Path, story: &Story, notes: &mut Notes, first: u64, last: u64) 
     let engine = Embedded::open(dir)?;
     notes.around(Topic::Streams, 1, || make_streams(&engine, story).map(|_| ()))?;
     let mut lane = engine.claim(&story.flow, 0)?;
-    let mut k = first;
-    while k <= last {
-        // Now and then two commits are under way at once.
-        let until = if k % 6 == 1 { (k + 1).min(last) } else { k };
-        for n in k..=until {
-            notes.say(false, Topic::Commit, n)?;
-            lane.submit(commit(&engine, story, n)?).map_err(|lost| lost.0)?;
-        }
-        for n in k..=until {
+    let mut settled = first - 1;
+    for k in first..=last {
+        notes.say(false, Topic::Commit, k)?;
+        lane.submit(commit(&engine, story, k)?).map_err(|lost| lost.0)?;
+        let until = if k < last && left_under_way(k) { k - 1 } else { k };
+        for n in settled + 1..=until {
             settle(&mut *lane, story, n)?;
             notes.say(true, Topic::Commit, n)?;
         }
-        outside(&engine, story, notes, until)?;
-        k = until + 1;
+        settled = until;
+        outside(&engine, story, notes, k)?;
     }
     Ok(())
+}
+
+/// Half of the commits are settled before the next one is submitted, the others behind it, as a run does.
+fn left_under_way(k: u64) -> bool {
+    k % 10 >= 5
 }
 
 /// Makes the streams, as a program that starts does; tells whether all were there before.
@@ -101,7 +103,7 @@ pub fn settle(lane: &mut dyn Lane, story: &Story, k: u64) -> Fallible<()> {
 pub fn commit(engine: &Embedded, story: &Story, k: u64) -> Fallible<Commit> {
     let mut account = story.account(k);
     account.ends.clear(); // the engine counts them
-    let codec = [Codec::None, Codec::Lz4, Codec::Zstd][(k % 3) as usize];
+    let codec = [Codec::None, Codec::Lz4, Codec::Zstd][(k / 3 % 3) as usize];
     let mut puts = vec![];
     for ((stream, partition), what) in story.puts(k) {
         let batch = match what {
