@@ -19,6 +19,8 @@ pub struct Files {
     files: Vec<(Listed, File, u64)>,
     /// Places in all files together, each with the line ends before it in its file.
     counted: Mutex<BTreeMap<u64, u64>>,
+    /// Buffers of pieces that are done: a fresh one costs as much as the reading.
+    buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Files {
@@ -33,7 +35,7 @@ impl Files {
             files.push((listed.clone(), file, start));
             start += listed.length;
         }
-        Ok(Files { folder: folder.to_path_buf(), files, counted: Mutex::default() })
+        Ok(Files { folder: folder.to_path_buf(), files, counted: Mutex::default(), buffers: Mutex::default() })
     }
 
     /// Line ends of a file in its bytes before `to`. Counting goes on from the nearest place counted before.
@@ -45,14 +47,34 @@ impl Files {
         let (mut from, mut ends) = before.map_or((0, 0), |(at, ends)| (at - start, *ends));
         while from < to {
             let next = to.min(from + limits::CHUNK_BYTES as u64);
-            ends += memchr::memchr_iter(b'\n', &window.bytes(from, next)?).count() as u64;
+            let mut bytes = vec![];
+            window.append(&mut bytes, from, next)?;
+            ends += memchr::memchr_iter(b'\n', &bytes).count() as u64;
             from = next;
         }
         counted.insert(start + to, ends);
         Ok(ends)
     }
 
+    /// Reads a piece of a file in a buffer that was used before, if there is one.
     fn read_file(&self, i: usize, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
+        let buffers = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = buffers().pop().unwrap_or_default();
+        let read = self.read_piece(&mut bytes, i, from, to, each);
+        if bytes.capacity() <= 2 * limits::CHUNK_BYTES {
+            buffers().push(bytes);
+        }
+        read
+    }
+
+    fn read_piece(
+        &self,
+        bytes: &mut Vec<u8>,
+        i: usize,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(Line<'_>),
+    ) -> Result<()> {
         let Some((listed, file, start)) = self.files.get(i) else { return Ok(()) };
         let window = Window { file, listed, folder: &self.folder };
         let mut from = from;
@@ -61,10 +83,10 @@ impl Files {
             from -= 1;
             skip = true; // the rest of a line that began before
         }
-        let mut bytes = window.bytes(from, to)?;
+        window.fill(bytes, from, to)?;
         let mut at = 0usize; // in `bytes`
         if skip {
-            match memchr::memchr(b'\n', &bytes) {
+            match memchr::memchr(b'\n', bytes) {
                 Some(end) => at = end + 1,
                 None => return Ok(()),
             }
@@ -79,7 +101,7 @@ impl Files {
                     None => {
                         let more = (bytes.len() - at).clamp(64 << 10, limits::CHUNK_BYTES) as u64;
                         let behind = from + bytes.len() as u64;
-                        bytes.extend(window.bytes(behind, behind + more)?);
+                        window.append(bytes, behind, behind + more)?;
                     }
                 }
             };
@@ -110,15 +132,24 @@ struct Window<'w> {
 }
 
 impl Window<'_> {
-    /// The bytes `from..to`, as far as the file goes.
-    fn bytes(&self, from: u64, to: u64) -> Result<Vec<u8>> {
-        let to = to.min(self.listed.length);
-        let mut bytes = vec![0; to.saturating_sub(from) as usize];
-        self.file.read_exact_at(&mut bytes, from).map_err(|e| match files::verify(self.folder, self.listed) {
+    /// The bytes `from..to`, as far as the file goes, in the place of what `bytes` held.
+    fn fill(&self, bytes: &mut Vec<u8>, from: u64, to: u64) -> Result<()> {
+        bytes.resize(to.min(self.listed.length).saturating_sub(from) as usize, 0);
+        self.read(bytes, from)
+    }
+
+    /// The bytes `from..to`, as far as the file goes, behind what `bytes` holds.
+    fn append(&self, bytes: &mut Vec<u8>, from: u64, to: u64) -> Result<()> {
+        let had = bytes.len();
+        bytes.resize(had + to.min(self.listed.length).saturating_sub(from) as usize, 0);
+        self.read(&mut bytes[had..], from)
+    }
+
+    fn read(&self, bytes: &mut [u8], from: u64) -> Result<()> {
+        self.file.read_exact_at(bytes, from).map_err(|e| match files::verify(self.folder, self.listed) {
             Err(changed) => changed,
             Ok(()) => failed("cannot read", &self.folder.join(&self.listed.path), &e),
-        })?;
-        Ok(bytes)
+        })
     }
 }
 

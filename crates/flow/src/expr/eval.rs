@@ -11,6 +11,14 @@ impl Compiled {
         Eval { scope, locals: vec![], steps: 0 }.node(&self.node)
     }
 
+    /// The text of the field that it is, if it is only that and the item has it.
+    pub fn raw<'a>(&self, scope: &Scope<'a>) -> Option<&'a str> {
+        match &self.node {
+            Node::Field(slot, _) => scope.slots.get(*slot).copied().flatten(),
+            _ => None,
+        }
+    }
+
     /// Whether it holds; anything but true or false is a fault.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, Fault> {
         match self.eval(scope)? {

@@ -82,6 +82,17 @@ pub fn canonical(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
     }
 }
 
+/// Whether the text of a JSON value is its canonical text: a whole number or a string without escapes. What is not
+/// told at a glance is not.
+pub fn is_canonical(raw: &str) -> bool {
+    match raw.as_bytes() {
+        [b'"', .., b'"'] => !raw.contains('\\'),
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.len() < 18 && rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
 /// Doubles below this are whole numbers that a whole number can be.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 

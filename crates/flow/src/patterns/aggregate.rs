@@ -195,12 +195,22 @@ impl Partial {
     ///
     /// What does not fit spoils the result of its key, however the items were cut into chunks.
     pub fn merge(&mut self, other: Partial) -> isize {
-        if let (Partial::All(_), Partial::All(_)) = (&self, &other) {
-            let added = other.bytes(); // all the others would be counted again with every item
-            self.join(other);
-            return added as isize;
-        }
-        let before = self.bytes();
+        let before = match (&mut *self, &other) {
+            (Partial::Count(a), Partial::Count(b)) => {
+                *a += b;
+                return 0;
+            }
+            (Partial::Sum(a), Partial::Sum(b)) => {
+                a.merge(*b);
+                return 0;
+            }
+            (Partial::All(_), Partial::All(_)) => {
+                let added = other.bytes(); // all the others would be counted again with every item
+                self.join(other);
+                return added as isize;
+            }
+            (mine, _) => mine.bytes(),
+        };
         self.join(other);
         self.bytes() as isize - before as isize
     }
@@ -244,7 +254,7 @@ impl Partial {
     }
 
     /// The result.
-    pub fn value(&mut self) -> Result<Value<'static>, Fault> {
+    pub fn value(&self) -> Result<Value<'static>, Fault> {
         let text = |n: &String| Value::Text(n.clone().into());
         Ok(match self {
             Partial::Count(n) => Value::Int(*n),
@@ -255,8 +265,9 @@ impl Partial {
             Partial::Best(_, v) => v.clone().unwrap_or(Value::Null),
             Partial::Edge(_, ranked) => ranked.as_ref().map_or(Value::Null, |r| r.1.clone()),
             Partial::All(all) => {
+                let mut all: Vec<_> = all.iter().collect();
                 all.sort_by_key(|(rank, _)| *rank);
-                Value::List(all.iter().map(|(_, v)| v.clone()).collect())
+                Value::List(all.into_iter().map(|(_, v)| v.clone()).collect())
             }
             Partial::Empty(Kind::Sum) => Value::Int(0),
             Partial::Empty(_) => Value::Null,

@@ -139,7 +139,16 @@ impl Groups {
     }
 
     /// The partial results of a group.
-    pub fn partials(&mut self, i: usize) -> &mut [Partial] {
+    pub fn partials(&self, i: usize) -> &[Partial] {
+        if self.width == 1 {
+            return self.records.get(i).map_or(&[], |r| std::slice::from_ref(&r.only));
+        }
+        let at = i * self.width;
+        self.partials.get(at..at + self.width).unwrap_or_default()
+    }
+
+    /// The same, to be changed.
+    pub fn partials_mut(&mut self, i: usize) -> &mut [Partial] {
         if self.width == 1 {
             return self.records.get_mut(i).map_or(&mut [], |r| std::slice::from_mut(&mut r.only));
         }

@@ -22,6 +22,7 @@ pub use part::{Body, Effects, Emit, Format, MadeFrom, Making, Origin, Part, Vars
 use crate::expr::Fault;
 use anabranch_engine::limits;
 use groups::Groups;
+use std::ops::Range;
 
 /// What a pattern remembers between batches of one run.
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ pub struct Scratch {
     /// The groups of a reduce, striped by the hash of their key: none, or [`STRIPES`].
     pub stripes: Vec<Stripe>,
     /// The stripe and number of each group in the order of their keys, once the input has ended.
-    pub sorted: Option<Vec<(usize, usize)>>,
+    pub sorted: Vec<(usize, usize)>,
 }
 
 /// Groups that can be merged beside those of other stripes.
@@ -72,15 +73,6 @@ impl Scratch {
     }
 }
 
-/// What is left to say when the input has ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// There are more finals behind these.
-    More,
-    /// These were the last.
-    Done,
-}
-
 /// A computational pattern. Same input, same effects.
 pub trait Pattern: Send + Sync {
     /// Works on one batch that came in through `port`. Each chunk of input has a fresh scratch.
@@ -96,17 +88,16 @@ pub trait Pattern: Send + Sync {
         let _ = (vars, into, chunk);
     }
 
-    /// Finals behind the first `mark`, at most `max`, when the input has ended.
-    fn finish(
-        &self,
-        vars: &Vars,
-        scratch: &mut Scratch,
-        mark: u64,
-        max: usize,
-        out: &mut Finals,
-    ) -> Result<Finish, Fault> {
-        let _ = (vars, scratch, mark, max, out);
-        Ok(Finish::Done)
+    /// Brings its finals into order when the input has ended; how many there are.
+    fn order(&self, vars: &Vars, scratch: &mut Scratch) -> Result<usize, Fault> {
+        let _ = (vars, scratch);
+        Ok(0)
+    }
+
+    /// The finals of these numbers, in their order.
+    fn finals(&self, vars: &Vars, scratch: &Scratch, which: Range<usize>, out: &mut Finals) -> Result<(), Fault> {
+        let _ = (vars, scratch, which, out);
+        Ok(())
     }
 }
 

@@ -6,11 +6,12 @@
 
 use super::aggregate::{Aggregate, Kind, Partial, Rank};
 use super::groups::{self, Groups, Met};
-use super::{Effects, Finals, Finish, Pattern, Scratch, Stripe, Vars, View, bounded};
+use super::{Effects, Finals, Pattern, Scratch, Stripe, Vars, View, bounded};
 use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
 use anabranch_engine::Item;
 use bytes::Bytes;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// Folds many items into one for each key.
 #[derive(Debug, Clone)]
@@ -68,12 +69,16 @@ impl Reduce {
         key.clear();
         key.push(b'[');
         for (i, (_, by)) in self.by.iter().enumerate() {
+            if i > 0 {
+                key.push(b',');
+            }
+            if let Some(raw) = by.raw(scope).filter(|raw| write::is_canonical(raw)) {
+                key.extend_from_slice(raw.as_bytes());
+                continue;
+            }
             let value = by.eval(scope)?;
             if matches!(value, Value::Null | Value::Optional(None)) {
                 return Err(Fault::new(format!("`by: {}` is null", by.text)));
-            }
-            if i > 0 {
-                key.push(b',');
             }
             write::canonical(key, &value)?;
         }
@@ -105,7 +110,7 @@ impl Reduce {
         let Met { at, hash, newest, key, partials } = met;
         let Some(i) = at else { return groups.add(hash, key, newest, partials) };
         let mut grown = 0;
-        for (mine, other) in groups.partials(i).iter_mut().zip(partials) {
+        for (mine, other) in groups.partials_mut(i).iter_mut().zip(partials) {
             grown += match &self.fold {
                 Fold::Pairs(shape) => pair(vars, shape, mine, other),
                 _ => mine.merge(other),
@@ -115,8 +120,8 @@ impl Reduce {
     }
 
     /// The final of one group.
-    fn last_word(&self, vars: &Vars, groups: &mut Groups, i: usize) -> Result<Item, Fault> {
-        let values = groups.partials(i).iter_mut().map(Partial::value).collect::<Result<Vec<_>, _>>()?;
+    fn last_word(&self, vars: &Vars, groups: &Groups, i: usize) -> Result<Item, Fault> {
+        let values = groups.partials(i).iter().map(Partial::value).collect::<Result<Vec<_>, _>>()?;
         let (key, newest) = (groups.key(i), groups.group(i).map_or(0, |g| g.newest));
         let mut scope = Scope::of_run(&vars.run, &vars.env);
         let value = match &self.fold {
@@ -242,28 +247,22 @@ impl Pattern for Reduce {
         into.groups.meet(chunk.groups, |groups, met| self.put(vars, groups, met));
     }
 
-    fn finish(
-        &self,
-        vars: &Vars,
-        scratch: &mut Scratch,
-        mark: u64,
-        max: usize,
-        out: &mut Finals,
-    ) -> Result<Finish, Fault> {
+    fn order(&self, vars: &Vars, scratch: &mut Scratch) -> Result<usize, Fault> {
         if self.by.is_empty() && scratch.keys() == 0 && !matches!(self.fold, Fold::Pairs(_)) {
             let newest = vars.run.started.as_millisecond();
             let nothing = self.aggregates.iter().map(|a| Partial::new(a.kind));
             let hash = groups::hash(b"[]");
             scratch.stripe(hash).groups.add(hash, b"[]", newest, nothing);
         }
-        let sorted = match scratch.sorted.take() {
-            Some(sorted) => sorted,
-            None => in_order(&scratch.stripes)?,
-        };
-        let from = usize::try_from(mark).unwrap_or(usize::MAX).min(sorted.len());
-        let to = from.saturating_add(max).min(sorted.len());
-        for (stripe, i) in &sorted[from..to] {
-            let groups = &mut scratch.stripes[*stripe].groups;
+        if scratch.sorted.len() < scratch.keys() {
+            scratch.sorted = in_order(&scratch.stripes)?;
+        }
+        Ok(scratch.sorted.len())
+    }
+
+    fn finals(&self, vars: &Vars, scratch: &Scratch, which: Range<usize>, out: &mut Finals) -> Result<(), Fault> {
+        for (stripe, i) in scratch.sorted.get(which).unwrap_or_default() {
+            let groups = &scratch.stripes[*stripe].groups;
             match self.last_word(vars, groups, *i) {
                 Ok(item) => out.items.push(item),
                 Err(fault) => {
@@ -273,9 +272,7 @@ impl Pattern for Reduce {
                 }
             }
         }
-        let finish = if to < sorted.len() { Finish::More } else { Finish::Done };
-        scratch.sorted = Some(sorted);
-        Ok(finish)
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! For tests: a pattern applied to lines, as batches, and what came out at each port.
 
-use super::{Body, Effects, Finals, Finish, Format, Origin, Part, Scratch, Vars, View, What};
+use super::{Body, Effects, Finals, Format, Origin, Part, Scratch, Vars, View, What};
 use crate::check::check_text;
 use crate::model::Step;
 use anabranch_engine::{Builder, Codec, Rows};
@@ -87,16 +87,15 @@ pub fn finals(step: &Step, pieces: &[Vec<String>], at_once: usize) -> Vec<String
         all.stripes.iter_mut().zip(scratch.stripes).for_each(|(all, one)| pattern.absorb(&vars, all, one));
     }
     let mut out = vec![];
-    loop {
+    let n = pattern.order(&vars, &mut all).expect("an order");
+    for from in (0..n).step_by(at_once) {
         let mut finals = Finals::default();
-        let finish = pattern.finish(&vars, &mut all, out.len() as u64, at_once, &mut finals).expect("finishes");
+        pattern.finals(&vars, &all, from..n.min(from + at_once), &mut finals).expect("finals");
         out.extend(
             finals.items.into_iter().map(|i| String::from_utf8_lossy(&i.value.unwrap_or_default()).into_owned()),
         );
-        if finish == Finish::Done {
-            return out;
-        }
     }
+    out
 }
 
 /// What the naive model reads of a line: `n` and `k`, if it is an object that has them.

@@ -1,11 +1,13 @@
 //! Finals of a reduce, and the `done:` item of a join: said once, when the gate is open.
 
+use super::Shared;
 use super::chunk::Carrier;
 use super::lane::LaneRun;
 use super::{facts, marks};
+use crate::expr::Fault;
 use crate::model::Kind;
 use crate::patterns::join::Verdict;
-use crate::patterns::{Body, Finals, Finish, Origin, Part};
+use crate::patterns::{Body, Finals, Origin, Part, Pattern, Scratch};
 use crate::plan::Node;
 use anabranch_engine::{Batch, Error, Item, Packer, Result, limits, partition};
 use std::collections::BTreeMap;
@@ -54,15 +56,19 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
     let done = marks::done(&step.name);
     let mut finals = Finals::default();
     let mark = run.account.marks.get(&marks::finals(&step.name)).copied().unwrap_or(0);
-    let finish = match step.pattern() {
+    let all_said = match step.pattern() {
         Some(pattern) => {
-            let scratch = run.folds.of(&shared, run.workers, s);
-            let finish = pattern.finish(&shared.vars, scratch, mark, limits::FINALS_PER_COMMIT, &mut finals);
-            finish.map_err(|f| Error::bug(format!("the reduce {} cannot say its results: {f}", step.name)))?
+            let workers = run.workers;
+            let scratch = run.folds.of(&shared, workers, s);
+            let next = next_finals(&shared, pattern, scratch, mark as usize, workers);
+            let (next, more) =
+                next.map_err(|f| Error::bug(format!("the reduce {} cannot say its results: {f}", step.name)))?;
+            finals = next;
+            !more
         }
         None => {
             finals.items.push(done_item(run, s));
-            Finish::Done
+            true
         }
     };
     let outputs: Vec<usize> =
@@ -81,12 +87,52 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
         return Err(stop);
     }
     *run.account.marks.entry(marks::finals(&step.name)).or_default() += said as u64;
-    if finish == Finish::Done {
+    if all_said {
         run.account.marks.insert(done, 1);
         run.folds.remove(s);
     }
     run.pending.add(&mut run.account, carrier.out)
 }
+
+/// The finals behind the first `mark`, at most a commit of them, and whether there are more. Each worker makes a stretch.
+fn next_finals(
+    shared: &Shared,
+    pattern: &dyn Pattern,
+    scratch: &mut Scratch,
+    mark: usize,
+    workers: usize,
+) -> Result<(Finals, bool), Fault> {
+    let n = pattern.order(&shared.vars, scratch)?;
+    let to = n.min(mark + limits::FINALS_PER_COMMIT);
+    let stretch = (to - mark.min(to)).div_ceil(workers).max(FEW);
+    let make = |from: usize| {
+        let mut finals = Finals::default();
+        pattern.finals(&shared.vars, scratch, from..to.min(from + stretch), &mut finals).map(|()| finals)
+    };
+    let stretches = std::thread::scope(|scope| {
+        let start = |from: usize| {
+            let thread = std::thread::Builder::new().name("finals".into()).spawn_scoped(scope, move || make(from));
+            (from, thread.ok())
+        };
+        let others: Vec<_> = (mark + stretch..to).step_by(stretch).map(start).collect();
+        let mut all = vec![make(mark)];
+        all.extend(others.into_iter().map(|(from, thread)| match thread {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(Fault::new("a worker panicked"))),
+            None => make(from),
+        }));
+        all
+    });
+    let mut all = Finals::default();
+    for stretch in stretches {
+        let Finals { items, failed } = stretch?;
+        all.items.extend(items);
+        all.failed.extend(failed);
+    }
+    Ok((all, to < n))
+}
+
+/// Finals below which another thread costs more than it brings.
+const FEW: usize = 1_000;
 
 /// Finals as batches: with a key by its hash, without one in partition 0.
 pub fn parts(by: &str, items: &[Item], partitions: u32, mut number: u64) -> Vec<Part> {
