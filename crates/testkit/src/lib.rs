@@ -1,4 +1,5 @@
 //! What tests share and nobody installs: the suite that every engine must pass.
 
+pub mod cluster;
 pub mod conformance;
 pub mod faulty;

@@ -1,0 +1,177 @@
+//! Anabranch on Apache Kafka, over the protocol itself.
+//!
+//! A commit of a lane is a transaction: the batches, still packed, and the account of the lane in the flow's
+//! ledger. A new owner of the lane shuts out the old one and reads the account; there is no other recovery.
+
+mod calls;
+mod cluster;
+mod fetch;
+mod groups;
+mod lane;
+mod ledger;
+mod notes;
+mod offsets;
+mod produce;
+mod stamp;
+mod streams;
+mod transaction;
+mod trouble;
+mod wire;
+
+use anabranch_engine::{
+    Account, Admin, At, Chunk, Crew, Cursor, Dest, Engine, FlowId, Group, Item, Lane, LaneNo, Limit, Offset, Packer,
+    Partition, Result, Shape, StreamInfo, StreamName, StreamSpec,
+};
+use cluster::Cluster;
+use offsets::Which;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use trouble::patiently;
+
+/// A Kafka cluster.
+pub struct Kafka {
+    cluster: Arc<Cluster>,
+}
+
+impl Kafka {
+    /// A cluster that is known by some of its brokers: `host:port`, several with commas between them.
+    pub fn open(bootstrap: &str) -> Result<Kafka> {
+        let brokers = bootstrap.split(',').map(|b| b.trim().to_string()).filter(|b| !b.is_empty()).collect();
+        let cluster = Arc::new(Cluster::new(brokers));
+        cluster.look(&[]).map_err(trouble::Trouble::error)?;
+        Ok(Kafka { cluster })
+    }
+}
+
+/// How soon the ledger is looked at again by who waits for news.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// One process works all lanes.
+struct Alone {
+    lanes: u32,
+}
+
+impl Crew for Alone {
+    fn mine(&mut self, _: Duration) -> Result<Vec<LaneNo>> {
+        Ok((0..self.lanes).collect())
+    }
+}
+
+impl Engine for Kafka {
+    fn ensure(&self, owner: Option<&FlowId>, want: &[StreamSpec]) -> Result<Vec<Shape>> {
+        let mut out = vec![];
+        for spec in want {
+            out.push(streams::ensure(&self.cluster, spec)?);
+            if let Some(flow) = owner.filter(|f| !spec.name.as_str().starts_with(&format!("anabranch.{f}."))) {
+                notes::own(&self.cluster, &spec.name, flow)?;
+            }
+        }
+        Ok(out)
+    }
+
+    fn span(&self, stream: &StreamName) -> Result<Vec<Range<Offset>>> {
+        let partitions = patiently(|| self.cluster.partitions(stream))?;
+        let span = |p| {
+            let start = offsets::offset(&self.cluster, stream, p, Which::First)?;
+            Ok(start..offsets::offset(&self.cluster, stream, p, Which::Committed)?)
+        };
+        (0..partitions).map(span).collect()
+    }
+
+    fn read(&self, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
+        fetch::read(&self.cluster, at, end, max)
+    }
+
+    fn accounts(&self, flow: &FlowId, seen: &mut Cursor, wait: Duration) -> Result<Vec<Account>> {
+        let until = Instant::now() + wait;
+        loop {
+            let all = ledger::all(&self.cluster, flow)?;
+            let news = Cursor(all.iter().map(|a| a.seq).sum());
+            if news != *seen || Instant::now() >= until {
+                *seen = news;
+                return Ok(all);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn crew(&self, flow: &FlowId) -> Result<Box<dyn Crew>> {
+        let lanes = streams::partitions(&self.cluster, &ledger::name(flow)?)?.unwrap_or(1);
+        Ok(Box::new(Alone { lanes }))
+    }
+
+    fn claim(&self, flow: &FlowId, lane: LaneNo) -> Result<Box<dyn Lane>> {
+        if streams::partitions(&self.cluster, &ledger::name(flow)?)?.is_none() {
+            ledger::ensure(&self.cluster, flow, lane + 1)?;
+        }
+        Ok(Box::new(lane::KafkaLane::claim(&self.cluster, flow, lane)?))
+    }
+
+    fn trim(&self, keep_from: &[At]) -> Result<()> {
+        keep_from.iter().try_for_each(|at| streams::cut(&self.cluster, at).map(|_| ()))
+    }
+}
+
+impl Admin for Kafka {
+    fn streams(&self) -> Result<Vec<StreamInfo>> {
+        let all = patiently(|| self.cluster.look_at_all())?;
+        let own = all.topics.iter().filter(|t| !t.is_internal && t.error_code == 0);
+        let mut names = own.filter_map(|t| StreamName::new(t.name.as_ref()?.as_str()).ok()).collect::<Vec<_>>();
+        names.sort();
+        names
+            .into_iter()
+            .map(|name| {
+                Ok(StreamInfo {
+                    spans: self.span(&name)?,
+                    bytes: None,
+                    owner: notes::owner(&self.cluster, &name)?,
+                    config: streams::config(&self.cluster, &name)?,
+                    name,
+                })
+            })
+            .collect()
+    }
+
+    fn delete(&self, stream: &StreamName) -> Result<()> {
+        streams::delete(&self.cluster, stream)
+    }
+
+    fn append(&self, stream: &StreamName, items: &[(Partition, Item)]) -> Result<()> {
+        if let Some(owner) = notes::owner(&self.cluster, stream)? {
+            return Err(notes::owned(stream, &owner));
+        }
+        patiently(|| self.cluster.partitions(stream))?;
+        let mut open: BTreeMap<Partition, Packer> = BTreeMap::new();
+        for (p, item) in items {
+            open.entry(*p).or_default().push_item(item);
+        }
+        let dest = |partition| Dest { stream: stream.clone(), partition };
+        let puts = open.into_iter().flat_map(|(p, b)| b.finish().into_iter().map(move |b| (dest(p), b))).collect();
+        notes::append(&self.cluster, puts)
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        groups::all(&self.cluster)
+    }
+
+    fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
+        groups::set(&self.cluster, group, offsets)
+    }
+
+    fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
+        notes::reports(&self.cluster, flow)
+    }
+
+    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
+        notes::keep_report(&self.cluster, flow, run, json)
+    }
+
+    fn flows(&self) -> Result<Vec<FlowId>> {
+        let all = patiently(|| self.cluster.look_at_all())?;
+        let names = all.topics.iter().filter_map(|t| t.name.as_ref().map(|n| n.as_str().to_string()));
+        let flows = names.filter_map(|n| Some(n.strip_prefix("anabranch.")?.strip_suffix(".ledger")?.to_string()));
+        flows.map(|f| FlowId::new(&f)).collect()
+    }
+}

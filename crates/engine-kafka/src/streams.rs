@@ -1,0 +1,134 @@
+//! Topics: made, listed, deleted, cut.
+
+use crate::cluster::{Cluster, topic};
+use crate::trouble::{Trouble, check, patiently};
+use anabranch_engine::{At, Error, Offset, Result, Shape, StreamName, StreamSpec};
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+
+/// How long a broker may take to make or delete a topic.
+const CHANGE_MS: i32 = 10_000;
+const EXISTS: i16 = 36;
+
+/// Makes a topic, or verifies that it has this many partitions.
+pub fn ensure(cluster: &Cluster, want: &StreamSpec) -> Result<Shape> {
+    if let Some(partitions) = partitions(cluster, &want.name)? {
+        return fits(want, partitions);
+    }
+    let made = patiently(|| create(cluster, want))?;
+    let partitions = patiently(|| ready(cluster, &want.name))?;
+    if made { Ok(Shape { partitions, created: true, note: None }) } else { fits(want, partitions) }
+}
+
+fn fits(want: &StreamSpec, partitions: u32) -> Result<Shape> {
+    match want.partitions {
+        Some(n) if n != partitions => Err(Error::usage(format!(
+            "the stream {} has {partitions} partitions, not {n}",
+            want.name
+        ))
+        .help(format!("say  partitions: {partitions}  or delete it with  anabranch streams delete {}", want.name))),
+        _ => Ok(Shape { partitions, created: false, note: None }),
+    }
+}
+
+/// Partitions of a topic; `None` if there is none.
+pub fn partitions(cluster: &Cluster, name: &StreamName) -> Result<Option<u32>> {
+    patiently(|| {
+        let answer = cluster.look(&[name])?;
+        let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
+        match topic.error_code {
+            3 => Ok(None),
+            code => check(code, &format!("the stream {name}")).map(|()| Some(topic.partitions.len() as u32)),
+        }
+    })
+}
+
+fn create(cluster: &Cluster, want: &StreamSpec) -> Result<bool, Trouble> {
+    let config = |(k, v): (&String, &String)| {
+        CreatableTopicConfig::default()
+            .with_name(StrBytes::from_string(k.clone()))
+            .with_value(Some(StrBytes::from_string(v.clone())))
+    };
+    let new = CreatableTopic::default()
+        .with_name(topic(&want.name))
+        .with_num_partitions(want.partitions.map_or(1, |n| n as i32))
+        .with_replication_factor(want.replication_factor.map_or(-1, |n| n as i16))
+        .with_configs(want.config.iter().map(config).collect());
+    let call = CreateTopicsRequest::default().with_topics(vec![new]).with_timeout_ms(CHANGE_MS);
+    let controller = cluster.controller()?;
+    let answer = cluster.over(&controller, |c| c.call(&call))?;
+    match answer.topics.first().map(|t| (t.error_code, t.error_message.as_ref())) {
+        Some((EXISTS, _)) => Ok(false),
+        Some((code, message)) => {
+            let said = message.map(|m| format!(" ({})", m.as_str())).unwrap_or_default();
+            check(code, &format!("making the stream {}{said}", want.name)).map(|()| true)
+        }
+        None => Err(Trouble::again("nothing was answered")),
+    }
+}
+
+/// A topic just made is led a moment later.
+fn ready(cluster: &Cluster, name: &StreamName) -> Result<u32, Trouble> {
+    let answer = cluster.look(&[name])?;
+    let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
+    check(topic.error_code, &format!("the stream {name}"))?;
+    if topic.partitions.is_empty() || topic.partitions.iter().any(|p| p.leader_id.0 < 0) {
+        return Err(Trouble::again(format!("{name} has no leader yet")));
+    }
+    Ok(topic.partitions.len() as u32)
+}
+
+/// Deletes a topic.
+pub fn delete(cluster: &Cluster, name: &StreamName) -> Result<()> {
+    patiently(|| {
+        cluster.partitions(name)?;
+        let call = DeleteTopicsRequest::default().with_topic_names(vec![topic(name)]).with_timeout_ms(CHANGE_MS);
+        let controller = cluster.controller()?;
+        let answer = cluster.over(&controller, |c| c.call(&call))?;
+        let code = answer.responses.first().map_or(0, |r| r.error_code);
+        check(code, &format!("deleting the stream {name}"))
+    })?;
+    // the brokers forget it one after the other
+    patiently(|| match cluster.look(&[name])?.topics.first().map(|t| t.error_code) {
+        Some(3) | None => Ok(()),
+        _ => Err(Trouble::again(format!("{name} is still there"))),
+    })
+}
+
+/// Cuts a partition: what lies before the offset goes.
+pub fn cut(cluster: &Cluster, at: &At) -> Result<Offset> {
+    let partition = DeleteRecordsPartition::default().with_partition_index(at.partition as i32).with_offset(at.offset);
+    let of = DeleteRecordsTopic::default().with_name(topic(&at.stream)).with_partitions(vec![partition]);
+    let call = DeleteRecordsRequest::default().with_topics(vec![of]).with_timeout_ms(CHANGE_MS);
+    cluster.at_leader(&at.stream, at.partition, |c| {
+        let answer = c.call(&call)?;
+        let done = answer.topics.first().and_then(|t| t.partitions.first());
+        let done = done.ok_or_else(|| Trouble::again("nothing was answered"))?;
+        check(done.error_code, &format!("cutting {} partition {} at {}", at.stream, at.partition, at.offset))?;
+        Ok(done.low_watermark)
+    })
+}
+
+/// The settings of a topic that differ from the broker's.
+pub fn config(cluster: &Cluster, name: &StreamName) -> Result<BTreeMap<String, String>> {
+    const OF_TOPIC: i8 = 1; // set for this topic, not inherited
+    const TOPIC: i8 = 2;
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(StrBytes::from_string(name.to_string()))
+        .with_configuration_keys(None);
+    let call = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    patiently(|| {
+        let answer = cluster.anyone(&call)?;
+        let found = answer.results.first().ok_or_else(|| Trouble::again("nothing was answered"))?;
+        check(found.error_code, &format!("the settings of {name}"))?;
+        let own = found.configs.iter().filter(|c| c.config_source == OF_TOPIC);
+        Ok(own.map(|c| (c.name.to_string(), c.value.as_ref().map(ToString::to_string).unwrap_or_default())).collect())
+    })
+}

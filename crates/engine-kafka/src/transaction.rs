@@ -1,0 +1,133 @@
+//! One transactional id at its coordinator: claim, add partitions, end.
+//!
+//! Where the brokers' `transaction.version` is at least 2, EndTxn 5 gives a new epoch for each
+//! transaction (KIP-890), so that a late request of a finished one is refused.
+
+use crate::cluster::{Cluster, Kind};
+use crate::produce::Producer;
+use crate::trouble::{Trouble, check};
+use crate::wire::Connection;
+use anabranch_engine::{Dest, Error};
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, ApiVersionsRequest, EndTxnRequest, InitProducerIdRequest, ProducerId, TopicName,
+    TransactionalId,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// After this the coordinator aborts a transaction whose owner is silent.
+const TIMEOUT_MS: i32 = 15_000;
+
+fn id(text: &str) -> TransactionalId {
+    TransactionalId(StrBytes::from_string(text.to_string()))
+}
+
+/// Takes over a transactional id: aborts what its last owner left open and shuts him out.
+///
+/// It is tried for as long as the trouble is one that passes; `waiting` is told now and then.
+pub fn claim(cluster: &Cluster, transaction: &str, waiting: &mut dyn FnMut(Duration)) -> Result<Producer, Error> {
+    let (began, mut pause) = (Instant::now(), Duration::from_millis(2));
+    loop {
+        let outcome = cluster
+            .coordinator(Kind::Transaction, transaction)
+            .and_then(|broker| cluster.over(&broker, |c| init(c, Some(transaction))));
+        match outcome {
+            Ok((id, epoch)) => {
+                let transaction = Some(transaction.to_string());
+                return Ok(Producer { transaction, id, epoch, sequences: BTreeMap::new() });
+            }
+            Err(Trouble::Fatal(e)) => return Err(e),
+            Err(Trouble::Again(_)) => {
+                cluster.forget_coordinator(Kind::Transaction, transaction);
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+                waiting(began.elapsed());
+            }
+        }
+    }
+}
+
+/// A producer id without a transaction, from whichever broker answers.
+pub fn plain(cluster: &Cluster) -> Result<Producer, Trouble> {
+    let brokers = cluster.brokers()?;
+    let broker = brokers.first().ok_or_else(|| Trouble::again("the cluster has no broker now"))?;
+    let (id, epoch) = cluster.over(broker, |c| init(c, None))?;
+    Ok(Producer { transaction: None, id, epoch, sequences: BTreeMap::new() })
+}
+
+fn init(c: &mut Connection, transaction: Option<&str>) -> Result<(i64, i16), Trouble> {
+    let call = InitProducerIdRequest::default()
+        .with_transactional_id(transaction.map(id))
+        .with_transaction_timeout_ms(TIMEOUT_MS)
+        .with_producer_id(ProducerId(-1))
+        .with_producer_epoch(-1);
+    let answer = c.call(&call)?;
+    check(answer.error_code, &format!("taking {}", transaction.unwrap_or("a producer id")))?;
+    Ok((answer.producer_id.0, answer.producer_epoch))
+}
+
+/// Adds all partitions to the open transaction.
+pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble> {
+    let transaction = by.transaction.as_deref().unwrap_or_default();
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    to.iter().for_each(|d| topics.entry(d.stream.as_str()).or_default().push(d.partition as i32));
+    let topics = topics.into_iter().map(|(name, partitions)| {
+        AddPartitionsToTxnTopic::default()
+            .with_name(TopicName(StrBytes::from_string(name.to_string())))
+            .with_partitions(partitions)
+    });
+    let call = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(id(transaction))
+        .with_v3_and_below_producer_id(ProducerId(by.id))
+        .with_v3_and_below_producer_epoch(by.epoch)
+        .with_v3_and_below_topics(topics.collect());
+    let broker = cluster.coordinator(Kind::Transaction, transaction)?;
+    let mut pause = Duration::from_micros(500);
+    loop {
+        let answer = cluster.over(&broker, |c| c.call(&call))?;
+        let results = answer.results_by_topic_v3_and_below.iter();
+        let mut codes = results.flat_map(|t| t.results_by_partition.iter().map(|p| p.partition_error_code));
+        match codes.find(|c| *c != 0) {
+            None => return Ok(()),
+            // the markers of the last transaction are still being written
+            Some(51) => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(10));
+            }
+            Some(code) => return check(code, "adding partitions to a transaction"),
+        }
+    }
+}
+
+/// Commits the open transaction. Anything but success leaves open whether it was.
+pub fn commit(cluster: &Cluster, by: &mut Producer, bumps: bool) -> Result<(), Trouble> {
+    let transaction = by.transaction.clone().unwrap_or_default();
+    let call = EndTxnRequest::default()
+        .with_transactional_id(id(&transaction))
+        .with_producer_id(ProducerId(by.id))
+        .with_producer_epoch(by.epoch)
+        .with_committed(true);
+    let broker = cluster.coordinator(Kind::Transaction, &transaction)?;
+    let answer = cluster.over(&broker, |c| c.call_in(&call, if bumps { 5 } else { 3 }))?;
+    check(answer.error_code, "committing a transaction")?;
+    if bumps {
+        by.id = answer.producer_id.0;
+        by.epoch = answer.producer_epoch;
+        by.sequences.clear();
+    }
+    Ok(())
+}
+
+/// Whether the cluster gives a new epoch for each transaction.
+pub fn bumps(cluster: &Cluster) -> Result<bool, Trouble> {
+    let name = StrBytes::from_static_str("anabranch");
+    let call = ApiVersionsRequest::default()
+        .with_client_software_name(name)
+        .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+    let answer = cluster.anyone(&call)?;
+    check(answer.error_code, "asking what the brokers can do")?;
+    let version = answer.finalized_features.iter().find(|f| f.name.as_str() == "transaction.version");
+    Ok(version.is_some_and(|v| v.max_version_level >= 2))
+}
