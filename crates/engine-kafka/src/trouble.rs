@@ -58,6 +58,8 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
             Error::usage(format!("{what}: the broker takes no batch of this size"))
                 .help("raise  max.message.bytes  of the topic"),
         ),
+        // the table of the crate has this one as final: the markers of the last transaction are still being written
+        ConcurrentTransactions => Trouble::Again(said(format!("{what}: {error}"))),
         error if error.is_retriable() => Trouble::Again(said(format!("{what}: {error}"))),
         error => Trouble::Fatal(said(format!("{what}: the broker answers {error}"))),
     })

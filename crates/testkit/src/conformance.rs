@@ -80,12 +80,13 @@ fn items(e: &dyn Admin, stream: &StreamName, partition: u32, from: i64) -> Resul
 /// order of values is promised; and a commit may be seen a moment after it is durable.
 fn values(e: &dyn Admin, stream: &StreamName, partition: u32, n: usize) -> Result<Vec<String>> {
     for _ in 0..EMPTY_READS {
-        let start = e.span(stream)?.get(partition as usize).map_or(0, |s| s.start);
-        let all = items(e, stream, partition, start)?;
+        let span = e.span(stream)?.get(partition as usize).cloned().unwrap_or_default();
+        let all = items(e, stream, partition, span.start)?;
         if all.len() >= n {
             return Ok(all.into_iter().map(|(_, v)| v).collect());
         }
-        std::thread::sleep(Duration::from_millis(50));
+        let behind = At { stream: stream.clone(), partition, offset: span.end };
+        e.read(&behind, span.end + 1, Limit { bytes: 1 })?; // waits a moment for what comes
     }
     Err(Error::bug(format!("{n} items cannot be seen")))
 }
