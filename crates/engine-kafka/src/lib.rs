@@ -93,7 +93,7 @@ impl Engine for Kafka {
                 *seen = news;
                 return Ok(all);
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::park_timeout(LOOK_AGAIN);
         }
     }
 

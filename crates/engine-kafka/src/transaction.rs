@@ -41,7 +41,7 @@ pub fn claim(cluster: &Cluster, transaction: &str, waiting: &mut dyn FnMut(Durat
             Err(Trouble::Fatal(e)) => return Err(e),
             Err(Trouble::Again(_)) => {
                 cluster.forget_coordinator(Kind::Transaction, transaction);
-                std::thread::sleep(pause);
+                std::thread::park_timeout(pause);
                 pause = (pause * 2).min(Duration::from_millis(50));
                 waiting(began.elapsed());
             }
@@ -93,7 +93,7 @@ pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble>
             None => return Ok(()),
             // the markers of the last transaction are still being written
             Some(51) => {
-                std::thread::sleep(pause);
+                std::thread::park_timeout(pause);
                 pause = (pause * 2).min(Duration::from_millis(10));
             }
             Some(code) => return check(code, "adding partitions to a transaction"),

@@ -83,7 +83,7 @@ pub fn patiently<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T
             Err(Trouble::Fatal(e)) => return Err(e),
             Err(Trouble::Again(e)) if Instant::now() >= until => return Err(e),
             Err(Trouble::Again(_)) => {
-                std::thread::sleep(pause);
+                std::thread::park_timeout(pause);
                 pause = (pause * 2).min(Duration::from_millis(250));
             }
         }
