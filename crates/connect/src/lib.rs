@@ -56,6 +56,12 @@ impl World for Local {
         Ok(Box::new(sink::Stdout::default()))
     }
 
+    fn pause(&self) {
+        use std::hash::{BuildHasher, Hasher};
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        std::thread::park_timeout(std::time::Duration::from_millis(20 + random % 230));
+    }
+
     fn is_folder(&self, path: &str) -> bool {
         self.folder.join(path).is_dir()
     }

@@ -12,6 +12,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
 impl Admin for Embedded {
+    fn wait(&self, longest: std::time::Duration) {
+        self.bell.wait(longest);
+    }
+
     fn streams(&self) -> Result<Vec<StreamInfo>> {
         self.index.read(|db| {
             let mut find = db.prepare("SELECT name, owner, config, id FROM stream ORDER BY name").map_err(sql)?;

@@ -64,11 +64,6 @@ impl Embedded {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
-
-    /// Waits until somebody commits, at most `wait`. May wake early.
-    pub fn wait(&self, wait: Duration) {
-        self.bell.wait(wait);
-    }
 }
 
 impl Engine for Embedded {

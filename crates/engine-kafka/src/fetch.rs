@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long a broker waits for items when there are none.
-const WAIT_MS: i32 = 500;
+const WAIT_MS: i32 = 100;
 
 /// Committed batches from `at` on. None may come: the end of a transaction can land later than its answer.
 pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
@@ -78,7 +78,7 @@ fn slice(at: &At, end: Offset, data: &PartitionData) -> Result<Chunk> {
         } else if !dropped && behind > at.offset && head.count > 0 {
             let place = At { stream: at.stream.clone(), partition: at.partition, offset: base };
             let load = Arc::new(Fetched { bytes: bytes.clone(), at: place.clone() });
-            chunk.batches.push(Handle::new(place, head.count, behind, head.len, load));
+            chunk.batches.push(Handle::new(place, head.count, behind, head.len, load).in_memory());
         }
         chunk.next = chunk.next.max(behind);
     }

@@ -5,7 +5,8 @@ use crate::produce::{self, Producer};
 use crate::trouble::Trouble;
 use crate::{ledger, transaction};
 use anabranch_engine::{
-    Account, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, Item, Lane, LaneLost, LaneNo, Result,
+    Account, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, Item, Kind, Lane, LaneLost, LaneNo,
+    Result,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -80,7 +81,10 @@ impl Lane for KafkaLane {
                 Ok(())
             }
             Err(e) => {
-                let e = e.error();
+                let e = match e {
+                    Trouble::Fatal(e) if e.kind != Kind::Machine => e, // it would be the same again
+                    Trouble::Again(e) | Trouble::Fatal(e) => Error { kind: Kind::Doubt, ..e },
+                };
                 self.lost = Some(e.clone());
                 Err(LaneLost(e))
             }

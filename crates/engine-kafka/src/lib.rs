@@ -115,6 +115,10 @@ impl Engine for Kafka {
 }
 
 impl Admin for Kafka {
+    fn wait(&self, longest: Duration) {
+        std::thread::park_timeout(longest); // brokers tell nobody: who waits looks again
+    }
+
     fn streams(&self) -> Result<Vec<StreamInfo>> {
         let all = patiently(|| self.cluster.look_at_all())?;
         let own = all.topics.iter().filter(|t| !t.is_internal && t.error_code == 0);

@@ -12,6 +12,8 @@ pub enum Kind {
     Usage,
     /// Somebody else holds it: wait, or stop the other one. Nothing was touched.
     Busy,
+    /// The lane was lost, and nobody knows whether its last commits exist: claim it again, its account tells.
+    Doubt,
     /// Items that were still wanted are gone (retention, truncation).
     Lost,
     /// Bytes at rest do not verify. Nothing after them is trusted.

@@ -25,6 +25,8 @@ pub const COMMITS_UNDER_WAY: usize = 2;
 pub const INLINE_BYTES: usize = 32 << 10;
 /// A segment file is closed when it has this many bytes.
 pub const SEGMENT_BYTES: u64 = 256 << 20;
+/// Claims of a lane, one after the other, without a commit by anybody: then the run stops and tells why.
+pub const CLAIMS_IN_VAIN: usize = 50;
 /// Items that an action may have started and not committed.
 pub const WINDOW_ITEMS: usize = 1_000;
 /// Bytes of items that an action may have started and not committed.

@@ -25,6 +25,8 @@ pub trait Engine: Send + Sync {
     /// For each partition: the first kept offset .. the stable end.
     fn span(&self, stream: &StreamName) -> Result<Vec<Range<Offset>>>;
     /// Committed batches from `at` on, none that begins at or behind `end`. The first may begin before `at`.
+    /// There may be none although the position moves on, and none at all for a moment: what ends a commit can land
+    /// later than its answer.
     /// Below the first kept offset it is [`Kind::Lost`](crate::Kind::Lost).
     fn read(&self, at: &At, end: Offset, max: Limit) -> Result<Chunk>;
     /// The newest account of each lane; waits for news of any, at most `wait`.
@@ -67,6 +69,8 @@ impl From<LaneLost> for Error {
 
 /// What people's tools need beside it; runs and patterns never see this.
 pub trait Admin: Engine {
+    /// Waits for news of any stream, at most so long.
+    fn wait(&self, longest: Duration);
     /// All streams.
     fn streams(&self) -> Result<Vec<StreamInfo>>;
     /// Deletes a stream and its items.
@@ -187,6 +191,8 @@ pub struct Handle {
     pub end: Offset,
     /// Bytes at rest.
     pub bytes: usize,
+    /// Bytes of it that are in memory, and that a commit which passes it on has to write.
+    pub held: usize,
     load: Arc<dyn Load>,
 }
 
@@ -199,7 +205,12 @@ pub trait Load: Send + Sync {
 impl Handle {
     /// A batch that `load` can fetch.
     pub fn new(at: At, count: u32, end: Offset, bytes: usize, load: Arc<dyn Load>) -> Handle {
-        Handle { at, count, end, bytes, load }
+        Handle { at, count, end, bytes, held: 0, load }
+    }
+
+    /// The same, of a batch that is in memory already.
+    pub fn in_memory(self) -> Handle {
+        Handle { held: self.bytes, ..self }
     }
 
     /// The batch itself.
@@ -221,9 +232,10 @@ pub fn chunks<E: Engine + ?Sized>(engine: &E, mut at: At, end: Offset) -> impl I
             return None;
         }
         let chunk = engine.read(&at, end, Limit { bytes: crate::limits::COMMIT_BYTES });
-        at.offset = chunk.as_ref().map_or(end, |c| if c.batches.is_empty() { end } else { c.next });
+        let stays = chunk.as_ref().map_or(true, |c| c.next <= at.offset);
+        at.offset = chunk.as_ref().map_or(end, |c| if stays { end } else { c.next });
         match chunk {
-            Ok(chunk) if chunk.batches.is_empty() => None,
+            Ok(_) if stays => None,
             chunk => Some(chunk),
         }
     })
@@ -269,10 +281,10 @@ impl BatchRef {
         }
     }
 
-    /// Bytes that a commit has to write for it where references are free.
+    /// Bytes that a commit has to write for it.
     pub fn fresh_bytes(&self) -> usize {
         match self {
-            BatchRef::Stored(_) => 0,
+            BatchRef::Stored(h) => h.held,
             BatchRef::Fresh(b) => b.bytes().len(),
         }
     }

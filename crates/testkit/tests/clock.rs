@@ -33,6 +33,9 @@ impl World for Backwards {
     fn stdout(&self) -> Result<Box<dyn SinkFile>> {
         self.local.stdout()
     }
+    fn pause(&self) {
+        self.local.pause();
+    }
     fn is_folder(&self, path: &str) -> bool {
         self.local.is_folder(path)
     }

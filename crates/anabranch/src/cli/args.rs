@@ -10,6 +10,9 @@ pub struct Args {
     /// Where streams are kept [default: .anabranch beside the flow]
     #[arg(long, global = true, value_name = "DIR", env = "ANABRANCH_DATA")]
     pub data: Option<PathBuf>,
+    /// Where streams are kept instead: brokers of a Kafka cluster, with commas between them
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "ANABRANCH_KAFKA")]
+    pub kafka: Option<String>,
     /// Print one JSON document on standard output
     #[arg(long, global = true)]
     pub json: bool,

@@ -2,8 +2,7 @@
 
 use super::args::{Args, Consume};
 use super::{Exit, place};
-use crate::Embedded;
-use anabranch_engine::{Admin, At, Engine, Error, Limit, Offset, Record, Result, StreamName, limits};
+use anabranch_engine::{Admin, At, Error, Limit, Offset, Record, Result, StreamName, limits};
 use std::io::Write;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ struct Printer<'a> {
 pub fn consume(args: &Args, a: &Consume) -> Result<Exit> {
     let stream = StreamName::new(&a.stream)?;
     let engine = place::engine(args)?;
-    let mut next = starts(&engine, &stream, a)?;
+    let mut next = starts(&*engine, &stream, a)?;
     let mut printer = Printer { a, out: std::io::BufWriter::new(std::io::stdout().lock()), printed: 0, closed: false };
     loop {
         let before = printer.printed;
@@ -36,6 +35,13 @@ pub fn consume(args: &Args, a: &Consume) -> Result<Exit> {
                             next[p] = offset + 1;
                         }
                     }
+                }
+                if printer.full() {
+                    break;
+                }
+                next[p] = chunk.next.max(next[p]);
+                if chunk.batches.is_empty() && chunk.next < span.end && chunk.next == at.offset {
+                    break; // what ends a commit is on its way
                 }
             }
         }
@@ -55,7 +61,7 @@ pub fn consume(args: &Args, a: &Consume) -> Result<Exit> {
     Ok(0)
 }
 
-fn starts(engine: &Embedded, stream: &StreamName, a: &Consume) -> Result<Vec<Offset>> {
+fn starts(engine: &dyn Admin, stream: &StreamName, a: &Consume) -> Result<Vec<Offset>> {
     let spans = engine.span(stream)?;
     let group = match &a.group {
         Some(name) if !a.from_beginning => engine.groups()?.into_iter().find(|g| g.name == *name),

@@ -3,8 +3,7 @@
 use super::args::{Args, Dead, FlowArg};
 use super::table::table;
 use super::{Exit, place};
-use crate::Embedded;
-use anabranch_engine::{At, Engine, Error, Item, Result, chunks};
+use anabranch_engine::{Admin, At, Error, Item, Result, chunks};
 use anabranch_flow::run::own_stream;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -25,7 +24,7 @@ pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
 }
 
 /// All dead letters of a flow that are kept, oldest first.
-pub fn letters(engine: &Embedded, flow: &anabranch_flow::model::Flow) -> Result<Vec<Item>> {
+pub fn letters(engine: &dyn Admin, flow: &anabranch_flow::model::Flow) -> Result<Vec<Item>> {
     let stream = own_stream(&flow.name, "dead")?;
     let Ok(spans) = engine.span(&stream) else { return Ok(vec![]) };
     let mut out = vec![];
@@ -61,7 +60,7 @@ fn as_json(item: &Item) -> serde_json::Value {
 fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
     let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
     let engine = place::engine_of(args, &arg.flow)?;
-    let mut letters = letters(&engine, &flow)?;
+    let mut letters = letters(&*engine, &flow)?;
     letters.retain(|l| run.is_none_or(|r| told(l, "run") == r.to_string()));
     if args.json {
         println!("{}", json!(letters.iter().map(as_json).collect::<Vec<_>>()));
@@ -87,7 +86,7 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
 fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
     let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
     let engine = place::engine_of(args, &arg.flow)?;
-    let found = letters(&engine, &flow)?.into_iter().find(|l| told(l, "id") == id);
+    let found = letters(&*engine, &flow)?.into_iter().find(|l| told(l, "id") == id);
     let letter = found.ok_or_else(|| unknown(id, &arg.flow))?;
     if args.json {
         println!("{}", as_json(&letter));

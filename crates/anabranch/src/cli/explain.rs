@@ -33,7 +33,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
         }
         None => seen.report.steps.iter().collect(),
     };
-    let letters = dead::letters(&engine, &flow)?;
+    let letters = dead::letters(&*engine, &flow)?;
     for line in lines {
         println!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
         let failed = line.lacks.values().sum::<u64>().max(line.dead);

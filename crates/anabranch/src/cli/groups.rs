@@ -3,8 +3,7 @@
 use super::args::{Args, Groups};
 use super::table::table;
 use super::{Exit, place, rewind};
-use crate::Embedded;
-use anabranch_engine::{Admin, Engine, Error, Group, Result, StreamName};
+use anabranch_engine::{Admin, Error, Group, Result, StreamName};
 use serde_json::json;
 
 /// Lists, describes and sets consumer groups.
@@ -19,9 +18,9 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
                 all.iter().for_each(|g| println!("{}", g.name));
             }
         }
-        Groups::Describe { group } => describe(args, &engine, &find(&engine, group)?)?,
+        Groups::Describe { group } => describe(args, &*engine, &find(&*engine, group)?)?,
         Groups::Reset { group, stream, to_earliest, to_latest, to_offset } => {
-            let found = find(&engine, group)?;
+            let found = find(&*engine, group)?;
             let mut offsets = vec![];
             let wanted = |name: &StreamName| stream.as_ref().is_none_or(|s| s == name.as_str());
             for (name, p) in found.offsets.keys().filter(|(name, _)| wanted(name)) {
@@ -38,19 +37,19 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
                 return Err(Error::usage(format!("the group {group} has no offsets in {stream}"))
                     .help(format!("anabranch groups describe {group}  shows where it has some")));
             }
-            rewind::reset(&engine, group, &offsets)?;
-            describe(args, &engine, &find(&engine, group)?)?;
+            rewind::reset(&*engine, group, &offsets)?;
+            describe(args, &*engine, &find(&*engine, group)?)?;
         }
     }
     Ok(0)
 }
 
-fn find(engine: &Embedded, name: &str) -> Result<Group> {
+fn find(engine: &dyn Admin, name: &str) -> Result<Group> {
     let found = engine.groups()?.into_iter().find(|g| g.name == name);
     found.ok_or_else(|| Error::usage(format!("there is no group {name} here")).help("anabranch groups list  shows all"))
 }
 
-fn describe(args: &Args, engine: &Embedded, group: &Group) -> Result<()> {
+fn describe(args: &Args, engine: &dyn Admin, group: &Group) -> Result<()> {
     let mut rows =
         vec![["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG"].map(String::from).to_vec()];
     let mut all = vec![];

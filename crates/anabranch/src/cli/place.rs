@@ -1,8 +1,8 @@
 //! Where things are: the flow file, its folder, the data directory.
 
 use super::args::{Args, FlowArg};
-use crate::Embedded;
-use anabranch_engine::{Error, Result};
+use crate::{Embedded, Kafka};
+use anabranch_engine::{Admin, Error, Result};
 use anabranch_flow::check::{Checked, check_text};
 use anabranch_flow::diagnostic::Severity;
 use anabranch_flow::model::Flow;
@@ -100,13 +100,36 @@ pub fn from_here(args: &Args) -> Result<PathBuf> {
     Ok(found.unwrap_or_else(|| here.join(".anabranch")))
 }
 
+/// The Kafka cluster that was named, if one was.
+fn kafka(args: &Args) -> Result<Option<Arc<dyn Admin>>> {
+    let Some(brokers) = &args.kafka else { return Ok(None) };
+    if args.data.is_some() {
+        return Err(Error::usage("streams are kept in a directory, or on Kafka").help("leave out  --data  or  --kafka"));
+    }
+    Ok(Some(Arc::new(Kafka::open(brokers)?)))
+}
+
 /// Opens the engine from here.
-pub fn engine(args: &Args) -> Result<Arc<Embedded>> {
-    Ok(Arc::new(Embedded::open(&from_here(args)?)?))
+pub fn engine(args: &Args) -> Result<Arc<dyn Admin>> {
+    match kafka(args)? {
+        Some(kafka) => Ok(kafka),
+        None => Ok(Arc::new(Embedded::open(&from_here(args)?)?)),
+    }
+}
+
+/// Opens the engine for a run of a flow.
+pub fn engine_to_run(args: &Args, flow: &Path) -> Result<Arc<dyn Admin>> {
+    match kafka(args)? {
+        Some(kafka) => Ok(kafka),
+        None => Ok(Arc::new(Embedded::open(&of_flow(args, flow))?)),
+    }
 }
 
 /// Opens the engine of a flow that was run before.
-pub fn engine_of(args: &Args, flow: &Path) -> Result<Arc<Embedded>> {
+pub fn engine_of(args: &Args, flow: &Path) -> Result<Arc<dyn Admin>> {
+    if let Some(kafka) = kafka(args)? {
+        return Ok(kafka);
+    }
     let dir = of_flow(args, flow);
     if !dir.is_dir() {
         return Err(Error::usage(format!("nothing was run here yet: there is no {}", dir.display()))

@@ -2,7 +2,7 @@
 
 use super::args::{Args, Produce};
 use super::{Exit, place};
-use anabranch_engine::{Admin, Engine, Error, Item, Result, StreamName, limits, partition};
+use anabranch_engine::{Error, Item, Result, StreamName, limits, partition};
 use bytes::Bytes;
 use std::io::{BufRead, Read};
 use std::time::{SystemTime, UNIX_EPOCH};

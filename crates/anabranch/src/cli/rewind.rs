@@ -1,11 +1,10 @@
 //! Setting a group: of a flow's step the account is set too, for that is where its positions live.
 
-use crate::Embedded;
-use anabranch_engine::{Admin, Commit, Cursor, Engine, Error, Offset, Partition, Result, StreamName};
+use anabranch_engine::{Admin, Commit, Cursor, Error, Offset, Partition, Result, StreamName};
 use std::time::Duration;
 
 /// Sets offsets of a group, and the positions of the steps that read under its name.
-pub fn reset(engine: &Embedded, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
+pub fn reset(engine: &dyn Admin, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
     for flow in engine.flows()? {
         let accounts = engine.accounts(&flow, &mut Cursor::default(), Duration::ZERO)?;
         if !accounts.iter().flat_map(|a| a.groups.values()).any(|g| g == group) {

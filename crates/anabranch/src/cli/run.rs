@@ -3,7 +3,7 @@
 use super::args::{Args, Run};
 use super::progress::Progress;
 use super::{Exit, place, report};
-use crate::{Embedded, Local};
+use crate::Local;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::run::{self, Options, Outcome};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub fn run(args: &Args, a: &Run) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
     let (stop, signal) = signals()?;
-    let engine = Arc::new(Embedded::open(&place::of_flow(args, &a.flow.flow))?);
+    let engine = place::engine_to_run(args, &a.flow.flow)?;
     let world = Arc::new(Local::new(&place::folder(&a.flow.flow)));
     let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json)));
     let (shown, quiet) = (progress.clone(), args.quiet);

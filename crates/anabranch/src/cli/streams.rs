@@ -3,7 +3,7 @@
 use super::args::{Args, Streams};
 use super::table::{number, table};
 use super::{Exit, place};
-use anabranch_engine::{Admin, Engine, Error, Result, StreamInfo, StreamName, StreamSpec};
+use anabranch_engine::{Error, Result, StreamInfo, StreamName, StreamSpec};
 use serde_json::json;
 
 /// Makes, lists, describes and deletes streams.

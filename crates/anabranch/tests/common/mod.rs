@@ -8,12 +8,13 @@ use std::time::Duration;
 /// A folder with files, and the command run in it.
 pub struct Place {
     folder: tempfile::TempDir,
+    kafka: Option<String>,
 }
 
 impl Place {
     /// An empty folder.
     pub fn new() -> Place {
-        Place { folder: tempfile::tempdir().expect("a folder") }
+        Place { folder: tempfile::tempdir().expect("a folder"), kafka: None }
     }
 
     /// A copy of an example.
@@ -29,6 +30,12 @@ impl Place {
         place.write("flow.yaml", flow);
         files.iter().for_each(|(name, text)| place.write(name, text));
         place
+    }
+
+    /// The same with its streams on Kafka.
+    pub fn on(mut self, brokers: &str) -> Place {
+        self.kafka = Some(brokers.to_string());
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -53,6 +60,10 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
         command.args(args).current_dir(self.path()).env_remove("ANABRANCH_DATA").env_remove("GITHUB_ACTIONS");
+        match &self.kafka {
+            Some(brokers) => command.env("ANABRANCH_KAFKA", brokers),
+            None => command.env_remove("ANABRANCH_KAFKA"),
+        };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

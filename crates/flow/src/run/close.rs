@@ -148,7 +148,8 @@ fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &F
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     for account in accounts {
         let Some(end) = account.ends.get(&(shared.dead.clone(), account.lane)) else { continue };
-        let at = At { stream: shared.dead.clone(), partition: account.lane, offset: end.end - end.items as i64 };
+        let start = record.starts.get(&(shared.dead.clone(), account.lane)).copied().unwrap_or(0);
+        let at = At { stream: shared.dead.clone(), partition: account.lane, offset: start };
         for chunk in chunks(&*shared.engine, at, end.end) {
             for handle in &chunk?.batches {
                 for item in handle.load()?.records()?.iter() {

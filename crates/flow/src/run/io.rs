@@ -21,6 +21,8 @@ pub trait World: Send + Sync {
     /// Standard output as a sink.
     fn stdout(&self) -> Result<Box<dyn SinkFile>>;
     /// Puts the finished file of a replacing sink in its place; done twice it does nothing.
+    /// Waits a random moment of 20 to 250 ms, so that two who want the same do not always meet.
+    fn pause(&self);
     /// Whether a path is a folder.
     fn is_folder(&self, path: &str) -> bool;
     /// Puts the complete file of a sink, of this length, in its place.

@@ -224,7 +224,9 @@ impl<'r> LaneRun<'r> {
                     && self.bytes_under_way < limits::BYTES_UNDER_WAY
                     && self.pending.bytes < limits::BYTES_UNDER_WAY
                 {
-                    self.give_piece(pool, t, end)?;
+                    if !self.give_piece(pool, t, end)? {
+                        break;
+                    }
                 } else {
                     break;
                 }
@@ -251,11 +253,16 @@ impl<'r> LaneRun<'r> {
                 break;
             }
         }
+        if chunk.batches.is_empty() && chunk.next > sent && window.is_free(t) {
+            behind = chunk.next.min(end); // no items here, but the end of a commit
+            self.moved(t, behind, 0);
+        }
         self.tracks[t].sent = behind;
         Ok(behind > sent)
     }
 
-    fn give_piece(&mut self, pool: &Pool, t: usize, end: i64) -> Result<()> {
+    /// Hands out the next piece of a track; false if nothing can be read of it now.
+    fn give_piece(&mut self, pool: &Pool, t: usize, end: i64) -> Result<bool> {
         let track = &mut self.tracks[t];
         let root = &self.shared.plan.units[track.unit].roots[track.root];
         let from = track.sent;
@@ -276,17 +283,11 @@ impl<'r> LaneRun<'r> {
                 let most = if self.shared.looks[track.unit] { limits::CHUNK_BYTES } else { limits::BYTES_UNDER_WAY };
                 let chunk = self.shared.engine.read(&at, end, Limit { bytes: most })?;
                 let to = chunk.next.min(end);
-                if chunk.batches.is_empty() || to <= from {
-                    let (stream, p) = (&at.stream, at.partition);
-                    return Err(Error::bug(format!(
-                        "{stream} partition {p}: nothing could be read between {from} and {end}"
-                    )));
+                if to <= from {
+                    return Ok(false);
                 }
-                let bytes = if self.shared.looks[track.unit] {
-                    chunk.batches.iter().map(|b| b.bytes).sum()
-                } else {
-                    chunk.batches.len()
-                };
+                let looks = self.shared.looks[track.unit];
+                let bytes = chunk.batches.iter().map(|b| if looks { b.bytes } else { b.held + 1 }).sum();
                 (Piece::Batches { handles: chunk.batches, from, to }, to, bytes)
             }
         };
@@ -296,7 +297,7 @@ impl<'r> LaneRun<'r> {
         self.next_task += 1;
         self.pieces_under_way += 1;
         self.bytes_under_way += bytes;
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the finished head of every track into what is pending.

@@ -33,10 +33,10 @@ pub use view::RunView;
 use crate::model::{Flow, Kind, Writer};
 use crate::patterns::Vars;
 use crate::plan::{How, Plan, plan};
-use anabranch_engine::{Admin, Error, Lane, Result, StreamName};
+use anabranch_engine::{Admin, Error, Kind as ErrorKind, Lane, Result, StreamName, limits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a run is to be done.
 #[derive(Default)]
@@ -143,9 +143,60 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
             options.note(&format!("{pattern} matches no file: the stream {} is empty", flow.streams[*stream].name));
         }
     }
+    let mut claim = Claim::default();
+    loop {
+        let attempt = attempt(&flow, &plan, &engine, &world, &mut options, &manifests, &mut claim);
+        match attempt {
+            Err(e) if e.kind == ErrorKind::Doubt && !options.stop.load(Ordering::Relaxed) => {
+                claim.in_vain += 1;
+                if claim.in_vain > limits::CLAIMS_IN_VAIN {
+                    return Err(Error { kind: ErrorKind::Machine, ..e });
+                }
+                options.note(&format!("the lane was lost ({}); it is claimed again", e.text));
+                world.pause();
+            }
+            other => return other,
+        }
+    }
+}
+
+/// What is known from one claim of the lane to the next.
+#[derive(Default)]
+struct Claim {
+    /// The run that is worked on.
+    run: Option<u64>,
+    /// The last commit that was seen.
+    seq: u64,
+    /// Claims since then.
+    in_vain: usize,
+}
+
+/// Claims the lane and works until the run has ended, or the lane is lost: then only its account tells what is done.
+fn attempt(
+    flow: &Arc<Flow>,
+    plan: &Plan,
+    engine: &Arc<dyn Admin>,
+    world: &Arc<dyn World>,
+    options: &mut Options,
+    manifests: &BTreeMap<usize, io::Manifest>,
+    claim: &mut Claim,
+) -> Result<Outcome> {
     let mut lane = engine.claim(&flow.name, 0)?;
-    let shared = open::open(flow, plan, engine, world, &mut *lane, &mut options, manifests)?;
-    work(&Arc::new(shared), &mut *lane, &mut options)
+    if claim.seq != lane.account().seq {
+        (claim.seq, claim.in_vain) = (lane.account().seq, 0);
+    }
+    if let Some(run) = claim.run
+        && lane.account().record.as_ref().is_none_or(|r| r.number != run || r.phase.closed())
+    {
+        let ended = saved_reports(&**engine, &flow.name)?.into_iter().find(|r| r.run == run);
+        let gone = || Error::machine(format!("run {run} was ended by another process, and its report is gone"));
+        return ended.map(Outcome::Closed).ok_or_else(gone);
+    }
+    let shared =
+        open::open(flow.clone(), plan.clone(), engine.clone(), world.clone(), &mut *lane, options, manifests.clone())?;
+    options.fresh = false;
+    claim.run = Some(shared.number);
+    work(&Arc::new(shared), &mut *lane, options)
 }
 
 /// A run seen from beside it, as its accounts tell.

@@ -235,6 +235,9 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
         phase: Phase::Open,
         held: last.map_or_else(Vec::new, |r| r.held),
     };
+    for (p, span) in shared.engine.span(&shared.dead)?.into_iter().enumerate() {
+        record.starts.insert((shared.dead.clone(), p as u32), span.end);
+    }
     let groups = shared.engine.groups()?;
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         if let Some(manifest) = manifests.get(&s) {

@@ -72,6 +72,9 @@ fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<u
     let shared = run.shared.clone();
     let step = &shared.flow.steps[s];
     let Kind::Pair(shape) = &step.kind else { return Ok(0) };
+    for t in [left, right] {
+        over_gap(run, t)?;
+    }
     let (Some(a), Some(b)) = (side(run, left)?, side(run, right)?) else { return Ok(0) };
     let n = a.len().min(b.len());
     if n == 0 {
@@ -129,6 +132,22 @@ fn pair(
     let mut out = vec![];
     write::json(&mut out, &shape.eval(&scope)?)?;
     bounded(out)
+}
+
+/// Moves a side over what is no item: the end of a commit.
+fn over_gap(run: &mut LaneRun<'_>, t: usize) -> Result<()> {
+    let track = &run.tracks[t];
+    let Some(end) = run.readable(track).filter(|end| track.sent < *end) else { return Ok(()) };
+    let root = &run.shared.plan.units[track.unit].roots[track.root];
+    let (stream, sent) = (run.shared.flow.streams[root.from].at.clone(), track.sent);
+    let at = At { stream, partition: track.partition, offset: sent };
+    let chunk = run.shared.engine.read(&at, end, Limit { bytes: 1 })?;
+    if chunk.batches.is_empty() && chunk.next > sent {
+        let next = chunk.next.min(end);
+        run.tracks[t].sent = next;
+        run.moved(t, next, 0);
+    }
+    Ok(())
 }
 
 /// The next items of one side; `None` while it may not be read.

@@ -84,6 +84,11 @@ impl Window {
         self.len() < limits::WINDOW_ITEMS && self.bytes < limits::WINDOW_BYTES
     }
 
+    /// Whether nothing of a track is started and not committed.
+    pub fn is_free(&self, track: usize) -> bool {
+        self.lines.get(&track).is_none_or(VecDeque::is_empty)
+    }
+
     /// How many items are started and not committed.
     pub fn len(&self) -> usize {
         self.lines.values().map(VecDeque::len).sum()
