@@ -1,0 +1,100 @@
+//! Exactly once while brokers stop, die and come back: a run may wait, it loses and repeats nothing.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
+
+mod common;
+use anabranch_testkit::cluster::Cluster;
+use common::{Place, sorted};
+use std::process::Child;
+
+const FLOW: &str = "
+flow: brokers
+streams:
+  in: { partitions: 6, replication-factor: 3 }
+  mid: { partitions: 6, replication-factor: 3 }
+  out: { partitions: 6, replication-factor: 3 }
+  sums: { sink: out/sums.jsonl }
+steps:
+  mid: { copy: in, to: mid }
+  out: { filter: mid, where: 'true' }
+  sums: { reduce: out, value: count() }
+";
+
+/// Items of a round.
+const ITEMS: usize = 3_000;
+
+struct Rounds {
+    cluster: Cluster,
+    place: Place,
+    produced: Vec<String>,
+    /// Runs that were at work when a broker was gone.
+    hit: usize,
+}
+
+impl Rounds {
+    fn new() -> Rounds {
+        let cluster = Cluster::start(3);
+        let place = Place::with(FLOW, &[]).on(cluster.bootstrap());
+        place.run(&["streams", "create", "in", "--partitions", "6", "--replication-factor", "3"]).exits(0);
+        Rounds { cluster, place, produced: vec![], hit: 0 }
+    }
+
+    /// New items, and a run of the flow that has begun.
+    fn begin(&mut self, name: &str) -> Child {
+        let items: Vec<String> = (0..ITEMS).map(|i| format!("\"{name}-{i}\"")).collect();
+        self.place.feed(&["produce", "in", "-q"], (items.join("\n") + "\n").as_bytes()).exits(0);
+        self.produced.extend(items);
+        self.place.command(&["run"]).spawn().expect("starts")
+    }
+
+    /// The run ends well, or, where it gave up, the next one does.
+    fn end(&self, run: Child) {
+        let ended = run.wait_with_output().expect("ends");
+        if !ended.status.success() {
+            self.place.run(&["run"]).exits(0).says("balanced ✓");
+        }
+    }
+
+    /// Kafka's own reader finds each item once, and the flow has counted the last round.
+    fn hold(mut self) {
+        let read =
+            ["--topic", "out", "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "15000"];
+        let seen = self.cluster.tool("console-consumer", &read, "");
+        let seen = sorted(&String::from_utf8_lossy(&seen.stdout));
+        self.produced.sort();
+        assert_eq!(seen.len(), self.produced.len());
+        assert_eq!(seen, self.produced);
+        let counted = self.place.read("out/sums.jsonl");
+        assert!(counted.lines().all(|l| l == ITEMS.to_string()), "{counted}");
+        assert_eq!(counted.lines().count() * ITEMS, self.produced.len());
+        assert!(self.hit > 0, "no run was at work when a broker was gone");
+    }
+}
+
+/// A stopped broker keeps its connections and answers nothing: markers of commits land when it goes on.
+#[test]
+fn markers_that_come_late_cost_nothing() {
+    let mut rounds = Rounds::new();
+    for broker in [1, 2, 3, 1, 2, 3] {
+        let mut run = rounds.begin(&format!("pause-{}", rounds.produced.len()));
+        rounds.cluster.pause(broker);
+        rounds.hit += usize::from(run.try_wait().expect("waits").is_none());
+        std::thread::park_timeout(std::time::Duration::from_secs(2)); // what is tried is the silence
+        rounds.cluster.resume(broker);
+        rounds.end(run);
+    }
+    rounds.hold();
+}
+
+/// Each broker is killed in the middle of a run and comes back: leaders and coordinators move.
+#[test]
+fn brokers_that_die_and_come_back() {
+    let mut rounds = Rounds::new();
+    for broker in [1, 2, 3] {
+        let mut run = rounds.begin(&format!("kill-{broker}"));
+        rounds.cluster.kill(broker);
+        rounds.hit += usize::from(run.try_wait().expect("waits").is_none());
+        rounds.end(run);
+        rounds.cluster.restart(broker);
+    }
+    rounds.hold();
+}
