@@ -6,7 +6,7 @@ use crate::trouble::Trouble;
 use crate::{ledger, transaction};
 use anabranch_engine::{
     Account, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, Item, Kind, Lane, LaneLost, LaneNo,
-    Result,
+    Result, Rows,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -103,10 +103,16 @@ impl Lane for KafkaLane {
 }
 
 fn batch(of: BatchRef) -> Result<Batch> {
-    match of {
-        BatchRef::Fresh(batch) => Ok(batch),
-        BatchRef::Stored(handle) => handle.load(),
+    let batch = match of {
+        BatchRef::Fresh(batch) => return Ok(batch),
+        BatchRef::Stored(handle) => handle.load()?,
+    };
+    // compaction leaves holes, and brokers take no batch that has some
+    if batch.count() as u64 == u64::from(batch.head().last_delta) + 1 {
+        return Ok(batch);
     }
+    let all = Rows::all(batch.count());
+    batch.gather(&all)?.ok_or_else(|| Error::bug("a batch of the log without items"))
 }
 
 /// An account as the only item of a batch.

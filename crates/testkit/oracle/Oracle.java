@@ -30,7 +30,7 @@ import org.apache.kafka.common.utils.Utils;
 
 /** Reads and writes record batches with Kafka's own code. The README says how it is called and what it prints. */
 final class Oracle {
-    private static final CompressionType[] CODECS = {CompressionType.NONE, CompressionType.LZ4, CompressionType.ZSTD};
+    private static final CompressionType[] CODECS = CompressionType.values();
     private static final long NOW = 1_700_000_000_000L;
     private static final long PRODUCER = 77;
 

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const CODECS: [Codec; 3] = [Codec::None, Codec::Lz4, Codec::Zstd];
+const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 const ORACLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/oracle");
 const POM: &str = include_str!("../oracle/pom.xml");
 const JDK: &str = "a JDK of at least 17 (Debian: apt install openjdk-17-jdk-headless)";
@@ -52,7 +52,18 @@ fn we_read_what_kafka_writes() {
         let records = batch.records().expect("Kafka's records are read");
         listed.extend(records.iter().map(|r| record_line(base + i64::from(r.delta()), &r.to_item())));
     }
-    for part in [" lz4 ", " zstd ", " none ", " LogAppendTime ", " true false", " true true", " null ", " x "] {
+    for part in [
+        " lz4 ",
+        " zstd ",
+        " gzip ",
+        " snappy ",
+        " none ",
+        " LogAppendTime ",
+        " true false",
+        " true true",
+        " null ",
+        " x ",
+    ] {
         assert!(listed.iter().any(|line| line.contains(part)), "Kafka wrote nothing with {part:?}");
     }
     assert_same(&listed, &kafka);
@@ -76,7 +87,7 @@ fn our_batches() -> Vec<(Batch, Vec<Item>)> {
         Some((batch.gather(&rows).expect("gathers")?, odd(items)))
     };
     let halves: Vec<_> = all.iter().filter_map(gathered).collect();
-    let large = [Codec::Lz4, Codec::Zstd].map(|codec| build(codec, large_items().into()));
+    let large = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].map(|codec| build(codec, large_items().into()));
     all.into_iter().chain(halves).chain(large).collect()
 }
 
@@ -164,6 +175,8 @@ fn read_line(base: i64, batch: &Batch) -> String {
 fn codec_name(codec: Codec) -> &'static str {
     match codec {
         Codec::None => "none",
+        Codec::Gzip => "gzip",
+        Codec::Snappy => "snappy",
         Codec::Lz4 => "lz4",
         Codec::Zstd => "zstd",
     }
