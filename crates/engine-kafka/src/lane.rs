@@ -1,26 +1,40 @@
 //! The lane of a flow on Kafka: a transactional id, and a partition of the ledger.
 
 use crate::cluster::Cluster;
+use crate::offsets::Which;
 use crate::produce::{self, Producer};
 use crate::trouble::Trouble;
 use crate::{ledger, transaction};
 use anabranch_engine::{
-    Account, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, Item, Kind, Lane, LaneLost, LaneNo,
-    Result, Rows,
+    Account, At, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, Item, Kind, Lane, LaneLost, LaneNo,
+    Result, Rows, limits,
 };
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-/// A held lane.
+/// A held lane. A thread commits for it, in order, so that its owner goes on working meanwhile.
 pub struct KafkaLane {
+    account: Account,
+    submit: Option<SyncSender<Commit>>,
+    settled: Mutex<Receiver<Result<Account>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread owns.
+struct Committer {
     cluster: Arc<Cluster>,
     ledger: Dest,
     producer: Producer,
     bumps: bool,
-    account: Account,
-    settled: VecDeque<Account>,
-    lost: Option<Error>,
+    last: Account,
+    /// Commits since the ledger was cut.
+    uncut: usize,
 }
+
+/// Commits after which what is old in the ledger goes.
+const CUT_EVERY: usize = 1_000;
 
 impl KafkaLane {
     /// Shuts out every earlier holder and reads the account.
@@ -29,21 +43,32 @@ impl KafkaLane {
         let id = format!("anabranch.{flow}.{lane}");
         let bumps = crate::trouble::patiently(|| transaction::bumps(cluster))?;
         let producer = transaction::claim(cluster, &id, &mut |_| ())?;
-        let account = ledger::newest(cluster, &ledger, crate::offsets::Which::Latest)?;
+        let account = ledger::newest(cluster, &ledger, Which::Latest)?.map(|(_, account)| account);
         let account = account.unwrap_or_else(|| Account { lane, ..Account::default() });
-        Ok(KafkaLane {
-            cluster: cluster.clone(),
-            ledger,
-            producer,
-            bumps,
-            account,
-            settled: VecDeque::new(),
-            lost: None,
-        })
+        let last = account.clone();
+        let committer = Committer { cluster: cluster.clone(), ledger, producer, bumps, last, uncut: CUT_EVERY };
+        let (submit, work) = sync_channel(limits::COMMITS_UNDER_WAY);
+        let (done, settled) = channel();
+        let thread = std::thread::Builder::new().name(format!("lane {lane}"));
+        let thread = thread.spawn(move || committer.run(&work, &done));
+        let thread = thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+        Ok(KafkaLane { account, submit: Some(submit), settled: Mutex::new(settled), thread: Some(thread) })
     }
+}
 
-    fn last(&self) -> &Account {
-        self.settled.back().unwrap_or(&self.account)
+impl Committer {
+    /// Commits until the lane is dropped or a commit fails: then nothing more is accepted.
+    fn run(mut self, work: &Receiver<Commit>, done: &Sender<Result<Account>>) {
+        for commit in work.iter() {
+            let outcome = self.commit(commit).map_err(|e| match e {
+                Trouble::Fatal(e) if e.kind != Kind::Machine => e, // it would be the same again
+                Trouble::Again(e) | Trouble::Fatal(e) => Error { kind: Kind::Doubt, ..e },
+            });
+            let failed = outcome.is_err();
+            if done.send(outcome).is_err() || failed {
+                return;
+            }
+        }
     }
 
     fn commit(&mut self, commit: Commit) -> Result<Account, Trouble> {
@@ -57,12 +82,30 @@ impl KafkaLane {
         to.dedup();
         transaction::add(&self.cluster, &self.producer, &to)?;
         let ends = produce::send(&self.cluster, &mut self.producer, &puts)?;
-        let before = if account.run == self.last().run { self.last().ends.clone() } else { BTreeMap::new() };
+        let before = if account.run == self.last.run { self.last.ends.clone() } else { BTreeMap::new() };
         account.ends = total(before, ends, &puts);
         let entry = (self.ledger.clone(), entry(&account)?);
-        produce::send(&self.cluster, &mut self.producer, &[entry])?;
+        let landed = produce::send(&self.cluster, &mut self.producer, &[entry])?;
         transaction::commit(&self.cluster, &mut self.producer, self.bumps)?;
+        self.last = account.clone();
+        self.uncut += 1;
+        if self.uncut > CUT_EVERY
+            && let Some(behind) = landed.get(&self.ledger)
+        {
+            self.uncut = 0;
+            self.cut(behind - 1);
+        }
         Ok(account)
+    }
+
+    /// Lets go of the accounts before the newest, beside the commits. A cut that fails is made up for by the next one.
+    ///
+    /// Never further than to an account that is committed: an open transaction can be cut away.
+    fn cut(&self, newest: i64) {
+        let at = At { stream: self.ledger.stream.clone(), partition: self.ledger.partition, offset: newest };
+        let cluster = self.cluster.clone();
+        let cut = move || drop(crate::streams::cut(&cluster, &at));
+        let _ = std::thread::Builder::new().name("cut".into()).spawn(cut);
     }
 }
 
@@ -72,32 +115,27 @@ impl Lane for KafkaLane {
     }
 
     fn submit(&mut self, commit: Commit) -> Result<(), LaneLost> {
-        if let Some(e) = &self.lost {
-            return Err(LaneLost(e.clone()));
+        if self.submit.as_ref().is_some_and(|s| s.send(commit).is_ok()) {
+            return Ok(());
         }
-        match self.commit(commit) {
-            Ok(account) => {
-                self.settled.push_back(account);
-                Ok(())
-            }
-            Err(e) => {
-                let e = match e {
-                    Trouble::Fatal(e) if e.kind != Kind::Machine => e, // it would be the same again
-                    Trouble::Again(e) | Trouble::Fatal(e) => Error { kind: Kind::Doubt, ..e },
-                };
-                self.lost = Some(e.clone());
-                Err(LaneLost(e))
-            }
-        }
+        // the thread has ended: the commit that failed tells why
+        let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let why = settled.try_iter().find_map(Result::err);
+        Err(LaneLost(why.unwrap_or_else(|| Error::new(Kind::Doubt, "the lane was lost before"))))
     }
 
     fn settle(&mut self) -> Result<(), LaneLost> {
-        match self.settled.pop_front() {
-            Some(account) => {
-                self.account = account;
-                Ok(())
-            }
-            None => Err(LaneLost(self.lost.clone().unwrap_or_else(|| Error::bug("nothing was submitted")))),
+        let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner).recv();
+        self.account = settled.map_err(|_| LaneLost(Error::bug("the committing thread is gone")))?.map_err(LaneLost)?;
+        Ok(())
+    }
+}
+
+impl Drop for KafkaLane {
+    fn drop(&mut self) {
+        self.submit = None; // the thread ends when it has worked off what was submitted
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
