@@ -77,3 +77,43 @@ steps: { out: { copy: in, to: out } }
     assert_eq!(copied, left);
     assert!(copied.starts_with("a\t2\nc\t1\nb\t2\nd\t1\n"), "{copied}");
 }
+
+/// A consumer of somebody else is in the group of a step: its offsets are left alone, and the run goes on.
+#[test]
+fn a_group_with_members_is_not_touched() {
+    let cluster = Cluster::start(1);
+    let flow = "
+flow: crowded
+streams: { in: { partitions: 2, format: text }, out: { partitions: 2, format: text } }
+steps: { out: { copy: in, to: out, group: crowd } }
+";
+    let place = Place::with(flow, &[]).on(cluster.bootstrap());
+    place.run(&["streams", "create", "in", "--partitions", "2"]).exits(0);
+    place.feed(&["produce", "in"], b"1\n2\n3\n").exits(0);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka");
+    let mut member = std::process::Command::new(script)
+        .args([
+            "tool",
+            "console-consumer",
+            "--bootstrap-server",
+            cluster.bootstrap(),
+            "--topic",
+            "in",
+            "--group",
+            "crowd",
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("starts");
+    let state = || {
+        let told = cluster.tool("consumer-groups", &["--describe", "--group", "crowd", "--state"], "");
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    };
+    assert!((0..30).any(|_| state().contains("Stable")), "nobody joins the group: {}", state());
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    let copied = place.run(&["consume", "out", "--from-beginning"]).exits(0);
+    member.kill().expect("kills");
+    member.wait().expect("waits");
+    assert_eq!(sorted(&copied.out), ["1", "2", "3"]);
+}

@@ -45,6 +45,10 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
             Error::usage(format!("{what}: the broker does not allow it ({error})"))
                 .help("this user needs more rights: docs/GUARANTEES.md lists the ACLs"),
         ),
+        UnknownMemberId | IllegalGeneration | RebalanceInProgress => Trouble::Fatal(
+            Error::new(Kind::Busy, format!("{what}: consumers are at work in this group"))
+                .help("stop them, or let the step read as another  group"),
+        ),
         UnknownTopicOrPartition => Trouble::Again(Error::usage(format!("{what}: there is no such topic or partition"))),
         InvalidReplicationFactor => Trouble::Fatal(
             Error::usage(format!("{what}: the replication factor is larger than the number of brokers"))
