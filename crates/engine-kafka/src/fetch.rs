@@ -5,7 +5,7 @@ use crate::trouble::{Trouble, check};
 use crate::wire::Connection;
 use anabranch_engine::Load;
 use anabranch_engine::batch::Head;
-use anabranch_engine::{At, Batch, Chunk, Error, Handle, Limit, Offset, Result, limits};
+use anabranch_engine::{At, Batch, Chunk, Error, Handle, Limit, Offset, Result};
 use bytes::Bytes;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -13,6 +13,8 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Bytes of one answer, unless a batch is larger: what is fetched is in memory, whatever becomes of it.
+const FETCH_BYTES: usize = 2 << 20;
 /// How long a broker waits for items when there are none.
 const WAIT_MS: i32 = 100;
 
@@ -26,7 +28,7 @@ pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk
 }
 
 fn fetch(c: &mut Connection, at: &At, max: Limit) -> Result<PartitionData, Trouble> {
-    let bytes = max.bytes.clamp(1, limits::BATCH_BYTES) as i32;
+    let bytes = max.bytes.clamp(1, FETCH_BYTES) as i32;
     let partition = FetchPartition::default()
         .with_partition(at.partition as i32)
         .with_current_leader_epoch(-1)

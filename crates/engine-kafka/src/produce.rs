@@ -57,10 +57,10 @@ fn send_to(
     ends: &mut BTreeMap<Dest, Offset>,
 ) -> Result<(), Trouble> {
     let mut under_way: VecDeque<(i32, BTreeMap<Dest, u32>)> = VecDeque::new();
-    let mut rest = puts;
+    let mut rest: BTreeMap<&Dest, VecDeque<&Batch>> = BTreeMap::new();
+    puts.iter().for_each(|(to, batch)| rest.entry(to).or_default().push_back(batch));
     while !rest.is_empty() {
-        let (request, counts, n) = next_request(by, rest);
-        rest = &rest[n..];
+        let (request, counts) = next_request(by, &mut rest);
         let id = c.send(&request, VERSION)?;
         under_way.push_back((id, counts));
         if under_way.len() >= UNDER_WAY {
@@ -75,14 +75,25 @@ fn send_to(
 
 const VERSION: i16 = 9;
 
-/// As many of the next batches as fit one request: a partition may be in it once.
-fn next_request(by: &mut Producer, puts: &[&(Dest, Batch)]) -> (ProduceRequest, BTreeMap<Dest, u32>, usize) {
+/// As many next batches as fit one request, those of the partitions with most to send: a partition may be in it once.
+fn next_request(
+    by: &mut Producer,
+    rest: &mut BTreeMap<&Dest, VecDeque<&Batch>>,
+) -> (ProduceRequest, BTreeMap<Dest, u32>) {
     let mut counts: BTreeMap<Dest, u32> = BTreeMap::new();
     let mut topics: BTreeMap<&str, TopicProduceData> = BTreeMap::new();
-    let (mut n, mut size) = (0, 0);
-    for (to, batch) in puts {
-        if counts.contains_key(to) || (n > 0 && size + batch.bytes().len() > REQUEST_BYTES) {
+    let mut size = 0;
+    let mut partitions: Vec<&Dest> = rest.keys().copied().collect();
+    partitions.sort_by_key(|to| std::cmp::Reverse(rest.get(to).map_or(0, VecDeque::len)));
+    for to in partitions {
+        let Some(batches) = rest.get_mut(to) else { continue };
+        let next = batches.front().map_or(0, |b| b.bytes().len());
+        if size > 0 && size + next > REQUEST_BYTES {
             break;
+        }
+        let Some(batch) = batches.pop_front() else { continue };
+        if batches.is_empty() {
+            rest.remove(to);
         }
         let sequence = by.sequences.entry(to.clone()).or_default();
         let sender =
@@ -96,8 +107,7 @@ fn next_request(by: &mut Producer, puts: &[&(Dest, Batch)]) -> (ProduceRequest, 
             .or_insert_with(|| TopicProduceData::default().with_name(topic(&to.stream)));
         of.partition_data.push(data);
         counts.insert(to.clone(), batch.count() as u32);
-        size += batch.bytes().len();
-        n += 1;
+        size += next;
     }
     let id = by.transaction.as_ref().map(|t| TransactionalId(StrBytes::from_string(t.clone())));
     let request = ProduceRequest::default()
@@ -105,7 +115,7 @@ fn next_request(by: &mut Producer, puts: &[&(Dest, Batch)]) -> (ProduceRequest, 
         .with_acks(-1)
         .with_timeout_ms(ACKS_MS)
         .with_topic_data(topics.into_values().collect());
-    (request, counts, n)
+    (request, counts)
 }
 
 fn acknowledged(

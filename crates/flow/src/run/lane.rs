@@ -209,30 +209,35 @@ impl<'r> LaneRun<'r> {
         for window in self.windows.values_mut() {
             window.retry(now);
         }
-        let most = self.workers * limits::CHUNKS_PER_WORKER;
-        for t in (0..self.tracks.len()).rev() {
-            let unit = self.tracks[t].unit;
-            if self.shared.plan.units[unit].pairs.is_some() {
-                continue;
-            }
-            while let Some(end) = self.readable(&self.tracks[t]).filter(|end| self.tracks[t].sent < *end) {
-                if self.windows.contains_key(&unit) {
-                    if !self.start_actions(t, end)? {
-                        break;
-                    }
-                } else if self.pieces_under_way < most
-                    && self.bytes_under_way < limits::BYTES_UNDER_WAY
-                    && self.pending.bytes < limits::BYTES_UNDER_WAY
-                {
-                    if !self.give_piece(pool, t, end)? {
-                        break;
-                    }
-                } else {
-                    break;
-                }
+        // one piece of each track in turn, so that a commit has something for many partitions; the last units first,
+        // so that what is begun gets done
+        let mut given = true;
+        while given {
+            given = false;
+            for t in (0..self.tracks.len()).rev() {
+                given |= self.give_one(pool, t)?;
             }
         }
         pair::work(self)
+    }
+
+    /// Hands out the next piece or items of a track; false if there is nothing, or no room for it.
+    fn give_one(&mut self, pool: &Pool, t: usize) -> Result<bool> {
+        let unit = self.tracks[t].unit;
+        if self.shared.plan.units[unit].pairs.is_some() {
+            return Ok(false);
+        }
+        let Some(end) = self.readable(&self.tracks[t]).filter(|end| self.tracks[t].sent < *end) else {
+            return Ok(false);
+        };
+        if self.windows.contains_key(&unit) {
+            return self.start_actions(t, end);
+        }
+        let most = self.workers * limits::CHUNKS_PER_WORKER;
+        let room = self.pieces_under_way < most
+            && self.bytes_under_way < limits::BYTES_UNDER_WAY
+            && self.pending.bytes < limits::BYTES_UNDER_WAY;
+        if room { self.give_piece(pool, t, end) } else { Ok(false) }
     }
 
     /// Starts actions for items of a track; false if the window is full or nothing was found.
