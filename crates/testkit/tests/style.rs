@@ -92,8 +92,12 @@ fn patterns_are_pure_and_crates_keep_apart() {
             BANNED.iter().for_each(|(what, instead)| assert!(!text.contains(what), "{name} uses {what}: {instead}"));
         }
     });
-    for (krate, not) in [("engine", "anabranch-"), ("engine-embedded", "anabranch-flow"), ("flow", "anabranch-engine-")]
-    {
+    for (krate, not) in [
+        ("engine", "anabranch-"),
+        ("engine-embedded", "anabranch-flow"),
+        ("engine-kafka", "anabranch-flow"),
+        ("flow", "anabranch-engine-"),
+    ] {
         let manifest = std::fs::read_to_string(root().join("crates").join(krate).join("Cargo.toml")).expect("reads");
         let needs = manifest.split("[dependencies]").nth(1).unwrap_or_default();
         assert!(!needs.lines().any(|l| l.starts_with(not)), "{krate} must not know {not}…");
