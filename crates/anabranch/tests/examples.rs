@@ -2,18 +2,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
 
 mod common;
-use common::{Place, sorted};
+use common::{Place, as_expected};
 use std::process::Child;
-
-/// The files of `expected/` equal those of `out/`, whatever the order of their lines.
-#[track_caller]
-fn as_expected(place: &Place) {
-    let expected = std::fs::read_dir(place.path().join("expected")).expect("has expectations");
-    for file in expected.map(|f| f.expect("reads").file_name().to_string_lossy().into_owned()) {
-        let (want, got) = (place.read(&format!("expected/{file}")), place.read(&format!("out/{file}")));
-        assert_eq!(sorted(&got), sorted(&want), "{file}");
-    }
-}
 
 /// Kills the process as soon as the log holds something, wherever it is then.
 fn kill_in_the_middle(place: &Place) {

@@ -3,16 +3,7 @@
 
 mod common;
 use anabranch_testkit::cluster::Cluster;
-use common::{Place, sorted};
-
-#[track_caller]
-fn as_expected(place: &Place) {
-    let expected = std::fs::read_dir(place.path().join("expected")).expect("has expectations");
-    for file in expected.map(|f| f.expect("reads").file_name().to_string_lossy().into_owned()) {
-        let (want, got) = (place.read(&format!("expected/{file}")), place.read(&format!("out/{file}")));
-        assert_eq!(sorted(&got), sorted(&want), "{file}");
-    }
-}
+use common::{Place, as_expected, sorted};
 
 fn examples(brokers: &str) {
     for example in ["03-new-user-sign-up", "04-word-count", "05-barrier"] {

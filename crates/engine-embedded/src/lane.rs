@@ -6,13 +6,12 @@ use crate::index::sql;
 use crate::place;
 use crate::segment::{Landed, Writer};
 use anabranch_engine::{
-    Account, BatchRef, Commit, Crew, Cursor, Dest, End, Error, FlowId, Kind, Lane, LaneLost, LaneNo, Result, limits,
+    Account, BatchRef, Commit, Crew, Cursor, Dest, End, Error, FlowId, HeldLane, Kind, LaneNo, Result, limits,
 };
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// On one machine one process works a flow: it has every lane.
@@ -38,15 +37,6 @@ pub fn accounts(db: &Connection, flow: &FlowId) -> Result<(Cursor, Vec<Account>)
     Ok((Cursor(news), accounts))
 }
 
-/// A held lane. Two threads work for it: while one commits to the index, the other one
-/// writes and syncs the batches of the next commit.
-pub struct EmbeddedLane {
-    account: Account,
-    submit: Option<SyncSender<Commit>>,
-    settled: Mutex<Receiver<Result<Account>>>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
 /// A commit whose batches are durable, and where they landed; none = they go into the index.
 type Written = (Commit, Option<std::vec::IntoIter<Landed>>);
 
@@ -60,24 +50,24 @@ struct Committer {
     _seat: File,
 }
 
-impl EmbeddedLane {
-    /// Takes the seat of the flow, raises the epoch, loads the account.
-    pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<EmbeddedLane> {
-        let seat = place::take_seat(&engine.dir.join("flow").join(format!("{flow}.lock")), flow.as_str())?;
-        let (epoch, account) = engine.index.write(|tx| raise(tx, flow, lane))?;
-        let mut writer = Writer::new(&engine.dir, engine.disk.clone(), engine.index.clone());
-        let (flow, last) = (flow.clone(), account.clone());
-        let committer = Committer { engine: engine.clone(), flow, lane, epoch, last, _seat: seat };
-        let (submit, work) = sync_channel::<Commit>(limits::COMMITS_UNDER_WAY);
-        let (written, durable) = sync_channel(0);
-        let (done, settled) = channel();
-        let write = move || write_ahead(&mut writer, &work, &written);
-        let threads = vec![
-            spawn(format!("lane {lane} data"), write)?,
-            spawn(format!("lane {lane} index"), move || committer.run(&durable, &done))?,
-        ];
-        Ok(EmbeddedLane { account, submit: Some(submit), settled: Mutex::new(settled), threads })
-    }
+/// Takes the seat of the flow, raises the epoch, loads the account. Two threads work for the lane: while one commits
+/// to the index, the other one writes and syncs the batches of the next commit.
+pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<HeldLane> {
+    let seat = place::take_seat(&engine.dir.join("flow").join(format!("{flow}.lock")), flow.as_str())?;
+    let (epoch, account) = engine.index.write(|tx| raise(tx, flow, lane))?;
+    let mut writer = Writer::new(&engine.dir, engine.disk.clone(), engine.index.clone());
+    let (flow, last) = (flow.clone(), account.clone());
+    let committer = Committer { engine: engine.clone(), flow, lane, epoch, last, _seat: seat };
+    let (submit, work) = sync_channel::<Commit>(limits::COMMITS_UNDER_WAY);
+    let (written, durable) = sync_channel(0);
+    let (done, settled) = channel();
+    let write = move || write_ahead(&mut writer, &work, &written);
+    let threads = vec![
+        spawn(format!("lane {lane} data"), write)?,
+        spawn(format!("lane {lane} index"), move || committer.run(&durable, &done))?,
+    ];
+    let closed = Error::machine("the log is closed after an earlier failure").help("run again");
+    Ok(HeldLane::new(account, submit, settled, threads, closed))
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
@@ -92,39 +82,6 @@ fn raise(db: &Connection, flow: &FlowId, lane: LaneNo) -> Result<(i64, Account)>
     let (epoch, body) = db.query_row(up, params![flow.as_str(), lane], read).map_err(sql)?;
     let account = body.map(|b| Account::decode(&b)).transpose()?;
     Ok((epoch, account.unwrap_or_else(|| Account { lane, ..Account::default() })))
-}
-
-impl Lane for EmbeddedLane {
-    fn account(&self) -> &Account {
-        &self.account
-    }
-
-    fn submit(&mut self, commit: Commit) -> Result<(), LaneLost> {
-        if self.submit.as_ref().is_some_and(|s| s.send(commit).is_ok()) {
-            return Ok(());
-        }
-        // the thread has ended: the commit that failed tells why
-        let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let why = settled.try_iter().find_map(Result::err);
-        Err(LaneLost(
-            why.unwrap_or_else(|| Error::machine("the log is closed after an earlier failure").help("run again")),
-        ))
-    }
-
-    fn settle(&mut self) -> Result<(), LaneLost> {
-        let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner).recv();
-        self.account = settled.map_err(|_| LaneLost(Error::bug("the committing thread is gone")))?.map_err(LaneLost)?;
-        Ok(())
-    }
-}
-
-impl Drop for EmbeddedLane {
-    fn drop(&mut self) {
-        self.submit = None; // the threads end when they have worked off what was submitted
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
 }
 
 impl Committer {

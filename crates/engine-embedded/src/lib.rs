@@ -97,7 +97,7 @@ impl Engine for Embedded {
     }
 
     fn claim(&self, flow: &FlowId, lane: LaneNo) -> Result<Box<dyn Lane>> {
-        Ok(Box::new(lane::EmbeddedLane::claim(self, flow, lane)?))
+        Ok(Box::new(lane::claim(self, flow, lane)?))
     }
 
     fn trim(&self, keep_from: &[At]) -> Result<()> {

@@ -1,11 +1,12 @@
 //! Reading committed batches, whole and still packed.
 
 use crate::cluster::{Cluster, topic};
+use crate::offsets::{self, Which};
 use crate::trouble::{Trouble, check};
 use crate::wire::Connection;
 use anabranch_engine::Load;
 use anabranch_engine::batch::Head;
-use anabranch_engine::{At, Batch, Chunk, Error, Handle, Limit, Offset, Result};
+use anabranch_engine::{At, Batch, Chunk, Dest, Error, Handle, Limit, Offset, Record, Result, limits};
 use bytes::Bytes;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -25,6 +26,29 @@ pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk
     }
     let data = cluster.at_leader(&at.stream, at.partition, |c| fetch(c, at, max))?;
     slice(at, end, &data)
+}
+
+/// Every committed item of a partition below its end, with its offset. The end is asked of the leader; below it everything
+/// can be read sooner or later, so an empty answer is never the end.
+pub fn each(
+    cluster: &Cluster,
+    of: &Dest,
+    end: Which,
+    mut f: impl FnMut(Offset, Record<'_>) -> Result<()>,
+) -> Result<()> {
+    let end = offsets::offset(cluster, &of.stream, of.partition, end)?;
+    let start = offsets::offset(cluster, &of.stream, of.partition, Which::First)?;
+    let mut at = At { stream: of.stream.clone(), partition: of.partition, offset: start };
+    while at.offset < end {
+        let chunk = read(cluster, &at, end, Limit { bytes: limits::COMMIT_BYTES })?;
+        for handle in &chunk.batches {
+            for record in handle.load()?.records()?.iter() {
+                f(handle.at.offset + i64::from(record.delta()), record)?;
+            }
+        }
+        at.offset = chunk.next;
+    }
+    Ok(())
 }
 
 fn fetch(c: &mut Connection, at: &At, max: Limit) -> Result<PartitionData, Trouble> {

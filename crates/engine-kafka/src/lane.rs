@@ -6,21 +6,12 @@ use crate::produce::{self, Producer};
 use crate::trouble::Trouble;
 use crate::{ledger, transaction};
 use anabranch_engine::{
-    Account, At, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, Item, Kind, Lane, LaneLost, LaneNo,
+    Account, At, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, HeldLane, Item, Kind, LaneNo,
     Result, Rows, limits,
 };
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-
-/// A held lane. A thread commits for it, in order, so that its owner goes on working meanwhile.
-pub struct KafkaLane {
-    account: Account,
-    submit: Option<SyncSender<Commit>>,
-    settled: Mutex<Receiver<Result<Account>>>,
-    thread: Option<JoinHandle<()>>,
-}
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 /// What the thread owns.
 struct Committer {
@@ -36,24 +27,23 @@ struct Committer {
 /// Commits after which what is old in the ledger goes.
 const CUT_EVERY: usize = 1_000;
 
-impl KafkaLane {
-    /// Shuts out every earlier holder and reads the account.
-    pub fn claim(cluster: &Arc<Cluster>, flow: &FlowId, lane: LaneNo) -> Result<KafkaLane> {
-        let ledger = Dest { stream: ledger::name(flow)?, partition: lane };
-        let id = format!("anabranch.{flow}.{lane}");
-        let bumps = crate::trouble::patiently(|| transaction::bumps(cluster))?;
-        let producer = transaction::claim(cluster, &id, &mut |_| ())?;
-        let account = ledger::newest(cluster, &ledger, Which::Latest)?.map(|(_, account)| account);
-        let account = account.unwrap_or_else(|| Account { lane, ..Account::default() });
-        let last = account.clone();
-        let committer = Committer { cluster: cluster.clone(), ledger, producer, bumps, last, uncut: CUT_EVERY };
-        let (submit, work) = sync_channel(limits::COMMITS_UNDER_WAY);
-        let (done, settled) = channel();
-        let thread = std::thread::Builder::new().name(format!("lane {lane}"));
-        let thread = thread.spawn(move || committer.run(&work, &done));
-        let thread = thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
-        Ok(KafkaLane { account, submit: Some(submit), settled: Mutex::new(settled), thread: Some(thread) })
-    }
+/// Shuts out every earlier holder and reads the account. A thread commits for the lane.
+pub fn claim(cluster: &Arc<Cluster>, flow: &FlowId, lane: LaneNo) -> Result<HeldLane> {
+    let ledger = Dest { stream: ledger::name(flow)?, partition: lane };
+    let id = format!("anabranch.{flow}.{lane}");
+    let bumps = crate::trouble::patiently(|| transaction::bumps(cluster))?;
+    let producer = transaction::claim(cluster, &id)?;
+    let account = ledger::newest(cluster, &ledger, Which::Latest)?;
+    let account = account.unwrap_or_else(|| Account { lane, ..Account::default() });
+    let last = account.clone();
+    let committer = Committer { cluster: cluster.clone(), ledger, producer, bumps, last, uncut: CUT_EVERY };
+    let (submit, work) = sync_channel(limits::COMMITS_UNDER_WAY);
+    let (done, settled) = channel();
+    let thread = std::thread::Builder::new().name(format!("lane {lane}"));
+    let thread = thread.spawn(move || committer.run(&work, &done));
+    let thread = thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+    let closed = Error::new(Kind::Doubt, "the lane was lost before");
+    Ok(HeldLane::new(account, submit, settled, vec![thread], closed))
 }
 
 impl Committer {
@@ -106,37 +96,6 @@ impl Committer {
         let cluster = self.cluster.clone();
         let cut = move || drop(crate::streams::cut(&cluster, &at));
         let _ = std::thread::Builder::new().name("cut".into()).spawn(cut);
-    }
-}
-
-impl Lane for KafkaLane {
-    fn account(&self) -> &Account {
-        &self.account
-    }
-
-    fn submit(&mut self, commit: Commit) -> Result<(), LaneLost> {
-        if self.submit.as_ref().is_some_and(|s| s.send(commit).is_ok()) {
-            return Ok(());
-        }
-        // the thread has ended: the commit that failed tells why
-        let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let why = settled.try_iter().find_map(Result::err);
-        Err(LaneLost(why.unwrap_or_else(|| Error::new(Kind::Doubt, "the lane was lost before"))))
-    }
-
-    fn settle(&mut self) -> Result<(), LaneLost> {
-        let settled = self.settled.get_mut().unwrap_or_else(PoisonError::into_inner).recv();
-        self.account = settled.map_err(|_| LaneLost(Error::bug("the committing thread is gone")))?.map_err(LaneLost)?;
-        Ok(())
-    }
-}
-
-impl Drop for KafkaLane {
-    fn drop(&mut self) {
-        self.submit = None; // the thread ends when it has worked off what was submitted
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

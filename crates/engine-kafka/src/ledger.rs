@@ -1,9 +1,9 @@
 //! The ledger of a flow: a stream with a partition for each lane, in which the newest account is the truth.
 
 use crate::cluster::Cluster;
-use crate::offsets::{self, Which};
+use crate::offsets::Which;
 use crate::{fetch, streams};
-use anabranch_engine::{Account, At, Dest, FlowId, Limit, Offset, Result, StreamName, StreamSpec, limits};
+use anabranch_engine::{Account, Dest, FlowId, Result, StreamName, StreamSpec};
 
 /// The name of a flow's ledger.
 pub fn name(flow: &FlowId) -> Result<StreamName> {
@@ -26,29 +26,17 @@ pub fn all(cluster: &Cluster, flow: &FlowId) -> Result<Vec<Account>> {
     let mut all = vec![];
     for partition in 0..lanes {
         let lane = Dest { stream: stream.clone(), partition };
-        all.extend(newest(cluster, &lane, Which::Committed)?.map(|(_, account)| account));
+        all.extend(newest(cluster, &lane, Which::Committed)?);
     }
     Ok(all)
 }
 
-/// The newest account of a lane, and where it stands. Its end is asked of the leader: what a fetch says of it may be old.
-///
-/// Right after a claim nothing is open, so the latest offset is that of the last marker, and everything below it
-/// can be read sooner or later: an empty answer is never the end.
-pub fn newest(cluster: &Cluster, lane: &Dest, which: Which) -> Result<Option<(Offset, Account)>> {
-    let end = offsets::offset(cluster, &lane.stream, lane.partition, which)?;
-    let start = offsets::offset(cluster, &lane.stream, lane.partition, Which::First)?;
-    let mut at = At { stream: lane.stream.clone(), partition: lane.partition, offset: start };
+/// The newest account of a lane. Right after a claim nothing is open, so the latest offset is that of the last marker.
+pub fn newest(cluster: &Cluster, lane: &Dest, which: Which) -> Result<Option<Account>> {
     let mut newest = None;
-    while at.offset < end {
-        let chunk = fetch::read(cluster, &at, end, Limit { bytes: limits::COMMIT_BYTES })?;
-        for handle in &chunk.batches {
-            for record in handle.load()?.records()?.iter() {
-                let offset = handle.at.offset + i64::from(record.delta());
-                newest = Some((offset, Account::decode(record.value().unwrap_or_default())?));
-            }
-        }
-        at.offset = chunk.next;
-    }
+    fetch::each(cluster, lane, which, |_, record| {
+        newest = Some(Account::decode(record.value().unwrap_or_default())?);
+        Ok(())
+    })?;
     Ok(newest)
 }

@@ -64,9 +64,11 @@ impl Engine for Kafka {
         let mut out = vec![];
         for spec in want {
             out.push(streams::ensure(&self.cluster, spec)?);
-            if let Some(flow) = owner.filter(|f| !spec.name.as_str().starts_with(&format!("anabranch.{f}."))) {
-                notes::own(&self.cluster, &spec.name, flow)?;
-            }
+        }
+        if let Some(flow) = owner {
+            let of_its_own = format!("anabranch.{flow}.");
+            let names = want.iter().map(|spec| &spec.name).filter(|n| !n.as_str().starts_with(&of_its_own));
+            notes::own(&self.cluster, &names.collect::<Vec<_>>(), flow)?;
         }
         Ok(out)
     }
@@ -106,7 +108,7 @@ impl Engine for Kafka {
         if streams::partitions(&self.cluster, &ledger::name(flow)?)?.is_none() {
             ledger::ensure(&self.cluster, flow, lane + 1)?;
         }
-        Ok(Box::new(lane::KafkaLane::claim(&self.cluster, flow, lane)?))
+        Ok(Box::new(lane::claim(&self.cluster, flow, lane)?))
     }
 
     fn trim(&self, keep_from: &[At]) -> Result<()> {
@@ -124,13 +126,14 @@ impl Admin for Kafka {
         let own = all.topics.iter().filter(|t| !t.is_internal && t.error_code == 0);
         let mut names = own.filter_map(|t| StreamName::new(t.name.as_ref()?.as_str()).ok()).collect::<Vec<_>>();
         names.sort();
+        let owners = notes::owners(&self.cluster)?;
         names
             .into_iter()
             .map(|name| {
                 Ok(StreamInfo {
                     spans: self.span(&name)?,
                     bytes: None,
-                    owner: notes::owner(&self.cluster, &name)?,
+                    owner: owners.get(name.as_str()).cloned(),
                     config: streams::config(&self.cluster, &name)?,
                     name,
                 })
@@ -143,8 +146,8 @@ impl Admin for Kafka {
     }
 
     fn append(&self, stream: &StreamName, items: &[(Partition, Item)]) -> Result<()> {
-        if let Some(owner) = notes::owner(&self.cluster, stream)? {
-            return Err(notes::owned(stream, &owner));
+        if let Some(owner) = notes::owners(&self.cluster)?.get(stream.as_str()) {
+            return Err(notes::owned(stream, owner));
         }
         patiently(|| self.cluster.partitions(stream))?;
         let mut open: BTreeMap<Partition, Packer> = BTreeMap::new();

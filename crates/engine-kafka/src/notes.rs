@@ -1,16 +1,16 @@
 //! What is noted beside the flows' own streams: who writes which stream, and the reports of runs.
 
 use crate::cluster::Cluster;
-use crate::offsets::{self, Which};
+use crate::offsets::Which;
 use crate::trouble::patiently;
 use crate::{fetch, produce, streams, transaction};
-use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, Limit, Packer, Result, StreamName, StreamSpec, limits};
+use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, Packer, Result, StreamName, StreamSpec};
 use std::collections::BTreeMap;
 
 /// Reports of a flow that are kept.
 const REPORTS: usize = 100;
 
-fn owners() -> Result<StreamName> {
+fn owners_stream() -> Result<StreamName> {
     StreamName::new("anabranch.owners")
 }
 
@@ -37,61 +37,51 @@ pub fn append(cluster: &Cluster, mut puts: Vec<(Dest, Batch)>) -> Result<()> {
     Ok(())
 }
 
-/// All items of a partition.
-pub fn items(cluster: &Cluster, stream: &StreamName, partition: u32) -> Result<Vec<(i64, Item)>> {
-    let end = offsets::offset(cluster, stream, partition, Which::Committed)?;
-    let start = offsets::offset(cluster, stream, partition, Which::First)?;
-    let mut at = At { stream: stream.clone(), partition, offset: start };
+/// All items of the only partition of a stream of notes; none if there is no such stream.
+fn items(cluster: &Cluster, stream: &StreamName) -> Result<Vec<(i64, Item)>> {
     let mut out = vec![];
-    while at.offset < end {
-        let chunk = fetch::read(cluster, &at, end, Limit { bytes: limits::COMMIT_BYTES })?;
-        for handle in &chunk.batches {
-            let batch = handle.load()?;
-            out.extend(batch.records()?.iter().map(|r| (handle.at.offset + i64::from(r.delta()), r.to_item())));
-        }
-        at.offset = chunk.next;
+    if streams::partitions(cluster, stream)?.is_some() {
+        let of = Dest { stream: stream.clone(), partition: 0 };
+        fetch::each(cluster, &of, Which::Committed, |offset, record| {
+            out.push((offset, record.to_item()));
+            Ok(())
+        })?;
     }
     Ok(out)
 }
 
-fn one(item: &Item) -> Vec<Batch> {
+/// Adds a note, to a stream that is made with these settings if there is none.
+fn note(cluster: &Cluster, stream: &StreamName, config: (&str, &str), key: String, value: String) -> Result<()> {
+    let mut spec = StreamSpec::new(stream.clone(), 1);
+    spec.config = [(config.0.to_string(), config.1.to_string())].into();
+    streams::ensure(cluster, &spec)?;
     let mut packer = Packer::default();
-    packer.push_item(item);
-    packer.finish()
+    packer.push_item(&Item { key: Some(key.into()), value: Some(value.into()), headers: vec![], timestamp: -1 });
+    let to = Dest { stream: stream.clone(), partition: 0 };
+    append(cluster, packer.finish().into_iter().map(|b| (to.clone(), b)).collect())
 }
 
-/// The flow that writes a stream, if one said so.
-pub fn owner(cluster: &Cluster, stream: &StreamName) -> Result<Option<FlowId>> {
-    let notes = owners()?;
-    if streams::partitions(cluster, &notes)?.is_none() {
-        return Ok(None);
-    }
-    let all = items(cluster, &notes, 0)?;
-    let of = all.iter().rev().find(|(_, i)| i.key.as_deref() == Some(stream.as_str().as_bytes()));
-    let name = of.and_then(|(_, i)| i.value.as_ref()).map(|v| String::from_utf8_lossy(v).into_owned());
-    name.map(|n| FlowId::new(&n)).transpose()
+/// The flow that writes each stream, where one said so.
+pub fn owners(cluster: &Cluster) -> Result<BTreeMap<String, FlowId>> {
+    let text = |b: Option<bytes::Bytes>| String::from_utf8_lossy(&b.unwrap_or_default()).into_owned();
+    let all = items(cluster, &owners_stream()?)?.into_iter().filter(|(_, item)| item.value.is_some());
+    all.map(|(_, item)| Ok((text(item.key), FlowId::new(&text(item.value))?))).collect()
 }
 
-/// Notes who writes a stream, or says who does so already.
-pub fn own(cluster: &Cluster, stream: &StreamName, flow: &FlowId) -> Result<()> {
-    match owner(cluster, stream)? {
-        Some(owner) if owner == *flow => Ok(()),
-        Some(owner) => Err(owned(stream, &owner)),
-        None => {
-            let notes = owners()?;
-            let mut spec = StreamSpec::new(notes.clone(), 1);
-            spec.config = [("cleanup.policy".to_string(), "compact".to_string())].into();
-            streams::ensure(cluster, &spec)?;
-            let item = Item {
-                key: Some(stream.as_str().to_string().into()),
-                value: Some(flow.as_str().to_string().into()),
-                headers: vec![],
-                timestamp: -1,
-            };
-            let to = Dest { stream: notes, partition: 0 };
-            append(cluster, one(&item).into_iter().map(|b| (to.clone(), b)).collect())
+/// Notes who writes these streams, or says who does so already.
+pub fn own(cluster: &Cluster, streams: &[&StreamName], flow: &FlowId) -> Result<()> {
+    let owners = owners(cluster)?;
+    for stream in streams {
+        match owners.get(stream.as_str()) {
+            Some(owner) if owner == flow => {}
+            Some(owner) => return Err(owned(stream, owner)),
+            None => {
+                let compact = ("cleanup.policy", "compact");
+                note(cluster, &owners_stream()?, compact, stream.to_string(), flow.to_string())?;
+            }
         }
     }
+    Ok(())
 }
 
 /// The error of writing a stream that a flow owns.
@@ -102,12 +92,8 @@ pub fn owned(stream: &StreamName, owner: &FlowId) -> Error {
 
 /// The newest reports of a flow, oldest first.
 pub fn reports(cluster: &Cluster, flow: &FlowId) -> Result<Vec<(u64, String)>> {
-    let runs = flow.own("runs")?;
-    if streams::partitions(cluster, &runs)?.is_none() {
-        return Ok(vec![]);
-    }
     let mut newest = BTreeMap::new();
-    for (_, item) in items(cluster, &runs, 0)? {
+    for (_, item) in items(cluster, &flow.own("runs")?)? {
         let run = item.key.as_deref().and_then(|k| std::str::from_utf8(k).ok()).and_then(|k| k.parse::<u64>().ok());
         if let (Some(run), Some(json)) = (run, item.value) {
             newest.insert(run, String::from_utf8_lossy(&json).into_owned());
@@ -120,14 +106,8 @@ pub fn reports(cluster: &Cluster, flow: &FlowId) -> Result<Vec<(u64, String)>> {
 /// Keeps a report.
 pub fn keep_report(cluster: &Cluster, flow: &FlowId, run: u64, json: &str) -> Result<()> {
     let runs = flow.own("runs")?;
-    let mut spec = StreamSpec::new(runs.clone(), 1);
-    spec.config = [("retention.ms".to_string(), "-1".to_string())].into();
-    streams::ensure(cluster, &spec)?;
-    let key = Some(run.to_string().into());
-    let item = Item { key, value: Some(json.to_string().into()), headers: vec![], timestamp: -1 };
-    let to = Dest { stream: runs.clone(), partition: 0 };
-    append(cluster, one(&item).into_iter().map(|b| (to.clone(), b)).collect())?;
-    let all = items(cluster, &runs, 0)?;
+    note(cluster, &runs, ("retention.ms", "-1"), run.to_string(), json.to_string())?;
+    let all = items(cluster, &runs)?;
     if let Some((offset, _)) = all.len().checked_sub(2 * REPORTS).and_then(|_| all.get(all.len() - REPORTS)) {
         streams::cut(cluster, &At { stream: runs, partition: 0, offset: *offset })?;
     }

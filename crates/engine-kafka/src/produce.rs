@@ -1,5 +1,6 @@
 //! Sending batches: one for each partition and request, at most five requests under way on a connection.
 
+use crate::calls::Call;
 use crate::cluster::{Cluster, topic};
 use crate::stamp::{Sender, advance, stamp};
 use crate::trouble::{Trouble, check};
@@ -61,7 +62,7 @@ fn send_to(
     puts.iter().for_each(|(to, batch)| rest.entry(to).or_default().push_back(batch));
     while !rest.is_empty() {
         let (request, counts) = next_request(by, &mut rest);
-        let id = c.send(&request, VERSION)?;
+        let id = c.send(&request, ProduceRequest::VERSION)?;
         under_way.push_back((id, counts));
         if under_way.len() >= UNDER_WAY {
             acknowledged(c, &mut under_way, ends)?;
@@ -72,8 +73,6 @@ fn send_to(
     }
     Ok(())
 }
-
-const VERSION: i16 = 9;
 
 /// As many next batches as fit one request, those of the partitions with most to send: a partition may be in it once.
 fn next_request(
@@ -124,7 +123,7 @@ fn acknowledged(
     ends: &mut BTreeMap<Dest, Offset>,
 ) -> Result<(), Trouble> {
     let Some((id, mut counts)) = under_way.pop_front() else { return Ok(()) };
-    let answer = c.receive::<ProduceRequest>(id, VERSION)?;
+    let answer = c.receive::<ProduceRequest>(id, ProduceRequest::VERSION)?;
     for of in &answer.responses {
         for p in &of.partition_responses {
             let what = format!("writing {} partition {}", of.name.as_str(), p.index);

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// After this the coordinator aborts a transaction whose owner is silent.
 const TIMEOUT_MS: i32 = 15_000;
@@ -26,9 +26,9 @@ fn id(text: &str) -> TransactionalId {
 
 /// Takes over a transactional id: aborts what its last owner left open and shuts him out.
 ///
-/// It is tried for as long as the trouble is one that passes; `waiting` is told now and then.
-pub fn claim(cluster: &Cluster, transaction: &str, waiting: &mut dyn FnMut(Duration)) -> Result<Producer, Error> {
-    let (began, mut pause) = (Instant::now(), Duration::from_millis(2));
+/// It is tried for as long as the trouble is one that passes.
+pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
+    let mut pause = Duration::from_millis(2);
     loop {
         let outcome = cluster
             .coordinator(Kind::Transaction, transaction)
@@ -43,7 +43,6 @@ pub fn claim(cluster: &Cluster, transaction: &str, waiting: &mut dyn FnMut(Durat
                 cluster.forget_coordinator(Kind::Transaction, transaction);
                 std::thread::park_timeout(pause);
                 pause = (pause * 2).min(Duration::from_millis(50));
-                waiting(began.elapsed());
             }
         }
     }

@@ -19,11 +19,6 @@ impl Trouble {
         Trouble::Again(Error::machine(text))
     }
 
-    /// Trouble that stays.
-    pub fn fatal(error: Error) -> Trouble {
-        Trouble::Fatal(error)
-    }
-
     /// The error as people see it.
     pub fn error(self) -> Error {
         match self {

@@ -65,7 +65,7 @@ impl Connection {
         frame.put_i32(0);
         let encoded =
             header.encode(&mut frame, C::header_version(version)).and_then(|()| call.encode(&mut frame, version));
-        encoded.map_err(|e| Trouble::fatal(Error::bug(format!("a request cannot be written: {e}"))))?;
+        encoded.map_err(|e| Trouble::Fatal(Error::bug(format!("a request cannot be written: {e}"))))?;
         let length = (frame.len() - 4) as i32;
         frame[..4].copy_from_slice(&length.to_be_bytes());
         self.link.write_all(&frame).map_err(|e| self.lost(&e))?;
@@ -103,6 +103,6 @@ impl Connection {
     }
 
     fn garbled(&self, what: &str) -> Trouble {
-        Trouble::fatal(Error::machine(format!("the broker {} cannot be understood: {what}", self.peer)))
+        Trouble::Fatal(Error::machine(format!("the broker {} cannot be understood: {what}", self.peer)))
     }
 }

@@ -16,6 +16,7 @@
 pub mod account;
 pub mod batch;
 pub mod error;
+mod held;
 pub mod item;
 pub mod limits;
 pub mod name;
@@ -25,6 +26,7 @@ pub mod waist;
 pub use account::{Account, End, Held, Next, Phase, RunKind, RunRecord, Tally};
 pub use batch::{Batch, Builder, Codec, Packer, Record, Rows};
 pub use error::{Error, Kind, Result};
+pub use held::HeldLane;
 pub use item::Item;
 pub use name::{FlowId, StreamName};
 pub use waist::{

@@ -150,3 +150,13 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// The files of `expected/` equal those of `out/`, whatever the order of their lines.
+#[track_caller]
+pub fn as_expected(place: &Place) {
+    let expected = std::fs::read_dir(place.path().join("expected")).expect("has expectations");
+    for file in expected.map(|f| f.expect("reads").file_name().to_string_lossy().into_owned()) {
+        let (want, got) = (place.read(&format!("expected/{file}")), place.read(&format!("out/{file}")));
+        assert_eq!(sorted(&got), sorted(&want), "{file}");
+    }
+}

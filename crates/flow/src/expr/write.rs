@@ -16,33 +16,42 @@ pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
             Err(_) => return Err(Fault::new("bytes that are not UTF-8 cannot be written as JSON")),
         },
         Value::Json(raw) => out.extend_from_slice(raw.as_bytes()),
-        Value::List(list) => {
-            out.push(b'[');
-            for (i, v) in list.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                json(out, v)?;
-            }
-            out.push(b']');
-        }
-        Value::Map(map) => {
-            out.push(b'{');
-            for (i, (k, v)) in map.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                string(out, &text(k)?);
-                out.push(b':');
-                json(out, v)?;
-            }
-            out.push(b'}');
-        }
+        Value::List(list) => between(out, (b'[', b']'), list, json)?,
+        Value::Map(map) => between(out, (b'{', b'}'), map, |out, (k, v)| field(out, &text(k)?, v, json))?,
         Value::Timestamp(t) => string(out, &t.to_string()),
         Value::Duration(d) => string(out, &seconds(*d)),
         Value::Optional(Some(v)) => json(out, v)?,
     }
     Ok(())
+}
+
+/// Appends these, with commas, between brackets.
+fn between<T>(
+    out: &mut Vec<u8>,
+    (open, close): (u8, u8),
+    all: &[T],
+    write: impl Fn(&mut Vec<u8>, &T) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    out.push(open);
+    for (i, one) in all.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(out, one)?;
+    }
+    out.push(close);
+    Ok(())
+}
+
+fn field<'v>(
+    out: &mut Vec<u8>,
+    name: &str,
+    value: &Value<'v>,
+    write: impl Fn(&mut Vec<u8>, &Value<'v>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    string(out, name);
+    out.push(b':');
+    write(out, value)
 }
 
 /// Appends JSON that is the same text for equal values: for keys. Compact, names in order, a number that is whole
@@ -52,31 +61,11 @@ pub fn canonical(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
         Value::Double(d) if d.fract() == 0.0 && d.abs() < WHOLE => json(out, &Value::Int(*d as i64)),
         Value::Optional(Some(v)) => canonical(out, v),
         Value::Json(_) => canonical(out, &super::opened(value.clone())?),
-        Value::List(list) => {
-            out.push(b'[');
-            for (i, v) in list.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                canonical(out, v)?;
-            }
-            out.push(b']');
-            Ok(())
-        }
+        Value::List(list) => between(out, (b'[', b']'), list, canonical),
         Value::Map(map) => {
             let mut fields = map.iter().map(|(k, v)| Ok((text(k)?, v))).collect::<Result<Vec<_>, Fault>>()?;
             fields.sort_by(|a, b| a.0.cmp(&b.0));
-            out.push(b'{');
-            for (i, (k, v)) in fields.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                string(out, &k);
-                out.push(b':');
-                canonical(out, v)?;
-            }
-            out.push(b'}');
-            Ok(())
+            between(out, (b'{', b'}'), &fields, |out, (k, v)| field(out, k, v, canonical))
         }
         other => json(out, other),
     }

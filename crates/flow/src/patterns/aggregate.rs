@@ -195,14 +195,10 @@ impl Partial {
     ///
     /// What does not fit spoils the result of its key, however the items were cut into chunks.
     pub fn merge(&mut self, other: Partial) -> isize {
-        let before = match (&mut *self, &other) {
-            (Partial::Count(a), Partial::Count(b)) => {
-                *a += b;
-                return 0;
-            }
-            (Partial::Sum(a), Partial::Sum(b)) => {
-                a.merge(*b);
-                return 0;
+        let before = match (&*self, &other) {
+            (Partial::Count(_), Partial::Count(_)) | (Partial::Sum(_), Partial::Sum(_)) => {
+                self.join(other);
+                return 0; // nothing beside themselves
             }
             (Partial::All(_), Partial::All(_)) => {
                 let added = other.bytes(); // all the others would be counted again with every item

@@ -40,13 +40,14 @@ pub fn survey(flow: &Flow, plan: &Plan, world: &dyn World) -> Result<BTreeMap<us
 /// What every run of a flow needs to know, before there is a run.
 pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<dyn World>) -> Result<Shared> {
     let looks = plan.units.iter().map(|u| u.nodes.iter().any(|n| looks(&flow, *n))).collect();
+    let headers = looks_at_headers(&flow);
     let mut shared = Shared {
         partitions: vec![0; flow.streams.len()],
         vars: Vars { env: flow.env.clone(), ..Vars::default() },
         number: 0,
         looks,
-        with_headers: plan.logged.iter().map(|logged| *logged || looks_at_headers(&flow)).collect(),
-        with_numbers: looks_at_headers(&flow),
+        with_headers: plan.logged.iter().map(|logged| *logged || headers).collect(),
+        with_numbers: headers,
         dead: flow.name.own("dead")?,
         manifest: flow.name.own("manifest")?,
         readings: BTreeMap::new(),

@@ -72,9 +72,6 @@ fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<u
     let shared = run.shared.clone();
     let step = &shared.flow.steps[s];
     let Kind::Pair(shape) = &step.kind else { return Ok(0) };
-    for t in [left, right] {
-        over_gap(run, t)?;
-    }
     let (Some(a), Some(b)) = (side(run, left)?, side(run, right)?) else { return Ok(0) };
     let n = a.len().min(b.len());
     if n == 0 {
@@ -134,37 +131,30 @@ fn pair(
     bounded(out)
 }
 
-/// Moves a side over what is no item: the end of a commit.
-fn over_gap(run: &mut LaneRun<'_>, t: usize) -> Result<()> {
-    let track = &run.tracks[t];
-    let Some(end) = run.readable(track).filter(|end| track.sent < *end) else { return Ok(()) };
-    let root = &run.shared.plan.units[track.unit].roots[track.root];
-    let (stream, sent) = (run.shared.flow.streams[root.from].at.clone(), track.sent);
-    let at = At { stream, partition: track.partition, offset: sent };
-    let chunk = run.shared.engine.read(&at, end, Limit { bytes: 1 })?;
-    if chunk.batches.is_empty() && chunk.next > sent {
-        let next = chunk.next.min(end);
-        run.tracks[t].sent = next;
-        run.moved(t, next, 0);
-    }
-    Ok(())
-}
-
 /// The next items of one side; `None` while it may not be read.
-fn side(run: &LaneRun<'_>, t: usize) -> Result<Option<Vec<Side>>> {
-    let shared = &run.shared;
+fn side(run: &mut LaneRun<'_>, t: usize) -> Result<Option<Vec<Side>>> {
+    let shared = run.shared.clone();
     let track = &run.tracks[t];
     let Some(end) = run.readable(track) else { return Ok(None) };
     let root: &Root = &shared.plan.units[track.unit].roots[track.root];
-    let at = At { stream: shared.flow.streams[root.from].at.clone(), partition: track.partition, offset: track.sent };
-    if at.offset >= end {
-        return Ok(Some(vec![]));
-    }
+    let mut at =
+        At { stream: shared.flow.streams[root.from].at.clone(), partition: track.partition, offset: track.sent };
+    let chunk = loop {
+        if at.offset >= end {
+            return Ok(Some(vec![]));
+        }
+        let chunk = shared.engine.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
+        if !chunk.batches.is_empty() || chunk.next <= at.offset {
+            break chunk;
+        }
+        at.offset = chunk.next.min(end); // no items here, but the end of a commit
+        run.tracks[t].sent = at.offset;
+        run.moved(t, at.offset, 0);
+    };
     let mut out = vec![];
-    let chunk = shared.engine.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
     for handle in &chunk.batches {
-        let part: Part = part(shared, root, handle, at.offset, end)?;
-        let view: View<'_> = super::chunk::view(shared, &part, shared.flow.streams[root.of].format, None)?;
+        let part: Part = part(&shared, root, handle, at.offset, end)?;
+        let view: View<'_> = super::chunk::view(&shared, &part, shared.flow.streams[root.of].format, None)?;
         for record in view.items() {
             let value = view.value(&record);
             let behind = handle.at.offset + i64::from(record.delta()) + 1;
