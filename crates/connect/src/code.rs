@@ -22,6 +22,9 @@ impl Code {
                 loop {
                     let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { return };
+                    if !job.ticket.begin() {
+                        continue;
+                    }
                     let call = std::panic::AssertUnwindSafe(|| (code.0)(&job));
                     let outcome =
                         std::panic::catch_unwind(call).unwrap_or_else(|_| Err("the function panicked".into()));

@@ -81,6 +81,9 @@ impl Worker {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
+            if !job.ticket.begin() {
+                continue;
+            }
             let slot = job.slot;
             if replies.send(Reply { slot, outcome: self.call(job) }).is_err() {
                 break;

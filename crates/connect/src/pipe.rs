@@ -111,6 +111,7 @@ impl Worker {
                     queue.try_recv().map_err(|_| RecvTimeoutError::Timeout)
                 };
                 match next {
+                    Ok(job) if !job.ticket.begin() => {}
                     Ok(job) => self.send(&mut running, job),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => open = false,

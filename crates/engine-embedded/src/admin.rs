@@ -3,10 +3,12 @@
 use crate::Embedded;
 use crate::commit::{self, Row};
 use crate::index::sql;
+use crate::place;
 use crate::segment::Writer;
 use crate::streams::{ext_id, owned, spans};
 use anabranch_engine::{
-    Admin, Batch, Dest, Error, FlowId, Group, Item, Offset, Packer, Partition, Result, StreamInfo, StreamName, limits,
+    Admin, Batch, Dest, Error, FlowId, Group, Item, Offset, Packer, Partition, Result, StreamInfo, StreamName, Worker,
+    limits,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -132,6 +134,11 @@ impl Admin for Embedded {
             let names: Vec<String> = find.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(sql)?;
             names.iter().map(|n| FlowId::new(n)).collect()
         })
+    }
+
+    fn workers(&self, flow: &FlowId) -> Result<Vec<Worker>> {
+        let name = place::seated(&place::seat(&self.dir, flow));
+        Ok(name.map(|name| Worker { name, lanes: vec![0] }).into_iter().collect())
     }
 }
 

@@ -12,13 +12,16 @@ use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::time::Duration;
 
-/// On one machine one process works a flow: it has every lane.
+/// On one machine one process works a flow: it has the only lane.
 pub struct Alone;
 
 impl Crew for Alone {
-    fn mine(&mut self, _: Duration) -> Result<Vec<LaneNo>> {
+    fn lanes(&self) -> u32 {
+        1
+    }
+
+    fn mine(&mut self, _: &[LaneNo]) -> Result<Vec<LaneNo>> {
         Ok(vec![0])
     }
 }
@@ -53,7 +56,7 @@ struct Committer {
 /// Takes the seat of the flow, raises the epoch, loads the account. Two threads work for the lane: while one commits
 /// to the index, the other one writes and syncs the batches of the next commit.
 pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<HeldLane> {
-    let seat = place::take_seat(&engine.dir.join("flow").join(format!("{flow}.lock")), flow.as_str())?;
+    let seat = place::take_seat(&place::seat(&engine.dir, flow), flow.as_str())?;
     let (epoch, account) = engine.index.write(|tx| raise(tx, flow, lane))?;
     let mut writer = Writer::new(&engine.dir, engine.disk.clone(), engine.index.clone());
     let (flow, last) = (flow.clone(), account.clone());

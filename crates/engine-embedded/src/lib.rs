@@ -25,8 +25,8 @@ pub use disk::{Disk, RealDisk, SegmentFile};
 pub use index::FORMAT_VERSION;
 
 use anabranch_engine::{
-    Account, At, Chunk, Crew, Cursor, Engine, FlowId, Lane, LaneNo, Limit, Offset, Result, Shape, StreamName,
-    StreamSpec,
+    Account, At, Chunk, Crew, Cursor, Engine, FlowId, Lane, LaneNo, Limit, Offset, Pace, Result, Shape, StreamName,
+    StreamSpec, limits,
 };
 use bell::Bell;
 use index::Index;
@@ -92,12 +92,16 @@ impl Engine for Embedded {
         }
     }
 
-    fn crew(&self, _: &FlowId) -> Result<Box<dyn Crew>> {
+    fn crew(&self, _: &FlowId, _: u32) -> Result<Box<dyn Crew>> {
         Ok(Box::new(lane::Alone))
     }
 
     fn claim(&self, flow: &FlowId, lane: LaneNo) -> Result<Box<dyn Lane>> {
         Ok(Box::new(lane::claim(self, flow, lane)?))
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { bytes: limits::COMMIT_BYTES, every: std::time::Duration::from_millis(50) }
     }
 
     fn trim(&self, keep_from: &[At]) -> Result<()> {

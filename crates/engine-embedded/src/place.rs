@@ -1,9 +1,9 @@
 //! The directory: made, checked, and locked for those who must be alone.
 
-use anabranch_engine::{Error, Kind, Result};
+use anabranch_engine::{Error, FlowId, Kind, Result};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes the directory and its folders; every new name is synced into its parent.
 pub fn prepare(dir: &Path) -> Result<()> {
@@ -71,6 +71,24 @@ pub fn take_seat(path: &Path, flow: &str) -> Result<File> {
                 .help("wait for it, or stop it with Ctrl-C; two runs of one flow cannot share a data directory"))
         }
         Err(TryLockError::Error(e)) => Err(machine("cannot lock", path, &e)),
+    }
+}
+
+/// Where the seat of a flow is.
+pub fn seat(dir: &Path, flow: &FlowId) -> PathBuf {
+    dir.join("flow").join(format!("{flow}.lock"))
+}
+
+/// Who has a seat; `None` if it is free.
+pub fn seated(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let mut who = String::new();
+            file.read_to_string(&mut who).ok()?;
+            Some(who)
+        }
+        _ => None,
     }
 }
 

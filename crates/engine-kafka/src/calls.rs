@@ -33,6 +33,11 @@ calls! {
     OffsetCommitRequest => OffsetCommitResponse, 8, 8;
     OffsetFetchRequest => OffsetFetchResponse, 9, 8;
     FindCoordinatorRequest => FindCoordinatorResponse, 10, 4;
+    JoinGroupRequest => JoinGroupResponse, 11, 5;
+    HeartbeatRequest => HeartbeatResponse, 12, 3;
+    LeaveGroupRequest => LeaveGroupResponse, 13, 3;
+    SyncGroupRequest => SyncGroupResponse, 14, 3;
+    DescribeGroupsRequest => DescribeGroupsResponse, 15, 5;
     ListGroupsRequest => ListGroupsResponse, 16, 4;
     ApiVersionsRequest => ApiVersionsResponse, 18, 3;
     CreateTopicsRequest => CreateTopicsResponse, 19, 7;

@@ -2,43 +2,51 @@
 
 use crate::cluster::{Cluster, topic};
 use crate::offsets::{self, Which};
-use crate::trouble::{Trouble, check};
+use crate::trouble::{Trouble, check, patiently};
 use crate::wire::Connection;
 use anabranch_engine::Load;
 use anabranch_engine::batch::Head;
-use anabranch_engine::{At, Batch, Chunk, Dest, Error, Handle, Limit, Offset, Record, Result, limits};
+use anabranch_engine::{At, Batch, Chunk, Dest, Error, Handle, Limit, Offset, Record, Result, StreamName, limits};
 use bytes::Bytes;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of one answer, unless a batch is larger: what is fetched is in memory, whatever becomes of it.
 const FETCH_BYTES: usize = 2 << 20;
 /// How long a broker waits for items when there are none.
-const WAIT_MS: i32 = 100;
+const WAIT: Duration = Duration::from_millis(100);
 
 /// Committed batches from `at` on. None may come: the end of a transaction can land later than its answer.
 pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
     if at.offset >= end {
         return Ok(Chunk { batches: vec![], next: at.offset });
     }
-    let data = cluster.at_leader(&at.stream, at.partition, |c| fetch(c, at, max))?;
+    let from = [(at.partition, at.offset)];
+    let data = cluster.at_leader(&at.stream, at.partition, |c| {
+        let mut all = fetch(c, &at.stream, &from, max.bytes, WAIT)?;
+        all.pop()
+            .ok_or_else(|| Trouble::again(format!("{} partition {}: nothing was answered", at.stream, at.partition)))
+    })?;
     slice(at, end, &data)
 }
 
-/// Every committed item of a partition below its end, with its offset. The end is asked of the leader; below it everything
-/// can be read sooner or later, so an empty answer is never the end.
+/// Every committed item of a partition below an end, with its offset; where to read on. Below an end that the leader told
+/// everything can be read sooner or later, so an empty answer is never the end. It begins at the first item that is kept,
+/// or where one has read to.
 pub fn each(
     cluster: &Cluster,
     of: &Dest,
-    end: Which,
+    from: Option<Offset>,
+    end: Offset,
     mut f: impl FnMut(Offset, Record<'_>) -> Result<()>,
-) -> Result<()> {
-    let end = offsets::offset(cluster, &of.stream, of.partition, end)?;
-    let start = offsets::offset(cluster, &of.stream, of.partition, Which::First)?;
-    let mut at = At { stream: of.stream.clone(), partition: of.partition, offset: start };
+) -> Result<Offset> {
+    let first = offsets::offset(cluster, &of.stream, of.partition, Which::First)?;
+    let mut at =
+        At { stream: of.stream.clone(), partition: of.partition, offset: from.map_or(first, |f| f.max(first)) };
     while at.offset < end {
         let chunk = read(cluster, &at, end, Limit { bytes: limits::COMMIT_BYTES })?;
         for handle in &chunk.batches {
@@ -48,33 +56,70 @@ pub fn each(
         }
         at.offset = chunk.next;
     }
-    Ok(())
+    Ok(at.offset)
 }
 
-fn fetch(c: &mut Connection, at: &At, max: Limit) -> Result<PartitionData, Trouble> {
-    let bytes = max.bytes.clamp(1, FETCH_BYTES) as i32;
-    let partition = FetchPartition::default()
-        .with_partition(at.partition as i32)
-        .with_current_leader_epoch(-1)
-        .with_fetch_offset(at.offset)
-        .with_last_fetched_epoch(-1)
-        .with_log_start_offset(-1)
-        .with_partition_max_bytes(bytes);
+/// What is committed in some partitions of a stream; waits for it, at most so long.
+pub fn listen(
+    cluster: &Cluster,
+    stream: &StreamName,
+    from: &[(u32, Offset)],
+    wait: Duration,
+) -> Result<Vec<(u32, Chunk)>> {
+    patiently(|| {
+        let mut by_leader: BTreeMap<String, Vec<(u32, Offset)>> = BTreeMap::new();
+        for (p, offset) in from {
+            by_leader.entry(cluster.leader(stream, *p)?).or_default().push((*p, *offset));
+        }
+        let wait = (wait / by_leader.len().max(1) as u32).min(WAIT);
+        let mut out = vec![];
+        for (leader, from) in by_leader {
+            let all = cluster.over(&leader, |c| fetch(c, stream, &from, FETCH_BYTES, wait));
+            for data in all.inspect_err(|_| cluster.forget(stream))? {
+                let found = from.iter().find(|(p, _)| *p as i32 == data.partition_index);
+                let Some((partition, offset)) = found.copied() else { continue };
+                let at = At { stream: stream.clone(), partition, offset };
+                out.push((partition, slice(&at, Offset::MAX, &data).map_err(Trouble::Fatal)?));
+            }
+        }
+        Ok(out)
+    })
+}
+
+fn fetch(
+    c: &mut Connection,
+    stream: &StreamName,
+    from: &[(u32, Offset)],
+    max: usize,
+    wait: Duration,
+) -> Result<Vec<PartitionData>, Trouble> {
+    let bytes = max.clamp(1, FETCH_BYTES) as i32;
+    let partition = |(p, offset): &(u32, Offset)| {
+        FetchPartition::default()
+            .with_partition(*p as i32)
+            .with_current_leader_epoch(-1)
+            .with_fetch_offset(*offset)
+            .with_last_fetched_epoch(-1)
+            .with_log_start_offset(-1)
+            .with_partition_max_bytes(bytes)
+    };
+    let of = FetchTopic::default().with_topic(topic(stream)).with_partitions(from.iter().map(partition).collect());
     let call = FetchRequest::default()
         .with_replica_id((-1).into())
-        .with_max_wait_ms(WAIT_MS)
+        .with_max_wait_ms(wait.as_millis() as i32)
         .with_min_bytes(1)
         .with_max_bytes(bytes)
         .with_isolation_level(1)
         .with_session_epoch(-1)
-        .with_topics(vec![FetchTopic::default().with_topic(topic(&at.stream)).with_partitions(vec![partition])]);
+        .with_topics(vec![of]);
     let answer = c.call(&call)?;
-    let what = format!("{} partition {} offset {}", at.stream, at.partition, at.offset);
-    check(answer.error_code, &what)?;
-    let data = answer.responses.into_iter().next().and_then(|t| t.partitions.into_iter().next());
-    let data = data.ok_or_else(|| Trouble::again(format!("{what}: nothing was answered")))?;
-    check(data.error_code, &what)?;
-    Ok(data)
+    check(answer.error_code, &format!("reading {stream}"))?;
+    let all: Vec<PartitionData> = answer.responses.into_iter().flat_map(|t| t.partitions).collect();
+    for data in &all {
+        let offset = from.iter().find(|(p, _)| *p as i32 == data.partition_index).map_or(-1, |(_, offset)| *offset);
+        check(data.error_code, &format!("{stream} partition {} offset {offset}", data.partition_index))?;
+    }
+    Ok(all)
 }
 
 /// Cuts what was fetched into batches; markers, and what aborted transactions wrote, are left out.

@@ -9,7 +9,8 @@ use kafka_protocol::messages::{GroupId, ListGroupsRequest, OffsetCommitRequest, 
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-fn id(group: &str) -> GroupId {
+/// A name as the protocol has it.
+pub fn id(group: &str) -> GroupId {
     GroupId(StrBytes::from_string(group.to_string()))
 }
 
@@ -71,6 +72,7 @@ pub fn set(cluster: &Cluster, group: &str, to: &[(StreamName, Partition, Offset)
     })
 }
 
-fn at_coordinator<T>(cluster: &Cluster, group: &str, mut act: impl FnMut() -> Result<T, Trouble>) -> Result<T> {
+/// Does something at the coordinator of a group, which is looked up again where it moved.
+pub fn at_coordinator<T>(cluster: &Cluster, group: &str, mut act: impl FnMut() -> Result<T, Trouble>) -> Result<T> {
     patiently(|| act().inspect_err(|_| cluster.forget_coordinator(Kind::Group, group)))
 }

@@ -5,13 +5,16 @@
 
 mod calls;
 mod cluster;
+mod crew;
 mod fetch;
 mod groups;
 mod lane;
 mod ledger;
+mod member;
 mod notes;
 mod offsets;
 mod produce;
+mod share;
 mod stamp;
 mod streams;
 mod transaction;
@@ -19,20 +22,22 @@ mod trouble;
 mod wire;
 
 use anabranch_engine::{
-    Account, Admin, At, Chunk, Crew, Cursor, Dest, Engine, FlowId, Group, Item, Lane, LaneNo, Limit, Offset, Packer,
-    Partition, Result, Shape, StreamInfo, StreamName, StreamSpec,
+    Account, Admin, At, Chunk, Crew, Cursor, Dest, Engine, FlowId, Group, Item, Lane, LaneNo, Limit, Offset, Pace,
+    Packer, Partition, Result, Shape, StreamInfo, StreamName, StreamSpec, Worker,
 };
 use cluster::Cluster;
+use ledger::Watch;
 use offsets::Which;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use trouble::patiently;
 
 /// A Kafka cluster.
 pub struct Kafka {
     cluster: Arc<Cluster>,
+    watches: Mutex<BTreeMap<String, Arc<Mutex<Watch>>>>,
 }
 
 impl Kafka {
@@ -41,21 +46,7 @@ impl Kafka {
         let brokers = bootstrap.split(',').map(|b| b.trim().to_string()).filter(|b| !b.is_empty()).collect();
         let cluster = Arc::new(Cluster::new(brokers));
         cluster.look(&[]).map_err(trouble::Trouble::error)?;
-        Ok(Kafka { cluster })
-    }
-}
-
-/// How soon the ledger is looked at again by who waits for news.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// One process works all lanes.
-struct Alone {
-    lanes: u32,
-}
-
-impl Crew for Alone {
-    fn mine(&mut self, _: Duration) -> Result<Vec<LaneNo>> {
-        Ok((0..self.lanes).collect())
+        Ok(Kafka { cluster, watches: Mutex::default() })
     }
 }
 
@@ -87,21 +78,20 @@ impl Engine for Kafka {
     }
 
     fn accounts(&self, flow: &FlowId, seen: &mut Cursor, wait: Duration) -> Result<Vec<Account>> {
-        let until = Instant::now() + wait;
-        loop {
-            let all = ledger::all(&self.cluster, flow)?;
-            let news = Cursor(all.iter().map(|a| a.seq).sum());
-            if news != *seen || Instant::now() >= until {
-                *seen = news;
-                return Ok(all);
-            }
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = watches.entry(flow.to_string()).or_default().clone();
+        drop(watches);
+        let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.accounts(&self.cluster, flow, seen, wait)
     }
 
-    fn crew(&self, flow: &FlowId) -> Result<Box<dyn Crew>> {
-        let lanes = streams::partitions(&self.cluster, &ledger::name(flow)?)?.unwrap_or(1);
-        Ok(Box::new(Alone { lanes }))
+    fn crew(&self, flow: &FlowId, want: u32) -> Result<Box<dyn Crew>> {
+        let ledger = ledger::name(flow)?;
+        if streams::partitions(&self.cluster, &ledger)?.is_none() {
+            ledger::ensure(&self.cluster, flow, want)?;
+        }
+        let lanes = streams::partitions(&self.cluster, &ledger)?.unwrap_or(want);
+        Ok(Box::new(crew::join(&self.cluster, flow, lanes)?))
     }
 
     fn claim(&self, flow: &FlowId, lane: LaneNo) -> Result<Box<dyn Lane>> {
@@ -109,6 +99,11 @@ impl Engine for Kafka {
             ledger::ensure(&self.cluster, flow, lane + 1)?;
         }
         Ok(Box::new(lane::claim(&self.cluster, flow, lane)?))
+    }
+
+    /// From 4 MiB on a transaction costs little, from 16 MiB nothing that can be measured.
+    fn pace(&self) -> Pace {
+        Pace { bytes: 16 << 20, every: Duration::from_millis(500) }
     }
 
     fn trim(&self, keep_from: &[At]) -> Result<()> {
@@ -180,5 +175,9 @@ impl Admin for Kafka {
         let names = all.topics.iter().filter_map(|t| t.name.as_ref().map(|n| n.as_str().to_string()));
         let flows = names.filter_map(|n| Some(n.strip_prefix("anabranch.")?.strip_suffix(".ledger")?.to_string()));
         flows.map(|f| FlowId::new(&f)).collect()
+    }
+
+    fn workers(&self, flow: &FlowId) -> Result<Vec<Worker>> {
+        crew::workers(&self.cluster, flow)
     }
 }

@@ -1,7 +1,7 @@
 //! What is noted beside the flows' own streams: who writes which stream, and the reports of runs.
 
 use crate::cluster::Cluster;
-use crate::offsets::Which;
+use crate::offsets::{self, Which};
 use crate::trouble::patiently;
 use crate::{fetch, produce, streams, transaction};
 use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, Packer, Result, StreamName, StreamSpec};
@@ -42,7 +42,8 @@ fn items(cluster: &Cluster, stream: &StreamName) -> Result<Vec<(i64, Item)>> {
     let mut out = vec![];
     if streams::partitions(cluster, stream)?.is_some() {
         let of = Dest { stream: stream.clone(), partition: 0 };
-        fetch::each(cluster, &of, Which::Committed, |offset, record| {
+        let end = offsets::offset(cluster, stream, 0, Which::Committed)?;
+        fetch::each(cluster, &of, None, end, |offset, record| {
             out.push((offset, record.to_item()));
             Ok(())
         })?;

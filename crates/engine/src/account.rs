@@ -118,6 +118,8 @@ pub struct RunRecord {
     pub batch: u64,
     /// Why it runs.
     pub kind: RunKind,
+    /// Lanes of the flow.
+    pub lanes: u32,
     /// Start, milliseconds since 1970-01-01 UTC; the clock of everything in the run.
     pub started: i64,
     /// The date of the start in the flow's time zone, `2026-11-23`.

@@ -15,10 +15,10 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 pub const CHUNKS_PER_WORKER: usize = 4;
 /// Bytes of input under way at once in one process.
 pub const BYTES_UNDER_WAY: usize = 24 << 20;
-/// A commit is made when this many bytes wait for it.
+/// Bytes that are read at once where nothing smaller is said, and of a usual commit.
 pub const COMMIT_BYTES: usize = 4 << 20;
-/// Under load a commit is made at least this often.
-pub const COMMIT_EVERY: Duration = Duration::from_millis(50);
+/// Bytes that all commits of a process may have under way; each lane has its share.
+pub const COMMITS_BYTES: usize = 64 << 20;
 /// Commits of a lane that may be under way at once.
 pub const COMMITS_UNDER_WAY: usize = 2;
 /// Commits up to this size are written inside the index: one sync instead of two.

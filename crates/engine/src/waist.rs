@@ -31,18 +31,31 @@ pub trait Engine: Send + Sync {
     fn read(&self, at: &At, end: Offset, max: Limit) -> Result<Chunk>;
     /// The newest account of each lane; waits for news of any, at most `wait`.
     fn accounts(&self, flow: &FlowId, seen: &mut Cursor, wait: Duration) -> Result<Vec<Account>>;
-    /// Which lanes this process is advised to work: a hint, no proof.
-    fn crew(&self, flow: &FlowId) -> Result<Box<dyn Crew>>;
+    /// Joins those who work a flow. One that has no lanes yet gets `want` of them, or as many as this engine can.
+    fn crew(&self, flow: &FlowId, want: u32) -> Result<Box<dyn Crew>>;
     /// Takes a lane, shuts out every earlier holder, and loads its account.
     fn claim(&self, flow: &FlowId, lane: LaneNo) -> Result<Box<dyn Lane>>;
+    /// How large commits should be under load.
+    fn pace(&self) -> Pace;
     /// Everything before these places may go.
     fn trim(&self, keep_from: &[At]) -> Result<()>;
 }
 
-/// Advice on who works which lane.
+/// When a commit is due, unless there is nothing else to do: then it is at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// So many bytes wait for it.
+    pub bytes: usize,
+    /// The oldest result waits so long.
+    pub every: Duration,
+}
+
+/// Those who work a flow together, as one of them sees it. Dropped, it leaves them.
 pub trait Crew: Send {
-    /// The lanes advised to this process; waits for a change, at most `wait`.
-    fn mine(&mut self, wait: Duration) -> Result<Vec<LaneNo>>;
+    /// Lanes of the flow; the number never changes.
+    fn lanes(&self) -> u32;
+    /// Says which lanes this process holds, and hears which ones it is advised to hold: a hint, no proof. Never waits.
+    fn mine(&mut self, holding: &[LaneNo]) -> Result<Vec<LaneNo>>;
 }
 
 /// One lane, held. Commits through it are in order.
@@ -87,6 +100,17 @@ pub trait Admin: Engine {
     fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()>;
     /// Flows that have an account here.
     fn flows(&self) -> Result<Vec<FlowId>>;
+    /// The processes that work a flow now, as far as the engine knows of them.
+    fn workers(&self, flow: &FlowId) -> Result<Vec<Worker>>;
+}
+
+/// A process that works a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// Names it to people.
+    pub name: String,
+    /// The lanes that it works; none = it stands by.
+    pub lanes: Vec<LaneNo>,
 }
 
 /// A stream that is wanted.

@@ -77,6 +77,14 @@ pub struct Unit {
     pub folds: Vec<usize>,
 }
 
+impl Unit {
+    /// Whether all of it has its place in one lane: it reads or writes files, or folds.
+    pub fn has_seat(&self) -> bool {
+        let outside = |n: &Node| matches!(n, Node::Source(_) | Node::Sink(_));
+        !self.folds.is_empty() || self.nodes.iter().any(outside)
+    }
+}
+
 /// How a flow is carried out.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -92,9 +100,9 @@ pub struct Plan {
     pub writers: Vec<Option<usize>>,
 }
 
-/// Makes the plan of a flow.
-pub fn plan(flow: &Flow) -> Plan {
-    let mut p = Planner { flow, edges: BTreeMap::new(), logged: vec![false; flow.streams.len()] };
+/// Makes the plan of a flow. Where its work is `spread` over lanes, actions are apart from the sinks, whose seat is in one lane.
+pub fn plan(flow: &Flow, spread: bool) -> Plan {
+    let mut p = Planner { flow, spread, edges: BTreeMap::new(), logged: vec![false; flow.streams.len()] };
     for s in 0..flow.streams.len() {
         p.logged[s] = p.must_log(s);
     }
@@ -128,6 +136,7 @@ pub fn plan(flow: &Flow) -> Plan {
 
 struct Planner<'f> {
     flow: &'f Flow,
+    spread: bool,
     edges: BTreeMap<(usize, Node, usize), Edge>,
     logged: Vec<bool>,
 }
@@ -179,7 +188,8 @@ impl Planner<'_> {
         let by_pure = by_source || self.writer_kind(s).is_some_and(is_pure);
         let reader = if let Node::Step(r) = to { Some(&self.flow.steps[r].kind) } else { None };
         let flows_in = reader.is_none_or(|k| is_pure(k) || matches!(k, Kind::Reduce(..)));
-        if flows_in && (by_pure || reader.is_none()) {
+        let acts = matches!(self.writer_kind(s), Some(Kind::Act(_)));
+        if flows_in && (by_pure || (reader.is_none() && !(acts && self.spread))) {
             return Edge::Fused;
         }
         if let (Writer::Step(w, _), Some(Kind::Copy(_))) = (self.flow.streams[s].writer, self.writer_kind(s)) {

@@ -3,7 +3,7 @@
 use super::args::{Args, Explain};
 use super::{Exit, dead, place};
 use crate::Local;
-use anabranch_engine::{Error, Phase, Result};
+use anabranch_engine::{Error, Phase, Result, Worker};
 use anabranch_flow::run::facts::Progress;
 use anabranch_flow::run::report::StepLine;
 use anabranch_flow::run::{Inspection, inspect};
@@ -33,6 +33,9 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
         }
         None => seen.report.steps.iter().collect(),
     };
+    if step.is_none() {
+        engine.workers(&flow.name)?.iter().for_each(|w| println!("{}", at_work(w)));
+    }
     let letters = dead::letters(&*engine, &flow)?;
     for line in lines {
         println!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
@@ -65,6 +68,23 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
         }
     }
     Ok(0)
+}
+
+/// Who works which lanes: `process 4711 on host · lanes 0-4`.
+fn at_work(worker: &Worker) -> String {
+    let mut ranges: Vec<(u32, u32)> = vec![];
+    for lane in &worker.lanes {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *lane => *last = *lane,
+            _ => ranges.push((*lane, *lane)),
+        }
+    }
+    let range = |(a, b): &(u32, u32)| if a == b { a.to_string() } else { format!("{a}-{b}") };
+    match ranges.iter().map(range).collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => format!("{} · stands by", worker.name),
+        one if worker.lanes.len() == 1 => format!("{} · lane {one}", worker.name),
+        lanes => format!("{} · lanes {lanes}", worker.name),
+    }
 }
 
 /// `explain STEP` means the flow here.

@@ -1,60 +1,55 @@
 //! Closing a run: files are put in place, the report is kept, what nobody needs goes.
 
 use super::facts::{self, Facts, Progress};
+use super::lanes::Ledger;
+use super::open::commit;
 use super::report::{DeadLine, Report, report};
 use super::{Shared, groups, marks, sinks};
 use crate::model::{Kind, Mode, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::Node;
-use anabranch_engine::{Account, Admin, At, Commit, FlowId, Held, Lane, Phase, Result, RunRecord, chunks, limits};
+use anabranch_engine::{Account, Admin, At, Error, FlowId, Held, Lane, Phase, Result, RunRecord, chunks, limits};
 use std::collections::BTreeMap;
 
-/// The report of a run that was told to stop.
-pub fn stopped(shared: &Shared, lane: &mut dyn Lane) -> Result<Report> {
-    let account = lane.account().clone();
-    let record = account.record.clone().ok_or_else(|| anabranch_engine::Error::bug("a run without a record"))?;
-    let accounts = std::slice::from_ref(&account);
-    let facts = facts::derive(shared, accounts, &record);
-    groups::mirror(shared, &account, &record)?;
-    finished(shared, accounts, &record, &facts)
-}
-
 /// Closes a run whose work is over.
-pub fn close(shared: &Shared, lane: &mut dyn Lane, record: RunRecord) -> Result<Report> {
-    let account = lane.account().clone();
-    let facts = facts::derive(shared, std::slice::from_ref(&account), &record);
+pub fn close(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger) -> Result<Report> {
+    let accounts = ledger.all();
+    let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
+    let facts = facts::derive(shared, accounts, &record);
     for reading in shared.readings.values() {
         reading.reader.verify()?;
     }
     let mut closing = RunRecord { phase: Phase::Closing, ..record.clone() };
-    let balanced = report(shared, std::slice::from_ref(&account), &closing, &facts, shared.world.now()).balanced;
-    let phase = verdict(&account, &facts, balanced);
+    let balanced = report(shared, accounts, &closing, &facts, shared.world.now()).balanced;
+    let phase = verdict(accounts, &facts, balanced);
     let publish = to_publish(shared, &facts, phase)?;
     if !publish.is_empty() {
+        let length = |stream| facts::mark(accounts, &marks::length(shared, stream));
         for (stream, _) in &publish {
-            if account.marks.get(&marks::length(shared, *stream)) == Some(&0) {
-                sinks::open(shared, *stream, &account)?.sync()?; // nothing was written: the new file is empty
+            if length(*stream) == 0 {
+                sinks::open(shared, *stream, lane.account())?.sync()?; // nothing was written: the new file is empty
             }
         }
         if record.phase != Phase::Closing {
-            commit(lane, closing.clone())?;
+            commit(lane, |account| account.record = Some(closing.clone()))?;
         }
         for (stream, path) in &publish {
-            let length = account.marks.get(&marks::length(shared, *stream)).copied().unwrap_or(0);
-            shared.world.publish(path, length)?;
+            shared.world.publish(path, length(*stream))?;
         }
     }
     if phase == Phase::Held {
-        closing.held.push(held(shared, &account, &record, &facts));
+        closing.held.push(held(shared, accounts, &record, &facts));
         let over = closing.held.len().saturating_sub(100);
         closing.held.drain(..over);
     }
     closing.phase = phase;
-    let report = finished(shared, std::slice::from_ref(&account), &closing, &facts)?;
+    let report = finished(shared, accounts, &closing, &facts)?;
     shared.engine.keep_report(&shared.flow.name, record.number, &kept(&report))?;
-    commit(lane, closing.clone())?;
-    groups::mirror(shared, lane.account(), &closing)?;
-    trim(shared, lane.account(), &closing)?;
+    // between runs the account of this lane alone tells where readers go on
+    let read = ledger.positions();
+    commit(lane, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
+    groups::mirror(shared, accounts, &closing)?;
+    trim(shared, accounts, &closing)?;
     Ok(report)
 }
 
@@ -73,18 +68,9 @@ fn kept(report: &Report) -> String {
     }
 }
 
-fn commit(lane: &mut dyn Lane, record: RunRecord) -> Result<()> {
-    let mut account = lane.account().clone();
-    account.record = Some(record);
-    account.seq += 1;
-    lane.submit(Commit { puts: vec![], account })?;
-    lane.settle()?;
-    Ok(())
-}
-
-fn verdict(account: &Account, facts: &Facts, balanced: bool) -> Phase {
+fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {
     let gate = |v: Verdict| facts.gates.contains(&Some(v));
-    let dead = account.tally.values().any(|t| t.dead > 0);
+    let dead = accounts.iter().flat_map(|a| a.tally.values()).any(|t| t.dead > 0);
     if !balanced || gate(Verdict::Failed) {
         Phase::Failed
     } else if gate(Verdict::Held) {
@@ -122,7 +108,7 @@ fn behind_held_fold(shared: &Shared, facts: &Facts, stream: usize) -> bool {
 }
 
 /// What a held batch is, so that it can be found again.
-fn held(shared: &Shared, account: &Account, record: &RunRecord, facts: &Facts) -> Held {
+fn held(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Held {
     let gate = facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0);
     let step = &shared.flow.steps[gate];
     let streams: Vec<usize> = match shared.plan.views.get(&gate) {
@@ -134,16 +120,16 @@ fn held(shared: &Shared, account: &Account, record: &RunRecord, facts: &Facts) -
         for p in 0..shared.partitions[s] {
             let at = shared.flow.streams[s].at.clone();
             let start = record.starts.get(&(at.clone(), p)).copied().unwrap_or(0);
-            let end = facts::written(std::slice::from_ref(account), record, &(at.clone(), p));
+            let end = facts::written(accounts, record, &(at.clone(), p));
             extents.push((at, p, start, end));
         }
     }
-    let dead = facts::failed_above(shared, std::slice::from_ref(account), gate);
+    let dead = facts::failed_above(shared, accounts, gate);
     Held { batch: record.batch, step: step.name.clone(), extents, dead }
 }
 
 /// The report with its dead letters by step and error.
-fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Result<Report> {
+pub fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Result<Report> {
     let mut report = report(shared, accounts, record, facts, shared.world.now());
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     for account in accounts {
@@ -174,7 +160,7 @@ fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &F
 }
 
 /// Lets go of what no reader of this flow needs any more.
-fn trim(shared: &Shared, account: &Account, record: &RunRecord) -> Result<()> {
+fn trim(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Result<()> {
     let mut keep: Vec<At> = vec![];
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         let internal = shared.plan.logged[s]
@@ -185,7 +171,7 @@ fn trim(shared: &Shared, account: &Account, record: &RunRecord) -> Result<()> {
         }
         for p in 0..shared.partitions[s] {
             let at = &stream.at;
-            let end = facts::written(std::slice::from_ref(account), record, &(at.clone(), p));
+            let end = facts::written(accounts, record, &(at.clone(), p));
             let held = record
                 .held
                 .iter()
@@ -193,9 +179,9 @@ fn trim(shared: &Shared, account: &Account, record: &RunRecord) -> Result<()> {
                 .filter(|(n, q, ..)| n == at && *q == p)
                 .map(|(_, _, start, _)| *start)
                 .min();
-            let paired = account
-                .read
+            let paired = accounts
                 .iter()
+                .flat_map(|a| &a.read)
                 .filter(|((step, n, q), _)| n == at && *q == p && is_pair(shared, step))
                 .map(|(_, n)| n.next)
                 .min();

@@ -83,7 +83,7 @@ fn progress(
     }
     if unit.pairs.is_some() {
         let key = marks::done(&name(&shared.flow, unit.nodes[0]));
-        all_read = mark(accounts, &key) > 0;
+        all_read = mark(accounts, &key) >= shared.lanes_of(u) as u64;
     }
     let said = unit.folds.iter().all(|s| {
         let held = matches!(facts.gates[*s], Some(Verdict::Held | Verdict::Failed));

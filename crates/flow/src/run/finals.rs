@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::chunk::Carrier;
-use super::lane::LaneRun;
+use super::work::Work;
 use super::{facts, marks};
 use crate::expr::Fault;
 use crate::model::Kind;
@@ -14,14 +14,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A step that has something to say now.
-fn speaker(run: &LaneRun<'_>) -> Option<usize> {
+fn speaker(run: &Work<'_>) -> Option<usize> {
+    let chair = run.berths.get(&0)?;
     (0..run.shared.flow.steps.len()).find(|s| {
         let step = &run.shared.flow.steps[*s];
         let open = run.facts.gates[*s] == Some(Verdict::Open);
-        let said = run.account.marks.contains_key(&marks::done(&step.name));
+        let said = chair.account.marks.contains_key(&marks::done(&step.name));
         let folded_again = || {
             run.tracks
-                .iter()
+                .values()
                 .filter(|t| run.shared.plan.units[t.unit].folds.contains(s))
                 .all(|t| t.queue.is_empty() && t.sent >= t.replay_to)
         };
@@ -35,7 +36,7 @@ fn speaker(run: &LaneRun<'_>) -> Option<usize> {
 }
 
 /// Whether what a join let through is in its public stream, where it has one.
-fn published(run: &LaneRun<'_>, join: usize) -> bool {
+fn published(run: &Work<'_>, join: usize) -> bool {
     let Some(out) = run.shared.flow.steps[join].outputs.first() else { return true };
     match run.shared.plan.unit_of(Node::Publish(*out)) {
         Some(unit) => run.facts.units[unit] == facts::Progress::Finished,
@@ -44,18 +45,18 @@ fn published(run: &LaneRun<'_>, join: usize) -> bool {
 }
 
 /// Whether a step has something to say.
-pub fn due(run: &LaneRun<'_>) -> bool {
+pub fn due(run: &Work<'_>) -> bool {
     speaker(run).is_some()
 }
 
 /// Says the next finals, at most one commit of them.
-pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
+pub fn say(run: &mut Work<'_>) -> Result<()> {
     let Some(s) = speaker(run) else { return Ok(()) };
     let shared = run.shared.clone();
     let step = &shared.flow.steps[s];
     let done = marks::done(&step.name);
     let mut finals = Finals::default();
-    let mark = run.account.marks.get(&marks::finals(&step.name)).copied().unwrap_or(0);
+    let mark = run.berths.get(&0).and_then(|c| c.account.marks.get(&marks::finals(&step.name))).copied().unwrap_or(0);
     let all_said = match step.pattern() {
         Some(pattern) => {
             let workers = run.workers;
@@ -86,12 +87,15 @@ pub fn say(run: &mut LaneRun<'_>) -> Result<()> {
     if let Some(stop) = carrier.out.stop.take() {
         return Err(stop);
     }
-    *run.account.marks.entry(marks::finals(&step.name)).or_default() += said as u64;
     if all_said {
-        run.account.marks.insert(done, 1);
         run.folds.remove(s);
     }
-    run.pending.add(&mut run.account, carrier.out)
+    let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
+    *chair.account.marks.entry(marks::finals(&step.name)).or_default() += said as u64;
+    if all_said {
+        chair.account.marks.insert(done, 1);
+    }
+    chair.pending.add(&mut chair.account, carrier.out)
 }
 
 /// The finals behind the first `mark`, at most a commit of them, and whether there are more. Each worker makes a stretch.
@@ -154,8 +158,8 @@ pub fn of_step(by: &str, batch: Batch, partition: u32, number: &mut u64) -> Part
     Part { body: Body::Ready(batch), rows: None, origin, partition }
 }
 
-fn done_item(run: &LaneRun<'_>, join: usize) -> Item {
-    let accounts = std::slice::from_ref(run.settled());
+fn done_item(run: &Work<'_>, join: usize) -> Item {
+    let accounts = run.ledger.all();
     let shared = &run.shared;
     let value = serde_json::json!({
         "flow": shared.flow.name.as_str(),

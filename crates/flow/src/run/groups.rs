@@ -7,7 +7,7 @@ use anabranch_engine::{Account, Kind as ErrorKind, Result, RunRecord};
 use std::collections::BTreeMap;
 
 /// Writes how far the readers of logged streams are into their groups.
-pub fn mirror(shared: &Shared, account: &Account, record: &RunRecord) -> Result<()> {
+pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Result<()> {
     let mut groups: BTreeMap<&str, Vec<(anabranch_engine::StreamName, u32, i64)>> = BTreeMap::new();
     for unit in &shared.plan.units {
         for root in &unit.roots {
@@ -18,7 +18,7 @@ pub fn mirror(shared: &Shared, account: &Account, record: &RunRecord) -> Result<
             let Some(group) = shared.flow.steps[s].groups.get(root.input) else { continue };
             for p in 0..shared.partitions[root.from] {
                 let spot = shared.spot(root.how, root.from, p);
-                let next = facts::next(std::slice::from_ref(account), record, &name(&shared.flow, root.node), &spot);
+                let next = facts::next(accounts, record, &name(&shared.flow, root.node), &spot);
                 groups.entry(group).or_default().push((shared.flow.streams[root.from].at.clone(), p, next));
             }
         }

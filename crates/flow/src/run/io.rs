@@ -6,6 +6,7 @@ use anabranch_engine::Result;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 
 /// The world outside.
@@ -127,6 +128,28 @@ pub struct Job {
     pub args: Vec<String>,
     /// Variables, filled in.
     pub env: Vec<(String, String)>,
+    /// Whether it is still wanted: asked once before the call is made.
+    pub ticket: Ticket,
+}
+
+/// A call that waits is either begun or withdrawn, never both.
+#[derive(Debug, Clone, Default)]
+pub struct Ticket(Arc<AtomicU8>);
+
+const BEGUN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl Ticket {
+    /// Begins the call; false if it was withdrawn. Another attempt begins it again.
+    pub fn begin(&self) -> bool {
+        let was = self.0.compare_exchange(0, BEGUN, Ordering::AcqRel, Ordering::Acquire);
+        was.is_ok() || was == Err(BEGUN)
+    }
+
+    /// Withdraws the call; false if it was begun.
+    pub fn withdraw(&self) -> bool {
+        self.0.compare_exchange(0, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
 }
 
 /// The answer to one call.
@@ -140,6 +163,6 @@ pub struct Reply {
 
 /// An action that takes calls. Dropping it ends its children.
 pub trait Session: Send {
-    /// Takes a call; never waits. The reply comes in its own time.
+    /// Takes a call; never waits. The reply comes in its own time; a call that was withdrawn has none.
     fn start(&mut self, job: Job);
 }

@@ -1,14 +1,17 @@
 //! The runner: opens a run or takes one up, works its lanes, closes it with a report.
 
+mod berth;
 mod chunk;
 mod close;
+mod crew;
 pub mod facts;
 mod finals;
 mod folds;
 mod gather;
 mod groups;
 pub mod io;
-mod lane;
+
+pub mod lanes;
 mod lines;
 mod marks;
 mod open;
@@ -22,10 +25,10 @@ mod stdin;
 mod track;
 pub mod view;
 mod window;
+mod work;
 
 pub use close::saved_reports;
 pub use io::World;
-pub use lane::Ended;
 pub use open::own_stream;
 pub use report::Report;
 pub use view::RunView;
@@ -33,10 +36,14 @@ pub use view::RunView;
 use crate::model::{Flow, Kind, Writer};
 use crate::patterns::Vars;
 use crate::plan::{How, Plan, plan};
-use anabranch_engine::{Admin, Error, Kind as ErrorKind, Lane, Result, StreamName, limits};
+use anabranch_engine::{
+    Admin, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, StreamName, limits,
+};
+use lanes::Ledger;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use work::{Ended, Work};
 
 /// How a run is to be done.
 #[derive(Default)]
@@ -83,6 +90,8 @@ pub struct Shared {
     pub vars: Vars,
     /// Number of the run.
     pub number: u64,
+    /// Lanes of the flow.
+    pub lanes: u32,
     /// Partitions of each stream.
     pub partitions: Vec<u32>,
     /// For each unit: whether it looks into items.
@@ -134,69 +143,147 @@ pub enum Outcome {
     Stopped(Report),
 }
 
-/// Runs a flow to its end: takes up its open run, or opens a new one.
+/// Runs a flow to its end: takes up its open run, or opens a new one. Other processes may work it at the same time.
 pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut options: Options) -> Result<Outcome> {
-    let plan = plan(&flow);
-    let manifests = open::survey(&flow, &plan, &*world)?;
+    let apart = plan(&flow, true);
+    let manifests = open::survey(&flow, &apart, &*world)?;
     for (stream, _) in manifests.iter().filter(|(_, m)| m.files.is_empty()) {
         if let Some(crate::model::From::Files(pattern)) = flow.streams[*stream].source.as_ref().map(|s| &s.from) {
             options.note(&format!("{pattern} matches no file: the stream {} is empty", flow.streams[*stream].name));
         }
     }
-    let mut claim = Claim::default();
+    let first = open::prepare(flow.clone(), apart, engine.clone(), world.clone())?;
+    let crew = engine.crew(&flow.name, lanes::wanted(&flow, &first.plan, &first.partitions))?;
+    let plan = plan(&flow, crew.lanes() > 1);
+    let mut job = Job { flow, plan, engine, world, options, manifests, crew, claim: Claim::default() };
     loop {
-        let attempt = attempt(&flow, &plan, &engine, &world, &mut options, &manifests, &mut claim);
-        match attempt {
-            Err(e) if e.kind == ErrorKind::Doubt && !options.stop.load(Ordering::Relaxed) => {
-                claim.in_vain += 1;
-                if claim.in_vain > limits::CLAIMS_IN_VAIN {
+        match job.attempt() {
+            Err(e) if e.kind == ErrorKind::Doubt && !job.options.stop.load(Ordering::Relaxed) => {
+                job.claim.in_vain += 1;
+                if job.claim.in_vain > limits::CLAIMS_IN_VAIN {
                     return Err(Error { kind: ErrorKind::Machine, ..e });
                 }
-                options.note(&format!("the lane was lost ({}); it is claimed again", e.text));
-                world.pause();
+                job.options.note(&format!("a lane was lost ({}); it is claimed again", e.text));
+                job.world.pause();
             }
-            other => return other,
+            Ok(None) => {}
+            Ok(Some(outcome)) => return Ok(outcome),
+            Err(e) => return Err(e),
         }
     }
 }
 
-/// What is known from one claim of the lane to the next.
+/// What is known from one claim of the lanes to the next.
 #[derive(Default)]
 struct Claim {
     /// The run that is worked on.
     run: Option<u64>,
-    /// The last commit that was seen.
+    /// Commits that were seen.
     seq: u64,
     /// Claims since then.
     in_vain: usize,
 }
 
-/// Claims the lane and works until the run has ended, or the lane is lost: then only its account tells what is done.
-fn attempt(
-    flow: &Arc<Flow>,
-    plan: &Plan,
-    engine: &Arc<dyn Admin>,
-    world: &Arc<dyn World>,
-    options: &mut Options,
-    manifests: &BTreeMap<usize, io::Manifest>,
-    claim: &mut Claim,
-) -> Result<Outcome> {
-    let mut lane = engine.claim(&flow.name, 0)?;
-    if claim.seq != lane.account().seq {
-        (claim.seq, claim.in_vain) = (lane.account().seq, 0);
+/// One call of [`run`].
+struct Job {
+    flow: Arc<Flow>,
+    plan: Plan,
+    engine: Arc<dyn Admin>,
+    world: Arc<dyn World>,
+    options: Options,
+    manifests: BTreeMap<usize, io::Manifest>,
+    crew: Box<dyn Crew>,
+    claim: Claim,
+}
+
+impl Job {
+    /// Works until the run has ended, or a lane is lost or the chair falls to this process: then only the accounts
+    /// tell what is done, and `None` or an error asks for another attempt.
+    fn attempt(&mut self) -> Result<Option<Outcome>> {
+        let mut seen = Cursor::default();
+        let mut wait = std::time::Duration::ZERO;
+        loop {
+            let accounts = self.engine.accounts(&self.flow.name, &mut seen, wait)?;
+            let record = accounts.iter().find_map(|a| a.record.clone());
+            if let Some(ended) = self.ended(record.as_ref())? {
+                return Ok(Some(ended));
+            }
+            if self.crew.mine(&[])?.contains(&0) {
+                return self.preside();
+            }
+            if let Some(record) = record.filter(|r| !r.phase.closed()) {
+                let mut shared = self.prepare()?;
+                open::take_part(&mut shared, &record, &accounts)?;
+                return self.work(shared, Ledger::new(record.number, accounts), None);
+            }
+            if self.options.stop.load(Ordering::Relaxed) {
+                return Err(Error::machine(format!("no run of {} was open when it was told to stop", self.flow.name)));
+            }
+            wait = limits::BELL_WAIT;
+        }
     }
-    if let Some(run) = claim.run
-        && lane.account().record.as_ref().is_none_or(|r| r.number != run || r.phase.closed())
-    {
-        let ended = saved_reports(&**engine, &flow.name)?.into_iter().find(|r| r.run == run);
+
+    /// The run that this call works on was ended by another process.
+    fn ended(&self, record: Option<&RunRecord>) -> Result<Option<Outcome>> {
+        let Some(run) = self.claim.run else { return Ok(None) };
+        match record {
+            Some(r) if r.number == run && !r.phase.closed() => return Ok(None),
+            Some(r) if r.number == run && r.phase == Phase::Abandoned => {
+                return Err(Error::machine(format!("run {run} was given up by another process with --fresh")));
+            }
+            _ => {}
+        }
+        let ended = saved_reports(&*self.engine, &self.flow.name)?.into_iter().find(|r| r.run == run);
         let gone = || Error::machine(format!("run {run} was ended by another process, and its report is gone"));
-        return ended.map(Outcome::Closed).ok_or_else(gone);
+        ended.map(|report| Some(Outcome::Closed(report))).ok_or_else(gone)
     }
-    let shared =
-        open::open(flow.clone(), plan.clone(), engine.clone(), world.clone(), &mut *lane, options, manifests.clone())?;
-    options.fresh = false;
-    claim.run = Some(shared.number);
-    work(&Arc::new(shared), &mut *lane, options)
+
+    fn prepare(&self) -> Result<Shared> {
+        let (flow, plan) = (self.flow.clone(), self.plan.clone());
+        let mut shared = open::prepare(flow, plan, self.engine.clone(), self.world.clone())?;
+        shared.lanes = self.crew.lanes();
+        Ok(shared)
+    }
+
+    /// Takes lane 0, and with it the chair: opens a run, or takes up the open one.
+    fn preside(&mut self) -> Result<Option<Outcome>> {
+        let mut lane = self.engine.claim(&self.flow.name, 0)?;
+        if let Some(ended) = self.ended(lane.account().record.as_ref())? {
+            return Ok(Some(ended));
+        }
+        let shared = self.prepare()?;
+        let others = match shared.lanes {
+            1 => vec![],
+            _ => self.engine.accounts(&self.flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?,
+        };
+        let shared = open::open(shared, &mut *lane, &others, &mut self.options, self.manifests.clone())?;
+        self.options.fresh = false;
+        let own = lane.account().clone();
+        let ledger = Ledger::new(shared.number, others.into_iter().filter(|a| a.lane != 0).chain([own]));
+        self.work(shared, ledger, Some(lane))
+    }
+
+    fn work(&mut self, shared: Shared, ledger: Ledger, mut lane: Option<Box<dyn Lane>>) -> Result<Option<Outcome>> {
+        self.claim.run = Some(shared.number);
+        let seq = ledger.all().iter().map(|a| a.seq).sum();
+        if self.claim.seq != seq {
+            (self.claim.seq, self.claim.in_vain) = (seq, 0);
+        }
+        let workers = match self.options.workers {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            n => n,
+        };
+        let shared = Arc::new(shared);
+        if let (Some(lane), Some(Phase::Closing)) = (&mut lane, ledger.record().map(|r| r.phase)) {
+            return close::close(&shared, &mut **lane, &ledger).map(|r| Some(Outcome::Closed(r)));
+        }
+        let mut run = Work::new(shared.clone(), &mut self.options, &mut *self.crew, ledger, lane, workers)?;
+        match run.work()? {
+            Ended::Stopped => run.stopped().map(|r| Some(Outcome::Stopped(r))),
+            Ended::Finished => run.close().map(|r| Some(Outcome::Closed(r))),
+            Ended::Again => Ok(None),
+        }
+    }
 }
 
 /// A run seen from beside it, as its accounts tell.
@@ -218,30 +305,14 @@ impl Inspection {
 
 /// Looks at the newest run of a flow without touching it; `None` if there was none.
 pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>) -> Result<Option<Inspection>> {
-    let mut shared = open::prepare(flow.clone(), plan(&flow), engine, world)?;
-    let mut seen = anabranch_engine::Cursor::default();
-    let accounts = shared.engine.accounts(&flow.name, &mut seen, std::time::Duration::ZERO)?;
+    let accounts = engine.accounts(&flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?;
     let Some(record) = accounts.iter().find_map(|a| a.record.clone()) else { return Ok(None) };
+    let mut shared = open::prepare(flow.clone(), plan(&flow, record.lanes > 1), engine, world)?;
     open::name_run(&mut shared, &record);
-    let facts = facts::derive(&shared, &accounts, &record);
-    let report = report::report(&shared, &accounts, &record, &facts, shared.world.now());
+    let ledger = Ledger::new(record.number, accounts);
+    let facts = facts::derive(&shared, ledger.all(), &record);
+    let report = report::report(&shared, ledger.all(), &record, &facts, shared.world.now());
     let node = |i: usize| shared.plan.unit_of(crate::plan::Node::Step(i)).map(|u| facts.units[u]);
     let progress = flow.steps.iter().enumerate().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
     Ok(Some(Inspection { phase: record.phase, report, progress }))
-}
-
-fn work(shared: &Arc<Shared>, lane: &mut dyn Lane, options: &mut Options) -> Result<Outcome> {
-    let workers = match options.workers {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        n => n,
-    };
-    let phase = lane.account().record.as_ref().map(|r| r.phase);
-    if phase == Some(anabranch_engine::Phase::Open) {
-        let mut run = lane::LaneRun::new(shared.clone(), options, lane, workers)?;
-        if run.work()? == Ended::Stopped {
-            return close::stopped(shared, lane).map(Outcome::Stopped);
-        }
-    }
-    let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
-    close::close(shared, lane, record).map(Outcome::Closed)
 }

@@ -45,6 +45,7 @@ pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<d
         partitions: vec![0; flow.streams.len()],
         vars: Vars { env: flow.env.clone(), ..Vars::default() },
         number: 0,
+        lanes: 1,
         looks,
         with_headers: plan.logged.iter().map(|logged| *logged || headers).collect(),
         with_numbers: headers,
@@ -85,39 +86,35 @@ fn pairs_fit(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Opens a run: the record is committed when this returns.
+/// Opens a run: the record is committed when this returns. `others` are the accounts of the other lanes.
 pub fn open(
-    flow: Arc<Flow>,
-    plan: Plan,
-    engine: Arc<dyn Admin>,
-    world: Arc<dyn World>,
+    mut shared: Shared,
     lane: &mut dyn Lane,
+    others: &[Account],
     options: &mut Options,
     manifests: BTreeMap<usize, Manifest>,
 ) -> Result<Shared> {
-    let mut shared = prepare(flow, plan, engine, world)?;
     let found = lane.account().record.clone().filter(|r| !r.phase.closed());
     if let Some(record) = &found {
-        let same = lane.account().flow_hash == shared.flow.hash;
-        if options.fresh {
+        // a lane that is ahead: whoever gave this run up did not come to its end
+        if options.fresh || others.iter().any(|a| a.run > record.number) {
             name_run(&mut shared, record); // its files have its name
             abandon(&shared, lane, record)?;
             options.note(&format!(
                 "run {} is abandoned: its items come again; what was published already stays",
                 record.number
             ));
-        } else if !same {
-            let text = format!(
-                "run {} of {} is open, and was begun with another version of the flow",
-                record.number, shared.flow.name
-            );
-            return Err(Error::usage(text).help("finish it with the flow as it was, or give it up with  --fresh"));
+        } else {
+            fits(&shared, record, lane.account())?;
         }
     }
     let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
     let manifests = match &resumed {
         Some(record) => {
             options.note(&format!("run {} goes on where it was", record.number));
+            if shared.lanes > 1 {
+                commit(lane, |_| {})?; // who else took this lane just now learns that he lost it
+            }
             stored_manifests(&shared, record)?
         }
         None => {
@@ -137,6 +134,37 @@ pub fn open(
         shared.readings.insert(stream, Reading { files: manifest.files, reader });
     }
     Ok(shared)
+}
+
+/// Takes part in a run that another process has opened.
+pub fn take_part(shared: &mut Shared, record: &RunRecord, accounts: &[Account]) -> Result<()> {
+    if let Some(chair) = accounts.iter().find(|a| a.lane == 0) {
+        fits(shared, record, chair)?;
+    }
+    name_run(shared, record);
+    Ok(())
+}
+
+/// An open run goes on only with the flow that began it.
+fn fits(shared: &Shared, record: &RunRecord, chair: &Account) -> Result<()> {
+    if chair.flow_hash == shared.flow.hash {
+        return Ok(());
+    }
+    let text = format!(
+        "run {} of {} is open, and was begun with another version of the flow",
+        record.number, shared.flow.name
+    );
+    Err(Error::usage(text).help("finish it with the flow as it was, or give it up with  --fresh"))
+}
+
+/// Commits the account of a lane with a change.
+pub fn commit(lane: &mut dyn Lane, change: impl FnOnce(&mut Account)) -> Result<()> {
+    let mut account = lane.account().clone();
+    change(&mut account);
+    account.seq += 1;
+    lane.submit(Commit { puts: vec![], account })?;
+    lane.settle()?;
+    Ok(())
 }
 
 fn looks(flow: &Flow, node: Node) -> bool {
@@ -162,10 +190,19 @@ fn looks_at_headers(flow: &Flow) -> bool {
     steps || entries || flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole))
 }
 
+/// What is fixed for a run is taken from its record.
 pub fn name_run(shared: &mut Shared, record: &RunRecord) {
     shared.number = record.number;
     let started = jiff::Timestamp::from_millisecond(record.started).unwrap_or_default();
     shared.vars.run = RunVars { id: record.number.to_string(), date: record.date.clone(), started };
+    shared.lanes = record.lanes;
+    for (s, stream) in shared.flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
+        let of_stream = (stream.at.clone(), 0)..=(stream.at.clone(), u32::MAX);
+        let partitions = record.starts.range(of_stream).count() as u32;
+        if partitions > 0 {
+            shared.partitions[s] = partitions; // of a topic that got more of them meanwhile the new ones come next time
+        }
+    }
 }
 
 /// Partitions of a stream: as declared, as found, or as its writer's largest input.
@@ -198,7 +235,7 @@ fn count(shared: &Shared, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32>
 fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
     let flow = &shared.flow;
     let (mut own, mut others) =
-        (vec![StreamSpec::new(shared.dead.clone(), 1), StreamSpec::new(shared.manifest.clone(), 1)], vec![]);
+        (vec![StreamSpec::new(shared.dead.clone(), shared.lanes), StreamSpec::new(shared.manifest.clone(), 1)], vec![]);
     for (s, stream) in flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
         let spec = StreamSpec {
             name: stream.at.clone(),
@@ -227,6 +264,7 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
         number,
         batch: number,
         kind: RunKind::Bounded,
+        lanes: shared.lanes,
         started,
         date,
         starts: BTreeMap::new(),
@@ -383,15 +421,20 @@ fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usiz
 }
 
 /// Closes an open run as abandoned: the readers of source streams go back to where it began.
+///
+/// The other lanes are taken first, and told the number of the next run: nobody works them for this one any more.
 fn abandon(shared: &Shared, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
-    let mut account = lane.account().clone();
-    for (key, from) in &record.from {
-        account.read.insert(key.clone(), Next { next: *from, items: 0 });
+    for other in 1..shared.lanes {
+        let mut other = shared.engine.claim(&shared.flow.name, other)?;
+        commit(&mut *other, |account| {
+            let (lane, seq) = (account.lane, account.seq);
+            *account = Account { version: ACCOUNT_VERSION, lane, seq, run: record.number + 1, ..Account::default() };
+        })?;
     }
-    account.record = Some(RunRecord { phase: Phase::Abandoned, ..record.clone() });
-    account.seq += 1;
-    lane.submit(Commit { puts: vec![], account })?;
-    lane.settle()?;
+    commit(lane, |account| {
+        account.read.extend(record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 })));
+        account.record = Some(RunRecord { phase: Phase::Abandoned, ..record.clone() });
+    })?;
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         let replaces = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
         if replaces && let Some(path) = sinks::path(shared, s)? {

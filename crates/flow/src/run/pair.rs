@@ -1,18 +1,20 @@
 //! A reduce with `pair: lockstep`: the i-th item of partition p of each input, whole pairs only.
 
 use super::chunk::Carrier;
-use super::facts::{self, Facts};
+use super::facts;
 use super::finals::of_step;
-use super::lane::LaneRun;
 use super::marks;
 use super::pool::part;
+use super::track::Track;
+use super::work::Work;
 use crate::expr::{Fault, Scope, Value, write};
 use crate::model::Kind;
 use crate::patterns::reduce::Shape;
 use crate::patterns::{Part, View, bounded};
 use crate::plan::Root;
-use anabranch_engine::{At, Item, Limit, Packer, Result, limits};
+use anabranch_engine::{At, Item, LaneNo, Limit, Packer, Result, limits};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// An item of one side, and the position behind it.
 struct Side {
@@ -23,52 +25,57 @@ struct Side {
 }
 
 /// Makes all pairs that can be made now.
-pub fn work(run: &mut LaneRun<'_>) -> Result<()> {
+pub fn work(run: &mut Work<'_>) -> Result<()> {
     let shared = run.shared.clone();
     for (u, unit) in shared.plan.units.iter().enumerate() {
         let Some(step) = unit.pairs else { continue };
-        let tracks: Vec<usize> = (0..run.tracks.len()).filter(|t| run.tracks[*t].unit == u).collect();
-        let lefts: Vec<usize> = tracks.iter().copied().filter(|t| run.tracks[*t].root == 0).collect();
-        for left in lefts {
-            let p = run.tracks[left].partition;
-            let right = tracks.iter().find(|t| run.tracks[**t].root == 1 && run.tracks[**t].partition == p);
-            let Some(right) = right.copied() else { continue };
-            while pairs(run, step, left, right)? > 0 {
-                if run.pending.bytes >= limits::COMMIT_BYTES {
-                    run.commit()?;
+        for (lane, left, right) in sides(run, u) {
+            while run.tracks.get(&left).is_some_and(|t| run.takes_more(t)) && pairs(run, step, left, right)? > 0 {
+                if run.berths.get(&lane).is_some_and(|b| b.pending.bytes >= limits::COMMIT_BYTES) {
+                    run.commit(lane)?;
                 }
             }
         }
         let done = marks::done(&shared.flow.steps[step].name);
-        if !run.account.marks.contains_key(&done) && used_up(run, &tracks) {
-            run.account.marks.insert(done, 1);
-            run.pending.since.get_or_insert_with(std::time::Instant::now);
+        let ended = used_up(run, u);
+        for (lane, berth) in &mut run.berths {
+            if ended.get(lane) == Some(&true) && !berth.account.marks.contains_key(&done) {
+                berth.account.marks.insert(done.clone(), 1);
+                berth.pending.since.get_or_insert_with(std::time::Instant::now);
+            }
         }
     }
     Ok(())
 }
 
-/// In every partition: one input has ended and is used up, and the other one has ended.
-fn used_up(run: &LaneRun<'_>, tracks: &[usize]) -> bool {
-    let accounts = std::slice::from_ref(run.settled());
-    let ends = |t: usize, facts: &Facts| {
-        let track = &run.tracks[t];
+/// Lane, left track and right track of each partition of a pair.
+fn sides(run: &Work<'_>, unit: usize) -> Vec<(LaneNo, usize, usize)> {
+    let of_unit = || run.tracks.iter().filter(|(_, t)| t.unit == unit);
+    let left = of_unit().filter(|(_, t)| t.root == 0);
+    let sides = left.filter_map(|(left, l)| {
+        let right = of_unit().find(|(_, r)| r.root == 1 && r.partition == l.partition);
+        right.map(|(right, _)| (l.lane, *left, *right))
+    });
+    sides.collect()
+}
+
+/// For each lane whether in every partition one input has ended and is used up, and the other one has ended.
+fn used_up(run: &Work<'_>, unit: usize) -> BTreeMap<LaneNo, bool> {
+    let end = |track: &Track| {
         let root = &run.shared.plan.units[track.unit].roots[track.root];
-        facts::end(&run.shared, accounts, &run.record, facts, root.how, root.from, track.partition)
+        facts::end(&run.shared, run.ledger.all(), &run.record, &run.facts, root.how, root.from, track.partition)
     };
-    let left = tracks.iter().filter(|t| run.tracks[**t].root == 0);
-    left.into_iter().all(|l| {
-        let p = run.tracks[*l].partition;
-        let right = tracks.iter().find(|t| run.tracks[**t].root == 1 && run.tracks[**t].partition == p);
-        match (ends(*l, &run.facts), right.and_then(|r| ends(*r, &run.facts))) {
-            (Some(a), Some(b)) => run.tracks[*l].sent >= a || right.is_some_and(|r| run.tracks[*r].sent >= b),
-            _ => false,
-        }
-    })
+    let mut lanes = BTreeMap::new();
+    for (lane, left, right) in sides(run, unit) {
+        let (left, right) = (&run.tracks[&left], &run.tracks[&right]);
+        let used = matches!((end(left), end(right)), (Some(a), Some(b)) if left.sent >= a || right.sent >= b);
+        *lanes.entry(lane).or_insert(true) &= used;
+    }
+    lanes
 }
 
 /// Makes pairs of one partition, at most a window of them; how many.
-fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<usize> {
+fn pairs(run: &mut Work<'_>, s: usize, left: usize, right: usize) -> Result<usize> {
     let shared = run.shared.clone();
     let step = &shared.flow.steps[s];
     let Kind::Pair(shape) = &step.kind else { return Ok(0) };
@@ -80,7 +87,7 @@ fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<u
     let (next_a, next_b) = (a[n - 1].behind, b[n - 1].behind);
     let mut carrier = Carrier::new(&shared);
     let mut made = Packer::default();
-    let p = run.tracks[left].partition;
+    let (p, first) = (run.tracks[&left].partition, run.tracks[&left].sent);
     for (a, b) in a.into_iter().zip(b).take(n) {
         let timestamp = a.item.timestamp.max(b.item.timestamp);
         match pair(&shared, shape, a.value, b.value) {
@@ -95,12 +102,12 @@ fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<u
             }
         }
     }
-    let unit = &shared.plan.units[run.tracks[left].unit];
+    let unit = &shared.plan.units[run.tracks[&left].unit];
     for root in &unit.roots {
         *carrier.out.tally(&step.name).took.entry(shared.flow.streams[root.of].name.clone()).or_default() += n as u64;
     }
     if let Some(stream) = step.output(0, 0) {
-        let mut number = run.tracks[left].sent as u64;
+        let mut number = first as u64;
         for batch in made.finish() {
             carrier.emit(&step.name, stream, &of_step(&step.name, batch, p, &mut number))?;
         }
@@ -110,10 +117,10 @@ fn pairs(run: &mut LaneRun<'_>, s: usize, left: usize, right: usize) -> Result<u
         return Err(stop);
     }
     for (t, next) in [(left, next_a), (right, next_b)] {
-        run.tracks[t].sent = next;
+        run.tracks.entry(t).and_modify(|t| t.sent = next);
         run.moved(t, next, n as u64);
     }
-    run.pending.add(&mut run.account, carrier.out)?;
+    run.add(left, carrier.out)?;
     Ok(n)
 }
 
@@ -132,9 +139,9 @@ fn pair(
 }
 
 /// The next items of one side; `None` while it may not be read.
-fn side(run: &mut LaneRun<'_>, t: usize) -> Result<Option<Vec<Side>>> {
+fn side(run: &mut Work<'_>, t: usize) -> Result<Option<Vec<Side>>> {
     let shared = run.shared.clone();
-    let track = &run.tracks[t];
+    let Some(track) = run.tracks.get(&t) else { return Ok(None) };
     let Some(end) = run.readable(track) else { return Ok(None) };
     let root: &Root = &shared.plan.units[track.unit].roots[track.root];
     let mut at =
@@ -148,7 +155,7 @@ fn side(run: &mut LaneRun<'_>, t: usize) -> Result<Option<Vec<Side>>> {
             break chunk;
         }
         at.offset = chunk.next.min(end); // no items here, but the end of a commit
-        run.tracks[t].sent = at.offset;
+        run.tracks.entry(t).and_modify(|t| t.sent = at.offset);
         run.moved(t, at.offset, 0);
     };
     let mut out = vec![];

@@ -53,7 +53,7 @@ pub struct Pool {
 
 impl Pool {
     /// Starts `n` threads; answers go to `answers`.
-    pub fn start(n: usize, shared: &Arc<Shared>, answers: &Sender<super::lane::Event>) -> Result<Pool> {
+    pub fn start(n: usize, shared: &Arc<Shared>, answers: &Sender<super::work::Event>) -> Result<Pool> {
         let (tasks, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         let mut threads = vec![];
@@ -82,7 +82,7 @@ impl Drop for Pool {
     }
 }
 
-fn work(shared: &Shared, queue: &Mutex<Receiver<Task>>, answers: &Sender<super::lane::Event>) {
+fn work(shared: &Shared, queue: &Mutex<Receiver<Task>>, answers: &Sender<super::work::Event>) {
     loop {
         let task = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = task else { return };
@@ -90,7 +90,7 @@ fn work(shared: &Shared, queue: &Mutex<Receiver<Task>>, answers: &Sender<super::
         let run = std::panic::AssertUnwindSafe(|| carry(shared, &task));
         let outcome = std::panic::catch_unwind(run)
             .unwrap_or_else(|_| Err(Error::bug("a step panicked; the item is not committed")));
-        if answers.send(super::lane::Event::Piece((id, outcome))).is_err() {
+        if answers.send(super::work::Event::Piece((id, outcome))).is_err() {
             return;
         }
     }

@@ -1,8 +1,8 @@
 //! Standard input: logged as it is read, so that what was committed survives.
 
 use super::chunk::{Carrier, Dead};
-use super::lane::{Event, LaneRun};
 use super::marks;
+use super::work::{Event, Work};
 use crate::model::Lines;
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, name};
@@ -12,23 +12,23 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 
 /// Begins to read standard input, if the flow reads it and it has not ended.
-pub fn begin(run: &mut LaneRun<'_>, events: &Sender<Event>) -> Result<()> {
+pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
     let shared = run.shared.clone();
     let roots = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
     for root in roots {
         let done = marks::done(&name(&shared.flow, root.node));
-        if run.account.marks.contains_key(&done) {
+        let Some(chair) = run.berths.get_mut(&0) else { continue };
+        if chair.account.marks.contains_key(&done) {
             continue;
         }
-        if run.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() {
+        chair.pending.since.get_or_insert_with(std::time::Instant::now);
+        if chair.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() {
             // a run that was resumed: the rest of the pipe went to the process that is gone
-            run.account.marks.insert(done, 1);
-            run.account.marks.insert(marks::STDIN_CUT.into(), 1);
-            run.pending.since.get_or_insert_with(std::time::Instant::now);
+            chair.account.marks.insert(done, 1);
+            chair.account.marks.insert(marks::STDIN_CUT.into(), 1);
             continue;
         }
-        run.pending.since.get_or_insert_with(std::time::Instant::now);
-        run.commit()?;
+        run.commit(0)?;
         let input = shared.world.stdin()?;
         let (events, stream) = (events.clone(), root.from);
         let (tokens, taken) = sync_channel(PORTIONS);
@@ -82,12 +82,13 @@ fn pump(input: Box<dyn Read + Send>, stream: usize, events: &Sender<Event>, toke
 }
 
 /// Lines came, or the end.
-pub fn take(run: &mut LaneRun<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -> Result<()> {
+pub fn take(run: &mut Work<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -> Result<()> {
     let shared = run.shared.clone();
     let node = name(&shared.flow, Node::Source(stream));
+    let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
     let Some(lines) = lines else {
-        run.account.marks.insert(marks::done(&node), 1);
-        run.pending.since.get_or_insert_with(std::time::Instant::now);
+        chair.account.marks.insert(marks::done(&node), 1);
+        chair.pending.since.get_or_insert_with(std::time::Instant::now);
         return Ok(());
     };
     if let Some(taken) = run.portions.get(&stream) {
@@ -116,7 +117,7 @@ pub fn take(run: &mut LaneRun<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -
     }
     if n > 0 {
         let key = (node.clone(), shared.flow.streams[stream].at.clone(), 0);
-        let read = run.account.read.entry(key).or_default();
+        let read = chair.account.read.entry(key).or_default();
         *read = Next { next: read.next + n as i64, items: read.items + n };
         let tally = carrier.out.tally(&node);
         *tally.took.entry(shared.flow.streams[stream].name.clone()).or_default() += n;
@@ -131,5 +132,5 @@ pub fn take(run: &mut LaneRun<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -
         };
         carrier.emit(&node, stream, &Part { body: Body::Ready(batch), rows: None, origin, partition: 0 })?;
     }
-    run.pending.add(&mut run.account, carrier.out)
+    chair.pending.add(&mut chair.account, carrier.out)
 }

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 
 /// A partition that a unit reads.
 pub struct Track {
+    /// The lane that it belongs to.
+    pub lane: u32,
     /// The unit.
     pub unit: usize,
     /// Its root, by number.
@@ -34,7 +36,7 @@ pub struct Sent {
 
 impl Track {
     /// A track that reads from `from`; what lies before `replay_to` is committed.
-    pub fn new(unit: usize, root: usize, partition: u32, from: i64, replay_to: i64) -> Track {
-        Track { unit, root, partition, sent: from, replay_to, queue: VecDeque::new() }
+    pub fn new(lane: u32, unit: usize, root: usize, partition: u32, from: i64, replay_to: i64) -> Track {
+        Track { lane, unit, root, partition, sent: from, replay_to, queue: VecDeque::new() }
     }
 }

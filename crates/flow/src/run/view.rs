@@ -44,17 +44,16 @@ impl RunView {
     /// The view of a run.
     pub fn of(
         shared: &Shared,
-        account: &Account,
+        accounts: &[Account],
         record: &RunRecord,
         facts: &Facts,
         elapsed: Duration,
         windows: &BTreeMap<usize, usize>,
     ) -> RunView {
-        let accounts = std::slice::from_ref(account);
         let steps = shared.flow.steps.iter().enumerate().map(|(s, step)| {
             let taken = match step.kind {
                 Kind::Join(_) => facts::arrived(shared, accounts, record, s),
-                _ => account.tally.get(&step.name).map_or(0, |t| t.taken()),
+                _ => accounts.iter().filter_map(|a| a.tally.get(&step.name)).map(|t| t.taken()).sum(),
             };
             let unit = shared.plan.unit_of(Node::Step(s));
             StepView {
@@ -66,7 +65,7 @@ impl RunView {
                 finished: unit.is_some_and(|u| facts.units[u] != Progress::Working),
             }
         });
-        let dead = account.tally.values().map(|t| t.dead).sum();
+        let dead = accounts.iter().flat_map(|a| a.tally.values()).map(|t| t.dead).sum();
         RunView { flow: shared.flow.name.to_string(), run: record.number, elapsed, steps: steps.collect(), dead }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::chunk::{Carrier, Outcome, view};
-use super::io::{Job, Reply, Session};
+use super::io::{Job, Reply, Session, Ticket};
 use crate::expr::{Fault, Value, json, write};
 use crate::model::{Act, ActionSpec, Kind, Step};
 use crate::patterns::{Body, Making, Origin, Part};
@@ -87,6 +87,15 @@ impl Window {
     /// Whether nothing of a track is started and not committed.
     pub fn is_free(&self, track: usize) -> bool {
         self.lines.get(&track).is_none_or(VecDeque::is_empty)
+    }
+
+    /// Gives back what is started last in a track, as far as no call is made for it yet: another process will make them.
+    pub fn withdraw(&mut self, track: usize) {
+        let Some(line) = self.lines.get_mut(&track) else { return };
+        while let Some(slot) = line.pop_back_if(|s| s.done.is_none() && s.job.ticket.withdraw()) {
+            self.bytes -= slot.bytes();
+            self.track_of.remove(&slot.id);
+        }
     }
 
     /// How many items are started and not committed.
@@ -236,7 +245,8 @@ fn job<'a>(
         env = command.env.iter().map(|(n, v)| Ok((n.clone(), v.render(&scope)?))).collect::<Result<_, Fault>>()?;
     }
     let value = Bytes::copy_from_slice(record.value().unwrap_or_default());
-    Ok(Job { slot: 0, id, attempt: 1, key: record.key().map(Bytes::copy_from_slice), value, args, env })
+    let key = record.key().map(Bytes::copy_from_slice);
+    Ok(Job { slot: 0, id, attempt: 1, key, value, args, env, ticket: Ticket::default() })
 }
 
 /// Shapes the results of items of one part and sends them on.

@@ -1,23 +1,27 @@
-//! The loop of a lane: read ahead, apply in parallel, commit in order, settle behind.
+//! The loop of a process: read ahead, apply in parallel, commit each lane in order, settle behind.
 
+use super::berth::Berth;
 use super::facts::{self, Facts, Progress};
 use super::folds::Folds;
 use super::io::{Reply, Seat};
+use super::lanes::Ledger;
 use super::pair;
-use super::pending::Pending;
 use super::pool::{Answer, Piece, Pool, Task, part};
+use super::report::Report;
 use super::sinks::Sinks;
 use super::track::{Sent, Track};
 use super::view::RunView;
 use super::window::Window;
-use super::{Options, Shared, finals, marks, stdin};
+use super::{Options, Shared, close, crew, finals, marks, stdin};
 use crate::model::Kind;
 use crate::plan::{How, name};
-use anabranch_engine::{Account, At, Commit, Error, Lane, Limit, Next, Result, RunRecord, limits};
+use anabranch_engine::{
+    Account, At, Crew, Error, Kind as ErrorKind, Lane, LaneNo, Limit, Next, Pace, Result, RunRecord, limits,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// What reaches the loop from other threads.
@@ -28,6 +32,10 @@ pub enum Event {
     Reply(usize, Reply),
     /// Lines came through standard input; none = it has ended.
     Stdin(usize, Option<Vec<Vec<u8>>>),
+    /// A lane was claimed, or could not be.
+    Claimed(LaneNo, Result<Box<dyn Lane>>),
+    /// Accounts that other processes committed.
+    News(Vec<Account>),
     /// Something failed that no item can be blamed for.
     Fault(Error),
 }
@@ -39,24 +47,29 @@ pub enum Ended {
     Finished,
     /// It was told to stop.
     Stopped,
+    /// The chair falls to this process, or the run was ended by another one: the accounts tell.
+    Again,
 }
 
-/// One lane of a run at work.
-pub struct LaneRun<'r> {
+/// The lanes of a run that this process works.
+pub struct Work<'r> {
     pub(super) shared: Arc<Shared>,
     options: &'r mut Options,
-    lane: &'r mut dyn Lane,
-    /// The account with what is pending.
-    pub(super) account: Account,
+    pub(super) crew: &'r mut dyn Crew,
+    pub(super) berths: BTreeMap<LaneNo, Berth>,
+    /// Lanes that are being claimed.
+    pub(super) claiming: Vec<LaneNo>,
+    pub(super) events: Option<Sender<Event>>,
+    /// The newest accounts of all lanes.
+    pub(super) ledger: Ledger,
     pub(super) record: RunRecord,
     pub(super) facts: Facts,
-    pub(super) tracks: Vec<Track>,
+    pub(super) tracks: BTreeMap<usize, Track>,
     pub(super) folds: Folds,
     windows: BTreeMap<usize, Window>,
-    pub(super) pending: Pending,
     sinks: Sinks,
     pub(super) portions: BTreeMap<usize, Receiver<()>>,
-    unsettled: usize,
+    pace: Pace,
     next_task: u64,
     bytes_under_way: usize,
     pieces_under_way: usize,
@@ -66,31 +79,34 @@ pub struct LaneRun<'r> {
     began: Instant,
 }
 
-impl<'r> LaneRun<'r> {
-    /// Takes up a run where its account says it is.
+impl<'r> Work<'r> {
+    /// Takes up a run where its accounts say it is; with lane 0, if this process has the chair.
     pub fn new(
         shared: Arc<Shared>,
         options: &'r mut Options,
-        lane: &'r mut dyn Lane,
+        crew: &'r mut dyn Crew,
+        ledger: Ledger,
+        lane: Option<Box<dyn Lane>>,
         workers: usize,
-    ) -> Result<LaneRun<'r>> {
-        let account = lane.account().clone();
-        let record = account.record.clone().ok_or_else(|| Error::bug("a lane without a run record"))?;
-        let facts = facts::derive(&shared, std::slice::from_ref(&account), &record);
+    ) -> Result<Work<'r>> {
+        let record = ledger.record().cloned().ok_or_else(|| Error::bug("a run without a record"))?;
+        let facts = facts::derive(&shared, ledger.all(), &record);
         let now = Instant::now();
-        let mut run = LaneRun {
-            sinks: Sinks::new(),
-            portions: BTreeMap::new(),
+        let mut work = Work {
             options,
-            lane,
-            account,
+            crew,
+            berths: BTreeMap::new(),
+            claiming: vec![],
+            events: None,
+            ledger,
             record,
             facts,
-            tracks: vec![],
+            tracks: BTreeMap::new(),
             folds: Folds::default(),
             windows: BTreeMap::new(),
-            pending: Pending::default(),
-            unsettled: 0,
+            sinks: Sinks::new(),
+            portions: BTreeMap::new(),
+            pace: shared.engine.pace(),
             next_task: 0,
             bytes_under_way: 0,
             pieces_under_way: 0,
@@ -100,29 +116,83 @@ impl<'r> LaneRun<'r> {
             began: now,
             shared,
         };
-        run.tracks = run.all_tracks();
-        Ok(run)
+        lane.map_or(Ok(()), |lane| work.adopt(lane))?;
+        Ok(work)
     }
 
-    /// A track for each partition of each root. One that folds begins at the start of the run, to fold again what is committed.
-    fn all_tracks(&self) -> Vec<Track> {
+    /// Begins to work a lane.
+    pub(super) fn adopt(&mut self, lane: Box<dyn Lane>) -> Result<()> {
+        let berth = Berth::new(&self.shared, lane)?;
+        let lane = berth.account.lane;
+        self.ledger.learn(berth.settled().clone());
+        self.facts = facts::derive(&self.shared, self.ledger.all(), &self.record);
+        self.berths.insert(lane, berth);
+        self.tracks.extend(self.tracks_of(lane));
+        Ok(())
+    }
+
+    /// Begins nothing new in a lane, so that another process can have it soon.
+    pub(super) fn wind_down(&mut self, lane: LaneNo) {
+        let Some(berth) = self.berths.get_mut(&lane).filter(|b| !b.leaving) else { return };
+        berth.leaving = true;
+        for (t, _) in self.tracks.iter().filter(|(_, t)| t.lane == lane) {
+            self.windows.values_mut().for_each(|w| w.withdraw(*t));
+        }
+    }
+
+    /// Lets a lane go in which nothing is under way.
+    pub(super) fn release(&mut self, lane: LaneNo) {
+        self.berths.remove(&lane);
+        self.tracks.retain(|_, t| t.lane != lane);
+    }
+
+    /// Whether nothing is under way in a lane.
+    pub(super) fn is_done_with(&self, lane: LaneNo) -> bool {
+        let free = |t: usize| self.windows.values().all(|w| w.is_free(t));
+        self.berths.get(&lane).is_none_or(Berth::is_idle)
+            && self.tracks.iter().filter(|(_, t)| t.lane == lane).all(|(id, t)| t.queue.is_empty() && free(*id))
+    }
+
+    /// A track for each partition of each root in a lane, under the number that it has in the whole flow. One that folds
+    /// begins at the start of the run, to fold again what is committed.
+    fn tracks_of(&self, lane: LaneNo) -> BTreeMap<usize, Track> {
         let shared = &self.shared;
-        let accounts = std::slice::from_ref(&self.account);
-        let mut tracks = vec![];
+        let mut tracks = BTreeMap::new();
+        let mut id = 0;
         for (u, unit) in shared.plan.units.iter().enumerate() {
-            let said = |s: &usize| facts::mark(accounts, &marks::done(&shared.flow.steps[*s].name)) > 0;
+            let said = |s: &usize| facts::mark(self.ledger.all(), &marks::done(&shared.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
                 for p in 0..shared.partitions[root.from] {
+                    id += 1;
+                    if shared.lane_of(u, r, p) != lane {
+                        continue;
+                    }
                     let reader = name(&shared.flow, root.node);
                     let spot = shared.spot(root.how, root.from, p);
                     let start = facts::start(&self.record, &reader, &spot);
-                    let next = facts::next(accounts, &self.record, &reader, &spot);
-                    tracks.push(Track::new(u, r, p, if replay { start } else { next }, next));
+                    let next = facts::next(self.ledger.all(), &self.record, &reader, &spot);
+                    tracks.insert(id, Track::new(lane, u, r, p, if replay { start } else { next }, next));
                 }
             }
         }
         tracks
+    }
+
+    /// The report of a run that was told to stop.
+    pub fn stopped(mut self) -> Result<Report> {
+        if self.berths.contains_key(&0) {
+            super::groups::mirror(&self.shared, self.ledger.all(), &self.record)?;
+        }
+        self.berths.clear();
+        close::finished(&self.shared, self.ledger.all(), &self.record, &self.facts)
+    }
+
+    /// Closes a run whose work is over.
+    pub fn close(mut self) -> Result<Report> {
+        let (shared, ledger) = (self.shared.clone(), std::mem::take(&mut self.ledger));
+        let chair = self.berths.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
+        close::close(&shared, chair.lane(), &ledger)
     }
 
     /// Works until everything is finished, or the run is told to stop.
@@ -147,9 +217,12 @@ impl<'r> LaneRun<'r> {
             }
         }
         stdin::begin(self, &sender)?;
-        drop(sender);
+        let alone = shared.lanes == 1 && self.berths.contains_key(&0);
+        let news = (!alone).then(|| crew::listen(&shared, &sender)).transpose()?;
+        self.events = (!alone).then_some(sender);
         let outcome = self.turn(&pool, &events);
         self.windows.clear();
+        drop(news);
         outcome
     }
 
@@ -163,15 +236,17 @@ impl<'r> LaneRun<'r> {
             self.say_finals()?;
             self.commit_if_due(stop)?;
             self.tick()?;
-            let idle = self.pieces_under_way == 0 && self.pending.since.is_none();
-            if idle && self.unsettled > 0 {
-                self.settle()?;
+            if crew::look(self)? {
+                return Ok(Ended::Again);
+            }
+            let idle = self.pieces_under_way == 0 && self.berths.values().all(|b| b.pending.since.is_none());
+            if idle && self.settle_one()? {
                 continue;
             }
             if idle && stop {
                 return Ok(Ended::Stopped);
             }
-            if idle && self.facts.units.iter().all(|u| *u != Progress::Working) {
+            if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.berths.contains_key(&0) {
                 return Ok(Ended::Finished);
             }
             if idle && self.can_go_on() {
@@ -183,12 +258,15 @@ impl<'r> LaneRun<'r> {
 
     /// Whether another turn would find something to do without any event.
     fn can_go_on(&self) -> bool {
-        let paired = |t: &&Track| self.shared.plan.units[t.unit].pairs.is_some(); // they moved as far as they can
-        self.tracks
-            .iter()
-            .filter(|t| !paired(t))
-            .any(|t| t.queue.is_empty() && self.readable(t).is_some_and(|end| t.sent < end) && self.has_room(t.unit))
+        let paired = |t: &Track| self.shared.plan.units[t.unit].pairs.is_some(); // they moved as far as they can
+        let free = |t: &Track| t.queue.is_empty() && self.has_room(t.unit) && self.takes_more(t);
+        self.tracks.values().any(|t| !paired(t) && free(t) && self.readable(t).is_some_and(|end| t.sent < end))
             || finals::due(self)
+    }
+
+    /// Whether something new may be begun in a track's lane.
+    pub(super) fn takes_more(&self, track: &Track) -> bool {
+        self.berths.get(&track.lane).is_some_and(|b| !b.leaving)
     }
 
     fn has_room(&self, unit: usize) -> bool {
@@ -199,8 +277,8 @@ impl<'r> LaneRun<'r> {
     pub(super) fn readable(&self, track: &Track) -> Option<i64> {
         let root = &self.shared.plan.units[track.unit].roots[track.root];
         let open = self.facts.gates_before(root) == Some(true);
-        let settled = std::slice::from_ref(self.lane.account());
-        open.then(|| facts::written(settled, &self.record, &self.shared.spot(root.how, root.from, track.partition)))
+        let spot = || self.shared.spot(root.how, root.from, track.partition);
+        open.then(|| facts::written(self.ledger.all(), &self.record, &spot()))
     }
 
     /// Hands pieces to the pool, and items to the actions, as far as the bounds allow.
@@ -214,7 +292,8 @@ impl<'r> LaneRun<'r> {
         let mut given = true;
         while given {
             given = false;
-            for t in (0..self.tracks.len()).rev() {
+            let tracks: Vec<usize> = self.tracks.keys().rev().copied().collect();
+            for t in tracks {
                 given |= self.give_one(pool, t)?;
             }
         }
@@ -223,26 +302,25 @@ impl<'r> LaneRun<'r> {
 
     /// Hands out the next piece or items of a track; false if there is nothing, or no room for it.
     fn give_one(&mut self, pool: &Pool, t: usize) -> Result<bool> {
-        let unit = self.tracks[t].unit;
-        if self.shared.plan.units[unit].pairs.is_some() {
+        let Some(track) = self.tracks.get(&t) else { return Ok(false) };
+        let unit = track.unit;
+        if self.shared.plan.units[unit].pairs.is_some() || !self.takes_more(track) {
             return Ok(false);
         }
-        let Some(end) = self.readable(&self.tracks[t]).filter(|end| self.tracks[t].sent < *end) else {
-            return Ok(false);
-        };
+        let Some(end) = self.readable(track).filter(|end| track.sent < *end) else { return Ok(false) };
         if self.windows.contains_key(&unit) {
             return self.start_actions(t, end);
         }
         let most = self.workers * limits::CHUNKS_PER_WORKER;
         let room = self.pieces_under_way < most
             && self.bytes_under_way < limits::BYTES_UNDER_WAY
-            && self.pending.bytes < limits::BYTES_UNDER_WAY;
+            && self.berths.values().map(|b| b.pending.bytes).sum::<usize>() < limits::BYTES_UNDER_WAY;
         if room { self.give_piece(pool, t, end) } else { Ok(false) }
     }
 
     /// Starts actions for items of a track; false if the window is full or nothing was found.
     fn start_actions(&mut self, t: usize, end: i64) -> Result<bool> {
-        let track = &self.tracks[t];
+        let Some(track) = self.tracks.get(&t) else { return Ok(false) };
         let (unit, sent) = (track.unit, track.sent);
         let shared = self.shared.clone();
         let root = &shared.plan.units[unit].roots[track.root];
@@ -262,13 +340,15 @@ impl<'r> LaneRun<'r> {
             behind = chunk.next.min(end); // no items here, but the end of a commit
             self.moved(t, behind, 0);
         }
-        self.tracks[t].sent = behind;
+        if let Some(track) = self.tracks.get_mut(&t) {
+            track.sent = behind;
+        }
         Ok(behind > sent)
     }
 
     /// Hands out the next piece of a track; false if nothing can be read of it now.
     fn give_piece(&mut self, pool: &Pool, t: usize, end: i64) -> Result<bool> {
-        let track = &mut self.tracks[t];
+        let Some(track) = self.tracks.get_mut(&t) else { return Ok(false) };
         let root = &self.shared.plan.units[track.unit].roots[track.root];
         let from = track.sent;
         // what is folded again ends exactly where the commits had got to
@@ -305,42 +385,34 @@ impl<'r> LaneRun<'r> {
         Ok(true)
     }
 
-    /// Takes the finished head of every track into what is pending.
+    /// Takes the finished head of every track into what is pending in its lane.
     fn take_finished(&mut self) -> Result<()> {
-        for t in 0..self.tracks.len() {
-            while let Some(sent) = self.tracks[t].queue.pop_front_if(|s| s.done.is_some()) {
+        let ids: Vec<usize> = self.tracks.keys().copied().collect();
+        for t in ids {
+            while let Some(sent) = self.tracks.get_mut(&t).and_then(|t| t.queue.pop_front_if(|s| s.done.is_some())) {
                 let (items, mut outcome) =
                     sent.done.unwrap_or_else(|| Err(Error::bug("a piece without an outcome")))?;
-                let track = &self.tracks[t];
                 for (step, scratch) in std::mem::take(&mut outcome.scratch) {
                     self.folds.add(&self.shared, self.workers, step, scratch)?;
                 }
-                let replayed = sent.next <= track.replay_to;
-                if !replayed {
-                    let stop = outcome.stop.take();
-                    if stop.is_some() {
-                        return Err(stop.unwrap_or_else(|| Error::bug("stopped")));
-                    }
-                    self.moved(t, sent.next, items);
-                    self.pending.add(&mut self.account, outcome)?;
+                if self.tracks.get(&t).is_none_or(|track| sent.next <= track.replay_to) {
+                    continue; // it was committed before, and is only folded again
                 }
+                if let Some(stop) = outcome.stop.take() {
+                    return Err(stop);
+                }
+                self.moved(t, sent.next, items);
+                self.add(t, outcome)?;
             }
-        }
-        let ids: Vec<usize> = self.windows.keys().copied().collect();
-        for u in ids {
-            for t in 0..self.tracks.len() {
-                if self.tracks[t].unit != u {
-                    continue;
+            let Some(unit) = self.tracks.get(&t).map(|t| t.unit) else { continue };
+            let Some(window) = self.windows.get_mut(&unit) else { continue };
+            if let Some(mut finished) = window.finished(&self.shared, t)? {
+                if let Some(stop) = finished.outcome.stop.take() {
+                    self.commit_all()?;
+                    return Err(stop);
                 }
-                let Some(window) = self.windows.get_mut(&u) else { continue };
-                if let Some(mut finished) = window.finished(&self.shared, t)? {
-                    if let Some(stop) = finished.outcome.stop.take() {
-                        self.commit()?;
-                        return Err(stop);
-                    }
-                    self.moved(t, finished.next, finished.items);
-                    self.pending.add(&mut self.account, finished.outcome)?;
-                }
+                self.moved(t, finished.next, finished.items);
+                self.add(t, finished.outcome)?;
             }
         }
         Ok(())
@@ -348,67 +420,70 @@ impl<'r> LaneRun<'r> {
 
     /// A reader moved on.
     pub(super) fn moved(&mut self, t: usize, next: i64, items: u64) {
-        let track = &self.tracks[t];
+        let Some(track) = self.tracks.get(&t) else { return };
         let root = &self.shared.plan.units[track.unit].roots[track.root];
         let spot = self.shared.spot(root.how, root.from, track.partition);
         let key = (name(&self.shared.flow, root.node), spot.0, spot.1);
-        let read = self.account.read.entry(key).or_insert(Next { next, items: 0 });
-        *read = Next { next, items: read.items + items };
-        self.pending.since.get_or_insert_with(Instant::now);
+        if let Some(berth) = self.berths.get_mut(&track.lane) {
+            let read = berth.account.read.entry(key).or_insert(Next { next, items: 0 });
+            *read = Next { next, items: read.items + items };
+            berth.pending.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// What became of a piece of a track waits for the next commit of its lane.
+    pub(super) fn add(&mut self, t: usize, outcome: super::chunk::Outcome) -> Result<()> {
+        let berth = self.tracks.get(&t).and_then(|t| self.berths.get_mut(&t.lane));
+        berth.map_or(Ok(()), |b| b.pending.add(&mut b.account, outcome))
     }
 
     fn say_finals(&mut self) -> Result<()> {
         while finals::due(self) {
             finals::say(self)?;
-            self.commit()?;
+            self.commit(0)?;
         }
         Ok(())
     }
 
     fn commit_if_due(&mut self, stop: bool) -> Result<()> {
-        let Some(since) = self.pending.since else { return Ok(()) };
-        let due = self.pending.bytes >= limits::COMMIT_BYTES || since.elapsed() >= limits::COMMIT_EVERY;
-        if stop || due || self.pieces_under_way == 0 {
-            self.commit()?;
+        let now = stop || self.pieces_under_way == 0;
+        let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.berths.len().max(1));
+        let most = self.pace.bytes.min(share.max(limits::BATCH_TARGET_BYTES));
+        let is_due = |b: &Berth| {
+            let Some(since) = b.pending.since else { return false };
+            now || b.leaving || b.pending.bytes >= most || since.elapsed() >= self.pace.every
+        };
+        let due: Vec<LaneNo> = self.berths.iter().filter(|(_, b)| is_due(b)).map(|(lane, _)| *lane).collect();
+        due.into_iter().try_for_each(|lane| self.commit(lane))
+    }
+
+    fn commit_all(&mut self) -> Result<()> {
+        let lanes: Vec<LaneNo> = self.berths.keys().copied().collect();
+        lanes.into_iter().try_for_each(|lane| self.commit(lane))
+    }
+
+    /// Commits everything that is pending in a lane.
+    pub(super) fn commit(&mut self, lane: LaneNo) -> Result<()> {
+        let Some(berth) = self.berths.get_mut(&lane) else { return Ok(()) };
+        berth.commit(&self.shared, &mut self.sinks)?;
+        while self.berths.get(&lane).is_some_and(|b| b.unsettled >= limits::COMMITS_UNDER_WAY) {
+            self.settle(lane)?;
         }
         Ok(())
     }
 
-    /// Commits everything that is pending. Sinks are written and synced before the commit tells of them.
-    pub(super) fn commit(&mut self) -> Result<()> {
-        if self.pending.since.is_none() {
-            return Ok(());
-        }
-        self.sinks.write(&self.shared, &mut self.pending.sinks, &mut self.account)?;
-        let puts = self.pending.puts(&self.shared, &mut self.account);
-        self.account.seq += 1;
-        let entries = self.account.read.len() + self.account.ends.len();
-        if entries > limits::ACCOUNT_ENTRIES {
-            let text = format!(
-                "the flow has {entries} readers and written partitions, at most {} are possible",
-                limits::ACCOUNT_ENTRIES
-            );
-            return Err(Error::usage(text).help("use fewer partitions or shards"));
-        }
-        self.lane.submit(Commit { puts, account: self.account.clone() })?;
-        self.unsettled += 1;
-        while self.unsettled >= limits::COMMITS_UNDER_WAY {
-            self.settle()?;
-        }
+    fn settle(&mut self, lane: LaneNo) -> Result<()> {
+        let Some(berth) = self.berths.get_mut(&lane) else { return Ok(()) };
+        berth.settle()?;
+        self.ledger.learn(berth.settled().clone());
+        self.facts = facts::derive(&self.shared, self.ledger.all(), &self.record);
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<()> {
-        self.lane.settle()?;
-        self.unsettled -= 1;
-        self.account.ends.clone_from(&self.lane.account().ends);
-        self.facts = facts::derive(&self.shared, std::slice::from_ref(self.lane.account()), &self.record);
-        Ok(())
-    }
-
-    /// The account as committed.
-    pub(super) fn settled(&self) -> &Account {
-        self.lane.account()
+    /// Waits for a commit, if there is one.
+    fn settle_one(&mut self) -> Result<bool> {
+        let lane = self.berths.iter().find(|(_, b)| b.unsettled > 0).map(|(lane, _)| *lane);
+        lane.map_or(Ok(false), |lane| self.settle(lane).map(|()| true))
     }
 
     /// What people see, and what their tools see, a few times in a second.
@@ -417,19 +492,13 @@ impl<'r> LaneRun<'r> {
             self.shown = Instant::now();
             if let Some(show) = &mut self.options.progress {
                 let window: BTreeMap<usize, usize> = self.windows.iter().map(|(u, w)| (*u, w.len())).collect();
-                show(&RunView::of(
-                    &self.shared,
-                    self.lane.account(),
-                    &self.record,
-                    &self.facts,
-                    self.began.elapsed(),
-                    &window,
-                ));
+                let (accounts, elapsed) = (self.ledger.all(), self.began.elapsed());
+                show(&RunView::of(&self.shared, accounts, &self.record, &self.facts, elapsed, &window));
             }
         }
-        if self.mirrored.elapsed() >= limits::MIRROR_EVERY {
+        if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.berths.contains_key(&0) {
             self.mirrored = Instant::now();
-            super::groups::mirror(&self.shared, self.lane.account(), &self.record)?;
+            super::groups::mirror(&self.shared, self.ledger.all(), &self.record)?;
         }
         Ok(())
     }
@@ -440,8 +509,8 @@ impl<'r> LaneRun<'r> {
         for window in self.windows.values_mut() {
             until = window.retry(now).map_or(until, |due| due.min(until));
         }
-        if let Some(since) = self.pending.since {
-            until = until.min(since + limits::COMMIT_EVERY);
+        if let Some(since) = self.berths.values().filter_map(|b| b.pending.since).min() {
+            until = until.min(since + self.pace.every);
         }
         match events.recv_timeout(until.saturating_duration_since(now)) {
             Ok(event) => self.take(event)?,
@@ -457,7 +526,7 @@ impl<'r> LaneRun<'r> {
     fn take(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Piece((id, outcome)) => {
-                let mut sent = self.tracks.iter_mut().flat_map(|t| t.queue.iter_mut());
+                let mut sent = self.tracks.values_mut().flat_map(|t| t.queue.iter_mut());
                 if let Some(sent) = sent.find(|s| s.id == id) {
                     self.pieces_under_way -= 1;
                     self.bytes_under_way -= sent.bytes;
@@ -470,6 +539,23 @@ impl<'r> LaneRun<'r> {
                 }
             }
             Event::Stdin(stream, lines) => stdin::take(self, stream, lines)?,
+            Event::Claimed(lane, claimed) => crew::claimed(self, lane, claimed)?,
+            Event::News(accounts) => {
+                let mut news = false;
+                for account in accounts {
+                    news |= match self.berths.get(&account.lane) {
+                        Some(berth) if berth.is_behind(&account) => {
+                            let text = format!("another process works lane {}", account.lane);
+                            return Err(Error::new(ErrorKind::Doubt, text));
+                        }
+                        Some(_) => false,
+                        None => self.ledger.learn(account),
+                    }
+                }
+                if news {
+                    self.facts = facts::derive(&self.shared, self.ledger.all(), &self.record);
+                }
+            }
             Event::Fault(e) => return Err(e),
         }
         Ok(())

@@ -1,0 +1,108 @@
+//! Which lane has what, and the accounts of all of them.
+
+use super::Shared;
+use crate::model::{Flow, Kind, Writer};
+use crate::plan::Plan;
+use anabranch_engine::account::Reader;
+use anabranch_engine::{Account, Next, RunRecord, limits};
+use std::collections::BTreeMap;
+
+/// Lanes that are wanted for a flow: as many as its widest stream has partitions, or a sharder has shards.
+pub fn wanted(flow: &Flow, plan: &Plan, partitions: &[u32]) -> u32 {
+    let logged = partitions.iter().enumerate().filter(|(s, _)| plan.logged[*s]).map(|(_, n)| *n);
+    let shards =
+        flow.steps.iter().map(|s| if let Kind::Shard(shard) = &s.kind { shard.shards.len() as u32 } else { 1 });
+    logged.chain(shards).max().unwrap_or(1).clamp(1, limits::LANES)
+}
+
+impl Shared {
+    /// The lane that a partition of a unit's root belongs to.
+    pub fn lane_of(&self, unit: usize, root: usize, partition: u32) -> u32 {
+        let unit = &self.plan.units[unit];
+        if unit.has_seat() {
+            return 0;
+        }
+        // the two sides of a pair must meet
+        let shift = if unit.pairs.is_some() { 0 } else { self.shard_of(unit.roots[root].from) };
+        (partition + shift) % self.lanes.max(1)
+    }
+
+    /// The number of the shard that a stream is, if it is one of several.
+    fn shard_of(&self, stream: usize) -> u32 {
+        match self.flow.streams[stream].writer {
+            Writer::Step(w, port) => {
+                let step = &self.flow.steps[w];
+                let shards = matches!(&step.kind, Kind::Shard(shard) if shard.streams);
+                if shards || step.shards.is_some() { port as u32 } else { 0 }
+            }
+            _ => 0,
+        }
+    }
+
+    /// How many lanes have a part in a unit.
+    pub fn lanes_of(&self, unit: usize) -> usize {
+        let roots = self.plan.units[unit].roots.iter().enumerate();
+        let lanes = roots.flat_map(|(r, root)| (0..self.partitions[root.from]).map(move |p| (r, p)));
+        lanes.map(|(r, p)| self.lane_of(unit, r, p)).collect::<std::collections::BTreeSet<_>>().len()
+    }
+}
+
+/// The newest account of each lane in one run, as far as they are known.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    run: u64,
+    superseded: bool,
+    accounts: Vec<Account>,
+}
+
+impl Ledger {
+    /// What is known of a run.
+    pub fn new(run: u64, accounts: impl IntoIterator<Item = Account>) -> Ledger {
+        let mut ledger = Ledger { run, superseded: false, accounts: vec![] };
+        for account in accounts {
+            ledger.learn(account);
+        }
+        ledger
+    }
+
+    /// Takes an account if it is news; accounts of other runs say nothing of this one.
+    pub fn learn(&mut self, account: Account) -> bool {
+        if account.run != self.run {
+            self.superseded |= account.lane == 0 && account.run > self.run;
+            return false;
+        }
+        match self.accounts.iter_mut().find(|a| a.lane == account.lane) {
+            Some(known) if known.seq >= account.seq => return false,
+            Some(known) => *known = account,
+            None => self.accounts.push(account),
+        }
+        true
+    }
+
+    /// How far each reader is.
+    pub fn positions(&self) -> BTreeMap<Reader, Next> {
+        let mut all: BTreeMap<Reader, Next> = BTreeMap::new();
+        for (reader, next) in self.accounts.iter().flat_map(|a| &a.read) {
+            let furthest = all.entry(reader.clone()).or_insert(*next);
+            if next.next > furthest.next {
+                *furthest = *next;
+            }
+        }
+        all
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// Whether the run is closed, or a later one is open.
+    pub fn is_over(&self) -> bool {
+        self.superseded || self.record().is_some_and(|r| r.phase.closed())
+    }
+
+    /// The record of the run, as far as it is known.
+    pub fn record(&self) -> Option<&RunRecord> {
+        self.accounts.iter().find_map(|a| a.record.as_ref())
+    }
+}
