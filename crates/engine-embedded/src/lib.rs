@@ -71,6 +71,10 @@ impl Engine for Embedded {
         self.index.write(|tx| want.iter().map(|spec| streams::ensure(tx, owner, spec)).collect())
     }
 
+    fn partitions(&self, stream: &StreamName) -> Result<Option<u32>> {
+        self.index.read(|db| streams::partitions(db, stream))
+    }
+
     fn span(&self, stream: &StreamName) -> Result<Vec<Range<Offset>>> {
         self.index.read(|db| streams::spans(db, stream))
     }

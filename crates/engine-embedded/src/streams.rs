@@ -50,6 +50,13 @@ fn unknown(stream: &StreamName, p: Option<u32>) -> Error {
         .help(format!("make it with  anabranch streams create {stream} --partitions N"))
 }
 
+/// Partitions of a stream, if there is one.
+pub fn partitions(db: &Connection, stream: &StreamName) -> Result<Option<u32>> {
+    let count = "SELECT count(*) FROM part JOIN stream ON stream.id = part.stream WHERE name = ?";
+    let n: u32 = db.query_row(count, [stream.as_str()], |r| r.get(0)).map_err(sql)?;
+    Ok(Some(n).filter(|n| *n > 0))
+}
+
 /// First kept offset .. next offset, for each partition.
 pub fn spans(db: &Connection, stream: &StreamName) -> Result<Vec<Range<Offset>>> {
     let mut find = db

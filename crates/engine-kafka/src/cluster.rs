@@ -33,6 +33,8 @@ struct Known {
     controller: i32,
     topics: HashMap<String, Vec<i32>>,
     coordinators: HashMap<(Kind, String), String>,
+    /// The largest batch that each topic takes.
+    limits: HashMap<String, usize>,
 }
 
 /// Connections that wait for the next request, for each broker.
@@ -191,6 +193,16 @@ impl Cluster {
     /// What is known of a topic may be out of date.
     pub fn forget(&self, stream: &StreamName) {
         self.known().topics.remove(stream.as_str());
+    }
+
+    /// The largest batch that a topic takes, if it was asked for.
+    pub fn limit(&self, stream: &StreamName) -> Option<usize> {
+        self.known().limits.get(stream.as_str()).copied()
+    }
+
+    /// The largest batch that a topic takes.
+    pub fn know_limit(&self, stream: &StreamName, bytes: usize) {
+        self.known().limits.insert(stream.to_string(), bytes);
     }
 
     /// The broker that coordinates a group or a transactional id.

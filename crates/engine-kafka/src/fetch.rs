@@ -6,7 +6,9 @@ use crate::trouble::{Trouble, check, patiently};
 use crate::wire::Connection;
 use anabranch_engine::Load;
 use anabranch_engine::batch::Head;
-use anabranch_engine::{At, Batch, Chunk, Dest, Error, Handle, Limit, Offset, Record, Result, StreamName, limits};
+use anabranch_engine::{
+    At, Batch, Chunk, Dest, Error, Handle, Kind, Limit, Offset, Record, Result, StreamName, limits,
+};
 use bytes::Bytes;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -30,8 +32,23 @@ pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk
         let mut all = fetch(c, &at.stream, &from, max.bytes, WAIT)?;
         all.pop()
             .ok_or_else(|| Trouble::again(format!("{} partition {}: nothing was answered", at.stream, at.partition)))
-    })?;
-    slice(at, end, &data)
+    });
+    match data {
+        Err(e) if e.kind == Kind::Lost => Err(lost(cluster, at)?),
+        data => slice(at, end, &data?),
+    }
+}
+
+/// A reader stands where nothing is.
+fn lost(cluster: &Cluster, at: &At) -> Result<Error> {
+    let first = offsets::offset(cluster, &at.stream, at.partition, Which::First)?;
+    let (stream, p, offset) = (&at.stream, at.partition, at.offset);
+    let text = if first > offset {
+        format!("{stream} partition {p}: offsets {offset} to {} were cut before they were read", first - 1)
+    } else {
+        format!("{stream} partition {p}: it ends before offset {offset}, so it was made anew")
+    };
+    Ok(Error::new(Kind::Lost, text))
 }
 
 /// Every committed item of a partition below an end, with its offset; where to read on. Below an end that the leader told

@@ -2,6 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::offsets::Which;
+use crate::pack::pack;
 use crate::produce::{self, Producer};
 use crate::trouble::Trouble;
 use crate::{ledger, transaction};
@@ -65,7 +66,8 @@ impl Committer {
         let mut account = commit.account;
         account.lane = self.ledger.partition;
         let puts = commit.puts.into_iter().map(|p| Ok((p.to, batch(p.batch)?)));
-        let puts = puts.collect::<Result<Vec<(Dest, Batch)>>>().map_err(Trouble::Fatal)?;
+        let puts = puts.collect::<Result<Vec<(Dest, Batch)>>>().and_then(|puts| pack(&self.cluster, puts));
+        let puts = puts.map_err(Trouble::Fatal)?;
         let mut to: Vec<Dest> = puts.iter().map(|(d, _)| d.clone()).collect();
         to.push(self.ledger.clone());
         to.sort();

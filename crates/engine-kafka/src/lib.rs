@@ -13,6 +13,7 @@ mod ledger;
 mod member;
 mod notes;
 mod offsets;
+mod pack;
 mod produce;
 mod share;
 mod stamp;
@@ -64,13 +65,15 @@ impl Engine for Kafka {
         Ok(out)
     }
 
+    fn partitions(&self, stream: &StreamName) -> Result<Option<u32>> {
+        streams::partitions(&self.cluster, stream)
+    }
+
     fn span(&self, stream: &StreamName) -> Result<Vec<Range<Offset>>> {
         let partitions = patiently(|| self.cluster.partitions(stream))?;
-        let span = |p| {
-            let start = offsets::offset(&self.cluster, stream, p, Which::First)?;
-            Ok(start..offsets::offset(&self.cluster, stream, p, Which::Committed)?)
-        };
-        (0..partitions).map(span).collect()
+        let first = offsets::all(&self.cluster, stream, partitions, Which::First)?;
+        let end = offsets::all(&self.cluster, stream, partitions, Which::Committed)?;
+        Ok(first.into_iter().zip(end).map(|(first, end)| first..end).collect())
     }
 
     fn read(&self, at: &At, end: Offset, max: Limit) -> Result<Chunk> {

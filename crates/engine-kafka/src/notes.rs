@@ -2,6 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::offsets::{self, Which};
+use crate::pack::pack;
 use crate::trouble::patiently;
 use crate::{fetch, produce, streams, transaction};
 use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, Packer, Result, StreamName, StreamSpec};
@@ -18,7 +19,8 @@ fn owners_stream() -> Result<StreamName> {
 const AT_ONCE: usize = 5;
 
 /// Appends batches from outside any flow, each exactly once: what is sent again has its old sequence.
-pub fn append(cluster: &Cluster, mut puts: Vec<(Dest, Batch)>) -> Result<()> {
+pub fn append(cluster: &Cluster, puts: Vec<(Dest, Batch)>) -> Result<()> {
+    let mut puts = pack(cluster, puts)?;
     let mut producer = patiently(|| transaction::plain(cluster))?;
     while !puts.is_empty() {
         let mut counts: BTreeMap<Dest, usize> = BTreeMap::new();

@@ -1,13 +1,14 @@
 //! Where partitions begin and end: always asked of the leader, never taken from what a fetch says beside its items.
 
 use crate::cluster::{Cluster, topic};
-use crate::trouble::{Trouble, check};
+use crate::trouble::{Trouble, check, patiently};
 use crate::wire::Connection;
-use anabranch_engine::{Offset, Result, StreamName};
+use anabranch_engine::{Error, Offset, Result, StreamName};
 use kafka_protocol::messages::{
     ListOffsetsRequest,
     list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
 };
+use std::collections::BTreeMap;
 
 /// Which offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,23 +23,48 @@ pub enum Which {
 
 /// An offset of a partition, from its leader.
 pub fn offset(cluster: &Cluster, stream: &StreamName, partition: u32, which: Which) -> Result<Offset> {
-    cluster.at_leader(stream, partition, |c| ask(c, stream, partition, which))
+    let found = cluster.at_leader(stream, partition, |c| ask(c, stream, &[partition], which))?;
+    found.first().map(|(_, offset)| *offset).ok_or_else(|| Error::machine(format!("{stream}: nothing was answered")))
 }
 
-fn ask(c: &mut Connection, stream: &StreamName, partition: u32, which: Which) -> Result<Offset, Trouble> {
-    let asked = ListOffsetsPartition::default()
-        .with_partition_index(partition as i32)
-        .with_current_leader_epoch(-1)
-        .with_timestamp(if which == Which::First { -2 } else { -1 });
-    let of = ListOffsetsTopic::default().with_name(topic(stream)).with_partitions(vec![asked]);
+/// An offset of each partition of a stream, each leader asked once.
+pub fn all(cluster: &Cluster, stream: &StreamName, partitions: u32, which: Which) -> Result<Vec<Offset>> {
+    patiently(|| {
+        let mut by_leader: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for p in 0..partitions {
+            by_leader.entry(cluster.leader(stream, p)?).or_default().push(p);
+        }
+        let mut all = BTreeMap::new();
+        for (leader, partitions) in by_leader {
+            let found = cluster.over(&leader, |c| ask(c, stream, &partitions, which));
+            all.extend(found.inspect_err(|_| cluster.forget(stream))?);
+        }
+        let missing = || Trouble::again(format!("{stream}: some partitions were not answered"));
+        (0..partitions).map(|p| all.get(&p).copied().ok_or_else(missing)).collect()
+    })
+}
+
+fn ask(
+    c: &mut Connection,
+    stream: &StreamName,
+    partitions: &[u32],
+    which: Which,
+) -> Result<Vec<(u32, Offset)>, Trouble> {
+    let asked = |p: &u32| {
+        ListOffsetsPartition::default()
+            .with_partition_index(*p as i32)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(if which == Which::First { -2 } else { -1 })
+    };
+    let asked = partitions.iter().map(asked).collect();
     let call = ListOffsetsRequest::default()
         .with_replica_id((-1).into())
         .with_isolation_level(i8::from(which == Which::Committed))
-        .with_topics(vec![of]);
+        .with_topics(vec![ListOffsetsTopic::default().with_name(topic(stream)).with_partitions(asked)]);
     let answer = c.call(&call)?;
-    let what = format!("the offsets of {stream} partition {partition}");
-    let found = answer.topics.first().and_then(|t| t.partitions.first());
-    let found = found.ok_or_else(|| Trouble::again(format!("{what}: nothing was answered")))?;
-    check(found.error_code, &what)?;
-    Ok(found.offset)
+    let found = answer.topics.iter().flat_map(|t| &t.partitions).map(|p| {
+        check(p.error_code, &format!("the offsets of {stream} partition {}", p.partition_index))?;
+        Ok((p.partition_index as u32, p.offset))
+    });
+    found.collect()
 }

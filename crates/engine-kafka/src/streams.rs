@@ -6,6 +6,7 @@ use anabranch_engine::{At, Error, Offset, Result, Shape, StreamName, StreamSpec}
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::{
     CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
 };
@@ -28,11 +29,10 @@ pub fn ensure(cluster: &Cluster, want: &StreamSpec) -> Result<Shape> {
 
 fn fits(want: &StreamSpec, partitions: u32) -> Result<Shape> {
     match want.partitions {
-        Some(n) if n != partitions => Err(Error::usage(format!(
-            "the stream {} has {partitions} partitions, not {n}",
-            want.name
-        ))
-        .help(format!("say  partitions: {partitions}  or delete it with  anabranch streams delete {}", want.name))),
+        Some(n) if n != partitions => {
+            Err(Error::usage(format!("the stream {} has {partitions} partitions, not {n}", want.name))
+                .help(format!("say  partitions: {partitions}")))
+        }
         _ => Ok(Shape { partitions, created: false, note: None }),
     }
 }
@@ -118,17 +118,31 @@ pub fn cut(cluster: &Cluster, at: &At) -> Result<Offset> {
 /// The settings of a topic that differ from the broker's.
 pub fn config(cluster: &Cluster, name: &StreamName) -> Result<BTreeMap<String, String>> {
     const OF_TOPIC: i8 = 1; // set for this topic, not inherited
+    let own = settings(cluster, name, None)?.into_iter().filter(|c| c.config_source == OF_TOPIC);
+    Ok(own.map(|c| (c.name.to_string(), c.value.map(|v| v.to_string()).unwrap_or_default())).collect())
+}
+
+/// One setting of a topic, its own or the broker's.
+pub fn setting(cluster: &Cluster, name: &StreamName, of: &'static str) -> Result<Option<String>> {
+    let found = settings(cluster, name, Some(vec![StrBytes::from_static_str(of)]))?;
+    Ok(found.into_iter().find(|c| c.name.as_str() == of).and_then(|c| c.value).map(|v| v.to_string()))
+}
+
+fn settings(
+    cluster: &Cluster,
+    name: &StreamName,
+    wanted: Option<Vec<StrBytes>>,
+) -> Result<Vec<DescribeConfigsResourceResult>> {
     const TOPIC: i8 = 2;
     let resource = DescribeConfigsResource::default()
         .with_resource_type(TOPIC)
         .with_resource_name(StrBytes::from_string(name.to_string()))
-        .with_configuration_keys(None);
+        .with_configuration_keys(wanted);
     let call = DescribeConfigsRequest::default().with_resources(vec![resource]);
     patiently(|| {
         let answer = cluster.anyone(&call)?;
-        let found = answer.results.first().ok_or_else(|| Trouble::again("nothing was answered"))?;
+        let found = answer.results.into_iter().next().ok_or_else(|| Trouble::again("nothing was answered"))?;
         check(found.error_code, &format!("the settings of {name}"))?;
-        let own = found.configs.iter().filter(|c| c.config_source == OF_TOPIC);
-        Ok(own.map(|c| (c.name.to_string(), c.value.as_ref().map(ToString::to_string).unwrap_or_default())).collect())
+        Ok(found.configs)
     })
 }

@@ -54,8 +54,8 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
         }
         OffsetOutOfRange => Trouble::Fatal(Error::new(Kind::Lost, format!("{what}: these offsets are gone"))),
         MessageTooLarge | RecordListTooLarge => Trouble::Fatal(
-            Error::usage(format!("{what}: the broker takes no batch of this size"))
-                .help("raise  max.message.bytes  of the topic"),
+            Error::machine(format!("{what}: an item is larger than the topic takes"))
+                .help("raise  max.message.bytes  of the topic, and run again"),
         ),
         // the table of the crate has this one as final: the markers of the last transaction are still being written
         ConcurrentTransactions => Trouble::Again(said(format!("{what}: {error}"))),

@@ -22,6 +22,8 @@ pub trait Engine: Send + Sync {
     /// Creates each stream, or verifies that it has this shape; never resizes one.
     /// With an owner, the streams belong to that flow from now on: others may not write them.
     fn ensure(&self, owner: Option<&FlowId>, want: &[StreamSpec]) -> Result<Vec<Shape>>;
+    /// Partitions of a stream; `None` if there is no such stream.
+    fn partitions(&self, stream: &StreamName) -> Result<Option<u32>>;
     /// For each partition: the first kept offset .. the stable end.
     fn span(&self, stream: &StreamName) -> Result<Vec<Range<Offset>>>;
     /// Committed batches from `at` on, none that begins at or behind `end`. The first may begin before `at`.

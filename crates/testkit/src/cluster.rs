@@ -10,6 +10,7 @@ use std::{process, thread};
 use tempfile::TempDir;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka");
+const FOREIGN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/java/Foreign.java");
 /// Tools that take no `--bootstrap-server`.
 const OFFLINE: &[&str] = &["dump-log", "producer-perf-test"];
 
@@ -87,6 +88,17 @@ impl Cluster {
             tool.args(["--bootstrap-server", &self.bootstrap]);
         }
         tool.args(args).stdin(input).output().unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"))
+    }
+
+    /// Lets a producer of somebody else write so many items in one transaction, and commit it, abort it, or end without a
+    /// word (`hang`); its successor (`heal`) aborts what it left.
+    pub fn foreign(&self, topic: &str, how: &str, prefix: &str, count: usize) {
+        let libs = self.run(&["libs"]);
+        let mut java = Command::new("java");
+        java.args(["-XX:TieredStopAtLevel=1", "-cp", &format!("{}/*", libs.trim()), FOREIGN]);
+        java.args([&self.bootstrap, topic, how, prefix, &count.to_string()]);
+        let out = java.stdin(Stdio::null()).output().expect("a JDK is needed");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     }
 
     /// Runs the script on this cluster, and returns what it said.

@@ -3,8 +3,9 @@
 use super::args::{Args, Groups};
 use super::table::table;
 use super::{Exit, place, rewind};
-use anabranch_engine::{Admin, Error, Group, Result, StreamName};
+use anabranch_engine::{Admin, Error, Group, Partition, Result, StreamName};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Lists, describes and sets consumer groups.
 pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
@@ -20,10 +21,10 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
         }
         Groups::Describe { group } => describe(args, &*engine, &find(&*engine, group)?)?,
         Groups::Reset { group, stream, to_earliest, to_latest, to_offset } => {
-            let found = find(&*engine, group)?;
+            let known = known(&*engine, group)?;
             let mut offsets = vec![];
             let wanted = |name: &StreamName| stream.as_ref().is_none_or(|s| s == name.as_str());
-            for (name, p) in found.offsets.keys().filter(|(name, _)| wanted(name)) {
+            for (name, p) in known.iter().filter(|(name, _)| wanted(name)) {
                 let span = engine.span(name)?.get(*p as usize).cloned().unwrap_or(0..0);
                 let to = match (to_earliest, to_latest, to_offset) {
                     (true, ..) => span.start,
@@ -42,6 +43,16 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
         }
     }
     Ok(0)
+}
+
+/// Where a group has offsets, or a step reads under its name: brokers forget offsets, of a topic that was deleted for one.
+fn known(engine: &dyn Admin, group: &str) -> Result<BTreeSet<(StreamName, Partition)>> {
+    let mut known = rewind::read_as(engine, group)?;
+    match find(engine, group) {
+        Err(e) if known.is_empty() => return Err(e),
+        found => known.extend(found.into_iter().flat_map(|g| g.offsets.into_keys())),
+    }
+    Ok(known)
 }
 
 fn find(engine: &dyn Admin, name: &str) -> Result<Group> {

@@ -1,7 +1,23 @@
 //! Setting a group: of a flow's step the account is set too, for that is where its positions live.
 
 use anabranch_engine::{Admin, Commit, Cursor, Error, Offset, Partition, Result, StreamName};
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// The partitions that steps of flows here read under the name of a group.
+pub fn read_as(engine: &dyn Admin, group: &str) -> Result<BTreeSet<(StreamName, Partition)>> {
+    let mut known = BTreeSet::new();
+    for flow in engine.flows()? {
+        for account in engine.accounts(&flow, &mut Cursor::default(), Duration::ZERO)? {
+            let reads = |step: &String, stream: &StreamName| {
+                account.groups.get(&(step.clone(), stream.clone())).is_some_and(|g| g == group)
+            };
+            let of_group = account.read.keys().filter(|(step, stream, _)| reads(step, stream));
+            known.extend(of_group.map(|(_, stream, p)| (stream.clone(), *p)));
+        }
+    }
+    Ok(known)
+}
 
 /// Sets offsets of a group, and the positions of the steps that read under its name.
 pub fn reset(engine: &dyn Admin, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::facts::{self, Facts, Progress};
 use super::lanes::Ledger;
-use super::open::commit;
+use super::open::{commit, fence};
 use super::report::{DeadLine, Report, report};
 use super::{Shared, groups, marks, sinks};
 use crate::model::{Kind, Mode, Writer};
@@ -51,6 +51,22 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger) -> Result<Re
     groups::mirror(shared, accounts, &closing)?;
     trim(shared, accounts, &closing)?;
     Ok(report)
+}
+
+/// Closes a run as failed, since items that it still wanted are gone.
+pub fn lost(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger, lost: &Error) -> Result<()> {
+    let Some(record) = lane.account().record.clone() else { return Ok(()) };
+    let others = fence(shared, &record)?;
+    let known = others.into_iter().chain(ledger.all().iter().cloned()).chain([lane.account().clone()]);
+    let ledger = Ledger::new(record.number, known);
+    let failed = RunRecord { phase: Phase::Failed, ..record };
+    let facts = facts::derive(shared, ledger.all(), &failed);
+    let mut report = finished(shared, ledger.all(), &failed, &facts)?;
+    report.imbalance.push(lost.text.clone());
+    report.balanced = false;
+    shared.engine.keep_report(&shared.flow.name, failed.number, &kept(&report))?;
+    let read = ledger.positions();
+    commit(lane, |account| (account.record, account.read) = (Some(failed.clone()), read))
 }
 
 /// The report as it is kept: errors are cut, and the rarest left out, until it is not too long.

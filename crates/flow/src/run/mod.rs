@@ -278,7 +278,16 @@ impl Job {
             return close::close(&shared, &mut **lane, &ledger).map(|r| Some(Outcome::Closed(r)));
         }
         let mut run = Work::new(shared.clone(), &mut self.options, &mut *self.crew, ledger, lane, workers)?;
-        match run.work()? {
+        let ended = match run.work() {
+            Err(e) if e.kind == ErrorKind::Lost => {
+                run.lost(&e)?;
+                return Err(
+                    e.help(format!("run {} is closed as failed; the next one tells where to go on", shared.number))
+                );
+            }
+            ended => ended?,
+        };
+        match ended {
             Ended::Stopped => run.stopped().map(|r| Some(Outcome::Stopped(r))),
             Ended::Finished => run.close().map(|r| Some(Outcome::Closed(r))),
             Ended::Again => Ok(None),

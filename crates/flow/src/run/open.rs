@@ -2,14 +2,14 @@
 
 use super::io::{Manifest, World};
 use super::lines::Reading;
-use super::{Options, Shared, marks, sinks};
+use super::{Options, Shared, Spot, marks, sinks};
 use crate::expr::RunVars;
 use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan, name};
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Lane, Next, Packer, Phase, Put, Result, RunKind,
-    RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
+    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put,
+    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -213,8 +213,15 @@ fn count(shared: &Shared, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32>
     let stream = &shared.flow.streams[s];
     let n = match (stream.partitions, stream.writer) {
         (Some(n), _) => n,
-        (None, Writer::Outside) => shared.engine.span(&stream.at).map_or(1, |spans| spans.len() as u32),
+        (None, Writer::Outside) => shared.engine.span(&stream.at)?.len() as u32,
         (None, Writer::Source) => 1,
+        // one that is there is left as it is, also when its writer's inputs got more partitions
+        (None, Writer::Step(..))
+            if shared.plan.logged[s]
+                && let Some(n) = shared.engine.partitions(&stream.at)? =>
+        {
+            n
+        }
         (None, Writer::Step(w, port)) => {
             let step = &shared.flow.steps[w];
             match &step.kind {
@@ -245,9 +252,12 @@ fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
         };
         if stream.writer == Writer::Outside { others.push(spec) } else { own.push(spec) }
     }
-    let mut shapes = shared.engine.ensure(Some(&flow.name), &own)?;
-    shapes.extend(shared.engine.ensure(None, &others)?);
-    for note in shapes.into_iter().filter_map(|s| s.note) {
+    let shapes = shared.engine.ensure(Some(&flow.name), &own)?;
+    let of_others = shared.engine.ensure(None, &others)?;
+    for (spec, _) in others.iter().zip(&of_others).filter(|(_, shape)| shape.created) {
+        options.note(&format!("there was no stream {}: it is made now, and is empty", spec.name));
+    }
+    for note in shapes.into_iter().chain(of_others).filter_map(|s| s.note) {
         options.note(&note);
     }
     Ok(())
@@ -310,8 +320,9 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
                 let first = || record.starts.get(&at).copied().unwrap_or(0);
                 let from = committed.or_else(of_group).unwrap_or_else(first);
                 let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
-                if from > end {
-                    return Err(made_anew(shared, &reader, &at, from, end));
+                let outside = shared.flow.streams[root.from].writer == Writer::Outside;
+                if from > end || (outside && from < first()) {
+                    return Err(gap(&reader, group, &at, from, first()..end));
                 }
                 record.from.insert(key, from);
             }
@@ -320,14 +331,25 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
     Ok(record)
 }
 
-/// A reader is behind the end of its stream: the stream was deleted and made again.
-fn made_anew(shared: &Shared, reader: &str, at: &(StreamName, u32), from: i64, end: i64) -> Error {
-    let text =
-        format!("{} partition {} ends at {end}, but {reader} has read it to {from}: it was made anew", at.0, at.1);
-    Error::usage(text).help(format!(
-        "read it from its start:  anabranch groups reset {}.{reader} --stream {} --to-earliest",
-        shared.flow.name, at.0
-    ))
+/// A reader stands where its stream has nothing: that was cut before it was read, or the stream was made anew.
+fn gap(reader: &str, group: Option<&String>, at: &Spot, from: i64, span: std::ops::Range<i64>) -> Error {
+    let text = if from > span.end {
+        format!(
+            "{} partition {} ends at {}, but {reader} has read it to {from}: it was made anew",
+            at.0, at.1, span.end
+        )
+    } else {
+        let (stream, p, start) = (&at.0, at.1, span.start);
+        format!("{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was cut")
+    };
+    let lost = Error::new(ErrorKind::Lost, text);
+    match group {
+        Some(group) => lost.help(format!(
+            "to go on with what is there:  anabranch groups reset {group} --stream {} --to-earliest",
+            at.0
+        )),
+        None => lost,
+    }
 }
 
 /// Commits the record, the manifest and the lengths of files that are added to.
@@ -420,17 +442,24 @@ fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usiz
     Ok(out)
 }
 
-/// Closes an open run as abandoned: the readers of source streams go back to where it began.
-///
-/// The other lanes are taken first, and told the number of the next run: nobody works them for this one any more.
-fn abandon(shared: &Shared, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
+/// Takes the other lanes, and tells them the number of the next run: nobody works them for this one any more. Their
+/// accounts as they were.
+pub fn fence(shared: &Shared, record: &RunRecord) -> Result<Vec<Account>> {
+    let mut accounts = vec![];
     for other in 1..shared.lanes {
         let mut other = shared.engine.claim(&shared.flow.name, other)?;
+        accounts.push(other.account().clone());
         commit(&mut *other, |account| {
             let (lane, seq) = (account.lane, account.seq);
             *account = Account { version: ACCOUNT_VERSION, lane, seq, run: record.number + 1, ..Account::default() };
         })?;
     }
+    Ok(accounts)
+}
+
+/// Closes an open run as abandoned: the readers of source streams go back to where it began.
+fn abandon(shared: &Shared, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
+    fence(shared, record)?;
     commit(lane, |account| {
         account.read.extend(record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 })));
         account.record = Some(RunRecord { phase: Phase::Abandoned, ..record.clone() });

@@ -188,6 +188,16 @@ impl<'r> Work<'r> {
         close::finished(&self.shared, self.ledger.all(), &self.record, &self.facts)
     }
 
+    /// Closes a run as failed: items that it still wanted are gone. Only the chair does so.
+    pub fn lost(mut self, why: &Error) -> Result<()> {
+        let Some(mut chair) = self.berths.remove(&0) else { return Ok(()) };
+        self.berths.clear();
+        while chair.unsettled > 0 {
+            chair.settle()?;
+        }
+        close::lost(&self.shared, chair.lane(), &self.ledger, why)
+    }
+
     /// Closes a run whose work is over.
     pub fn close(mut self) -> Result<Report> {
         let (shared, ledger) = (self.shared.clone(), std::mem::take(&mut self.ledger));
