@@ -34,6 +34,7 @@ calls! {
     OffsetFetchRequest => OffsetFetchResponse, 9, 8;
     FindCoordinatorRequest => FindCoordinatorResponse, 10, 4;
     ListGroupsRequest => ListGroupsResponse, 16, 4;
+    SaslHandshakeRequest => SaslHandshakeResponse, 17, 1;
     ApiVersionsRequest => ApiVersionsResponse, 18, 3;
     CreateTopicsRequest => CreateTopicsResponse, 19, 7;
     DeleteTopicsRequest => DeleteTopicsResponse, 20, 5;
@@ -42,4 +43,5 @@ calls! {
     AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 24, 3;
     EndTxnRequest => EndTxnResponse, 26, 3;
     DescribeConfigsRequest => DescribeConfigsResponse, 32, 4;
+    SaslAuthenticateRequest => SaslAuthenticateResponse, 36, 2;
 }

@@ -5,15 +5,22 @@
 
 mod calls;
 mod cluster;
+mod config;
 mod fetch;
 mod groups;
+mod jaas;
 mod lane;
 mod ledger;
 mod notes;
 mod offsets;
+mod pem;
 mod produce;
+mod properties;
+mod sasl;
+mod scram;
 mod stamp;
 mod streams;
+mod tls;
 mod transaction;
 mod trouble;
 mod wire;
@@ -23,6 +30,7 @@ use anabranch_engine::{
     Partition, Result, Shape, StreamInfo, StreamName, StreamSpec,
 };
 use cluster::Cluster;
+pub use config::Config;
 use offsets::Which;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -38,8 +46,12 @@ pub struct Kafka {
 impl Kafka {
     /// A cluster that is known by some of its brokers: `host:port`, several with commas between them.
     pub fn open(bootstrap: &str) -> Result<Kafka> {
-        let brokers = bootstrap.split(',').map(|b| b.trim().to_string()).filter(|b| !b.is_empty()).collect();
-        let cluster = Arc::new(Cluster::new(brokers));
+        Kafka::connect(Config::plain(bootstrap))
+    }
+
+    /// A cluster whose brokers are spoken to as these settings say.
+    pub fn connect(config: Config) -> Result<Kafka> {
+        let cluster = Arc::new(Cluster::new(config));
         cluster.look(&[]).map_err(trouble::Trouble::error)?;
         Ok(Kafka { cluster })
     }
