@@ -22,6 +22,8 @@ macro_rules! calls {
             const KEY: i16 = $key;
             const VERSION: i16 = $version;
         })*
+        /// All of them: key, version, name.
+        pub const ALL: &[(i16, i16, &str)] = &[$(($key, $version, stringify!($request))),*];
     };
 }
 
@@ -33,6 +35,7 @@ calls! {
     OffsetCommitRequest => OffsetCommitResponse, 8, 8;
     OffsetFetchRequest => OffsetFetchResponse, 9, 8;
     FindCoordinatorRequest => FindCoordinatorResponse, 10, 4;
+    DescribeGroupsRequest => DescribeGroupsResponse, 15, 5;
     ListGroupsRequest => ListGroupsResponse, 16, 4;
     SaslHandshakeRequest => SaslHandshakeResponse, 17, 1;
     ApiVersionsRequest => ApiVersionsResponse, 18, 3;

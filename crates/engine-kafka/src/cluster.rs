@@ -2,7 +2,8 @@
 
 use crate::calls::Call;
 use crate::config::Config;
-use crate::trouble::{self, Trouble, check};
+use crate::rights::{self, Operation, Resource, Right};
+use crate::trouble::{self, Trouble};
 use crate::wire::Connection;
 use anabranch_engine::{Error, Result, StreamName};
 use kafka_protocol::messages::{
@@ -55,8 +56,18 @@ impl Cluster {
         Cluster { config: Arc::new(config), known: Mutex::default(), idle: Mutex::default() }
     }
 
+    /// How its brokers are spoken to.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer's code as a result: what was refused is named with the right it takes.
+    pub fn check(&self, code: i16, what: &str, needs: &[Right]) -> Result<(), Trouble> {
+        rights::check(&self.config, code, what, needs)
     }
 
     /// Does something over a connection to that broker. A connection over which something went wrong is not used again.
@@ -160,7 +171,7 @@ impl Cluster {
                     .help(format!("make it:  anabranch streams create {stream}")),
             ));
         }
-        check(topic.error_code, &what)?;
+        self.check(topic.error_code, &what, &[Right(Operation::Describe, Resource::Topic(stream.as_str()))])?;
         Ok(topic.partitions.len() as u32)
     }
 
@@ -207,7 +218,11 @@ impl Cluster {
             .with_coordinator_keys(vec![StrBytes::from_string(key.to_string())]);
         let answer = self.anyone(&call)?;
         let found = answer.coordinators.first().ok_or_else(|| Trouble::again(format!("{key} has no coordinator")))?;
-        check(found.error_code, &format!("the coordinator of {key}"))?;
+        let needs = match kind {
+            Kind::Group => Right(Operation::Read, Resource::Group(key)),
+            Kind::Transaction => Right(Operation::Write, Resource::Transaction(key)),
+        };
+        self.check(found.error_code, &format!("the coordinator of {key}"), &[needs])?;
         let broker = address(&found.host, found.port);
         self.known().coordinators.insert((kind, key.to_string()), broker.clone());
         Ok(broker)

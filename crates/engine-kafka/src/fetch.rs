@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, topic};
 use crate::offsets::{self, Which};
+use crate::rights::{Operation, Resource, Right};
 use crate::trouble::{Trouble, check};
 use crate::wire::Connection;
 use anabranch_engine::Load;
@@ -73,7 +74,7 @@ fn fetch(c: &mut Connection, at: &At, max: Limit) -> Result<PartitionData, Troub
     check(answer.error_code, &what)?;
     let data = answer.responses.into_iter().next().and_then(|t| t.partitions.into_iter().next());
     let data = data.ok_or_else(|| Trouble::again(format!("{what}: nothing was answered")))?;
-    check(data.error_code, &what)?;
+    c.check(data.error_code, &what, &[Right(Operation::Read, Resource::Topic(at.stream.as_str()))])?;
     Ok(data)
 }
 

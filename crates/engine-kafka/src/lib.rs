@@ -7,6 +7,7 @@ mod calls;
 mod cluster;
 mod config;
 mod fetch;
+mod fit;
 mod groups;
 mod jaas;
 mod lane;
@@ -16,6 +17,7 @@ mod offsets;
 mod pem;
 mod produce;
 mod properties;
+mod rights;
 mod sasl;
 mod scram;
 mod stamp;
@@ -31,6 +33,7 @@ use anabranch_engine::{
 };
 use cluster::Cluster;
 pub use config::Config;
+pub use fit::{Fit, Need, Needs, Role};
 use offsets::Which;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -54,6 +57,11 @@ impl Kafka {
         let cluster = Arc::new(Cluster::new(config));
         cluster.look(&[]).map_err(trouble::Trouble::error)?;
         Ok(Kafka { cluster })
+    }
+
+    /// Whether the cluster fits a flow, and whether this user may do what the flow does. Nothing is written.
+    pub fn fit(&self, needs: &Needs) -> Result<Fit> {
+        fit::fit(&self.cluster, self.cluster.config(), needs)
     }
 }
 

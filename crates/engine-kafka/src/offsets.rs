@@ -1,7 +1,8 @@
 //! Where partitions begin and end: always asked of the leader, never taken from what a fetch says beside its items.
 
 use crate::cluster::{Cluster, topic};
-use crate::trouble::{Trouble, check};
+use crate::rights::{Operation, Resource, Right};
+use crate::trouble::Trouble;
 use crate::wire::Connection;
 use anabranch_engine::{Offset, Result, StreamName};
 use kafka_protocol::messages::{
@@ -39,6 +40,6 @@ fn ask(c: &mut Connection, stream: &StreamName, partition: u32, which: Which) ->
     let what = format!("the offsets of {stream} partition {partition}");
     let found = answer.topics.first().and_then(|t| t.partitions.first());
     let found = found.ok_or_else(|| Trouble::again(format!("{what}: nothing was answered")))?;
-    check(found.error_code, &what)?;
+    c.check(found.error_code, &what, &[Right(Operation::Describe, Resource::Topic(stream.as_str()))])?;
     Ok(found.offset)
 }

@@ -2,6 +2,7 @@
 
 use crate::calls::Call;
 use crate::config::Config;
+use crate::rights::{self, Right};
 use crate::trouble::Trouble;
 use crate::{sasl, tls};
 use anabranch_engine::Error;
@@ -76,6 +77,11 @@ impl Connection {
     /// The broker at the other end.
     pub fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// The answer's code as a result: what was refused is named with the right it takes.
+    pub fn check(&self, code: i16, what: &str, needs: &[Right]) -> Result<(), Trouble> {
+        rights::check(&self.config, code, what, needs)
     }
 
     /// Where settings are to be mended.
