@@ -35,7 +35,6 @@ calls! {
     OffsetCommitRequest => OffsetCommitResponse, 8, 8;
     OffsetFetchRequest => OffsetFetchResponse, 9, 8;
     FindCoordinatorRequest => FindCoordinatorResponse, 10, 4;
-    DescribeGroupsRequest => DescribeGroupsResponse, 15, 5;
     ListGroupsRequest => ListGroupsResponse, 16, 4;
     SaslHandshakeRequest => SaslHandshakeResponse, 17, 1;
     ApiVersionsRequest => ApiVersionsResponse, 18, 3;

@@ -6,6 +6,7 @@ use crate::properties::{self, Property};
 use crate::scram::Hash;
 use crate::tls::Tls;
 use anabranch_engine::{Error, Result};
+use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -47,7 +48,7 @@ impl Mechanism {
 /// Where a cluster is, and how its brokers are spoken to.
 pub struct Config {
     pub(crate) brokers: Vec<String>,
-    pub(crate) client: String,
+    pub(crate) client: StrBytes,
     pub(crate) patience: Duration,
     pub(crate) tls: Option<Tls>,
     pub(crate) login: Option<(Mechanism, Login)>,
@@ -59,7 +60,7 @@ impl Config {
     pub fn plain(brokers: &str) -> Config {
         let config = Config {
             brokers: vec![],
-            client: "anabranch".into(),
+            client: StrBytes::from_static_str("anabranch"),
             patience: PATIENCE,
             tls: None,
             login: None,
@@ -73,7 +74,7 @@ impl Config {
         let settings = Settings::read(path)?;
         let mut config = Config::plain(settings.get("bootstrap.servers").unwrap_or_default());
         if let Some(client) = settings.get("client.id") {
-            config.client = client.to_string();
+            config.client = StrBytes::from_string(client.to_string());
         }
         if let Some(text) = settings.get("request.timeout.ms") {
             let ms = text.trim().parse::<u32>().ok().filter(|ms| (1..=i32::MAX as u32).contains(ms));

@@ -3,7 +3,7 @@
 //! Brokers look at rights before anything else. So they are asked to do each thing to a partition that no topic can
 //! have: who may not is told so, and who may is told that there is no such partition.
 
-use crate::cluster::{Cluster, Kind, topic};
+use crate::cluster::{Cluster, topic};
 use crate::config::Config;
 use crate::rights::{Operation, Resource, refused};
 use crate::trouble::{Trouble, check, patiently};
@@ -12,9 +12,10 @@ use anabranch_engine::{Error, FlowId, Result, StreamName, StreamSpec};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, DeleteRecordsRequest, DescribeGroupsRequest, FetchRequest, GroupId, ProduceRequest,
+    AddPartitionsToTxnRequest, DeleteRecordsRequest, FetchRequest, GroupId, OffsetCommitRequest, ProduceRequest,
     ProducerId,
 };
 use kafka_protocol::protocol::StrBytes;
@@ -24,7 +25,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const NOWHERE: i32 = i32::MAX;
 const NO_SUCH_TOPIC: i16 = 3;
 const EXISTS: i16 = 36;
-const MAY_READ: i32 = 1 << 3;
 
 /// What a flow needs of a cluster.
 pub struct Needs {
@@ -107,7 +107,7 @@ pub fn fit(cluster: &Cluster, config: &Config, needs: &Needs) -> Result<Fit> {
         lacks(&mut missing, Operation::Write, Resource::Transaction(&id));
     }
     for group in &needs.groups {
-        if !may_read_group(cluster, group)? {
+        if !patiently(|| may_read_group(cluster, group, &ledger))? {
             lacks(&mut missing, Operation::Read, Resource::Group(group));
         }
     }
@@ -248,22 +248,14 @@ fn may_commit(cluster: &Cluster, id: &str, ledger: &StreamName) -> Result<bool, 
     Ok(!all.any(|p| p.partition_error_code == Resource::Transaction(id).code()))
 }
 
-/// Whether a group may be read, and so its offsets set. Any broker knows who may not; the rest its coordinator tells.
-fn may_read_group(cluster: &Cluster, group: &str) -> Result<bool> {
-    let call = DescribeGroupsRequest::default()
-        .with_groups(vec![GroupId(StrBytes::from_string(group.to_string()))])
-        .with_include_authorized_operations(true);
-    let refused = |code: i16| code == Resource::Group(group).code();
-    let first = patiently(|| cluster.anyone(&call))?;
-    if first.groups.iter().any(|g| refused(g.error_code)) {
-        return Ok(false);
-    }
-    patiently(|| {
-        let broker = cluster.coordinator(Kind::Group, group)?;
-        let answer = cluster.over(&broker, |c| c.call(&call))?;
-        let found = answer.groups.first().ok_or_else(|| Trouble::again("nothing was answered"))?;
-        check(found.error_code, &format!("the group {group}"))
-            .inspect_err(|_| cluster.forget_coordinator(Kind::Group, group))?;
-        Ok(found.authorized_operations == i32::MIN || found.authorized_operations & MAY_READ != 0)
-    })
+/// Whether a group may be read, and so its offsets set.
+fn may_read_group(cluster: &Cluster, group: &str, ledger: &StreamName) -> Result<bool, Trouble> {
+    let nowhere = OffsetCommitRequestPartition::default().with_partition_index(NOWHERE);
+    let call = OffsetCommitRequest::default()
+        .with_group_id(GroupId(StrBytes::from_string(group.to_string())))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![OffsetCommitRequestTopic::default().with_name(topic(ledger)).with_partitions(vec![nowhere])]);
+    let answer = cluster.anyone(&call)?;
+    let mut all = answer.topics.iter().flat_map(|t| &t.partitions);
+    Ok(!all.any(|p| p.error_code == Resource::Group(group).code()))
 }

@@ -8,7 +8,7 @@ use crate::{sasl, tls};
 use anabranch_engine::Error;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl Connection {
             .with_request_api_key(C::KEY)
             .with_request_api_version(version)
             .with_correlation_id(id)
-            .with_client_id(Some(StrBytes::from_string(self.config.client.clone())));
+            .with_client_id(Some(self.config.client.clone()));
         let mut frame = BytesMut::with_capacity(1024);
         frame.put_i32(0);
         let encoded =

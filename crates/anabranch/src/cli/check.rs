@@ -36,6 +36,7 @@ pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
                 let word = if d.severity == Severity::Error { "error" } else { "warning" };
                 println!("::{word} file={},line={},col={}::{}", file.name, d.span.line, d.span.column + 1, d.message);
             }
+            fit.iter().flat_map(|f| &f.wrong).for_each(|e| println!("::error file={}::{}", file.name, e.text));
         }
         if !args.quiet {
             match (errors, warnings, &file.checked.flow) {
