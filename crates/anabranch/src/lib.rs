@@ -16,6 +16,5 @@ pub mod cli;
 pub use anabranch_connect::Local;
 pub use anabranch_engine as engine;
 pub use anabranch_engine_embedded::Embedded;
-pub use anabranch_engine_kafka as engine_kafka;
 pub use anabranch_engine_kafka::{Config, Kafka};
 pub use anabranch_flow as flow;

@@ -75,8 +75,12 @@ fn roots(settings: &Settings) -> Result<(Vec<CertificateDer<'static>>, String)> 
 
 /// Who we are, where the brokers want to know it by a certificate.
 fn own(settings: &Settings) -> Result<Option<Own>> {
-    let Some((key, chain)) = pem(settings, &OURS)? else { return Ok(None) };
-    let private = settings.get("ssl.keystore.key").map_or_else(|| chain.clone(), lines);
+    const KEY: &str = "ssl.keystore.key";
+    let Some((key, chain)) = pem(settings, &OURS)? else {
+        settings.refuse(KEY, "stands without a certificate", "add  ssl.keystore.certificate.chain")?;
+        return Ok(None);
+    };
+    let private = settings.get(KEY).map_or_else(|| chain.clone(), lines);
     if private.contains("BEGIN ENCRYPTED PRIVATE KEY") {
         let help = "take the password off in a copy that only you can read:  openssl pkcs8 -in FILE -out COPY";
         return Err(settings.wrong(key, "has an encrypted private key, which is not in this version", help));

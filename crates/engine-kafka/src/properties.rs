@@ -121,6 +121,16 @@ mod tests {
         assert_eq!(parse(b"k=\xe9").ok().and_then(|p| Some(p.first()?.value.clone())), Some("\u{e9}".to_string()));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_file_makes_it_panic(text in "[a=: \\\\u0d8\n\r#\";é-]{0,60}", bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
+            for bytes in [text.as_bytes(), &bytes] {
+                let _ = parse(bytes).map(|all| all.iter().for_each(|p| drop(crate::jaas::parse(&p.value))));
+            }
+            let _ = crate::jaas::parse(&format!("PlainLoginModule required {text}"));
+        }
+    }
+
     #[test]
     fn what_cannot_be_read_is_told_with_its_line() {
         for text in ["a=1\nb=\\u12", "a=1\nb=\\u+123", "a=1\nb=\\ud800"] {

@@ -2,8 +2,8 @@
 
 use super::check::counted;
 use crate::Kafka;
-use crate::engine_kafka::{Fit, Need, Needs, Role};
 use anabranch_engine::{Result, StreamSpec};
+use anabranch_engine_kafka::{Fit, Need, Needs, Role};
 use anabranch_flow::model::{Flow, Writer};
 use anabranch_flow::plan::{How, Node, Plan, plan};
 use serde_json::{Value, json};
