@@ -98,6 +98,10 @@ fn every_mechanism_carries_a_flow(trial: &Trial) {
     let inline = trial.settings("PLAIN", "admin", "admin-secret", &inline);
     let listed = trial.by(&inline, &["streams", "list", "--kafka", &trial.secure]).exits(0);
     assert!(listed.out.contains("out\n"), "{}", listed.out);
+    let admin = trial.settings("PLAIN", "admin", "admin-secret", "");
+    let mut named = trial.place.command(&["streams", "list"]);
+    let again = Ran::from(named.env("ANABRANCH_KAFKA_CONFIG", admin).output().expect("starts")).exits(0);
+    assert_eq!(again.out, listed.out);
 }
 
 fn wrong_users_are_told(trial: &Trial) {
@@ -220,6 +224,10 @@ fn the_rights_that_are_listed_are_those_it_takes() {
     feed("three\n");
     trial.by(&alice, &["run"]).exits(0).says("balanced ✓");
     trial.by(&alice, &["check"]).exits(0).says("User:alice has all rights");
+    let group = trial.cluster.tool("consumer-groups", &["--describe", "--group", "copier.out"], "");
+    let group = String::from_utf8_lossy(&group.stdout).into_owned();
+    let rows = group.lines().filter(|l| l.starts_with("copier.out"));
+    assert!(rows.clone().count() == 2 && rows.clone().all(|l| l.contains(" in ")), "a check sets no offsets: {group}");
     let seen = trial.by(&alice, &["consume", "out", "--from-beginning"]).exits(0);
     assert_eq!(sorted(&seen.out), ["one", "three", "two"]);
     assert_eq!(trial.read("out"), ["one", "three", "two"]);

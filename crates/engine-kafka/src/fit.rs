@@ -102,12 +102,12 @@ pub fn fit(cluster: &Cluster, config: &Config, needs: &Needs) -> Result<Fit> {
         refused.for_each(|n| lacks(&mut missing, *operation, Resource::Topic(n.spec.name.as_str())));
     }
     let id = format!("anabranch.{}.0", needs.flow);
-    let ledger = ledger::name(&needs.flow)?;
-    if !patiently(|| may_commit(cluster, &id, &ledger))? {
+    let no_topic = needs.flow.own("nowhere")?;
+    if !patiently(|| may_commit(cluster, &id, &no_topic))? {
         lacks(&mut missing, Operation::Write, Resource::Transaction(&id));
     }
     for group in &needs.groups {
-        if !patiently(|| may_read_group(cluster, group, &ledger))? {
+        if !patiently(|| may_read_group(cluster, group, &no_topic))? {
             lacks(&mut missing, Operation::Read, Resource::Group(group));
         }
     }
@@ -236,8 +236,8 @@ fn refused_in<'a>(codes: impl Iterator<Item = (&'a str, i16)>) -> BTreeSet<Strin
 }
 
 /// Whether the transactional id may be used. It is not claimed: that would shut out a run that is at work.
-fn may_commit(cluster: &Cluster, id: &str, ledger: &StreamName) -> Result<bool, Trouble> {
-    let nowhere = AddPartitionsToTxnTopic::default().with_name(topic(ledger)).with_partitions(vec![NOWHERE]);
+fn may_commit(cluster: &Cluster, id: &str, no_topic: &StreamName) -> Result<bool, Trouble> {
+    let nowhere = AddPartitionsToTxnTopic::default().with_name(topic(no_topic)).with_partitions(vec![NOWHERE]);
     let call = AddPartitionsToTxnRequest::default()
         .with_v3_and_below_transactional_id(transaction::id(id))
         .with_v3_and_below_producer_id(ProducerId(-1))
@@ -249,12 +249,14 @@ fn may_commit(cluster: &Cluster, id: &str, ledger: &StreamName) -> Result<bool, 
 }
 
 /// Whether a group may be read, and so its offsets set.
-fn may_read_group(cluster: &Cluster, group: &str, ledger: &StreamName) -> Result<bool, Trouble> {
+fn may_read_group(cluster: &Cluster, group: &str, no_topic: &StreamName) -> Result<bool, Trouble> {
     let nowhere = OffsetCommitRequestPartition::default().with_partition_index(NOWHERE);
     let call = OffsetCommitRequest::default()
         .with_group_id(GroupId(StrBytes::from_string(group.to_string())))
         .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![OffsetCommitRequestTopic::default().with_name(topic(ledger)).with_partitions(vec![nowhere])]);
+        .with_topics(vec![
+            OffsetCommitRequestTopic::default().with_name(topic(no_topic)).with_partitions(vec![nowhere]),
+        ]);
     let answer = cluster.anyone(&call)?;
     let mut all = answer.topics.iter().flat_map(|t| &t.partitions);
     Ok(!all.any(|p| p.error_code == Resource::Group(group).code()))

@@ -9,12 +9,37 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
     SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
-use std::io::ErrorKind;
+use std::io::{BufReader, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
 /// A connection with TLS.
-pub type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub type Stream = StreamOwned<ClientConnection, Below>;
+
+/// What lies below TLS. It is read in large pieces: TLS itself asks for 4 KiB at a time.
+pub struct Below(BufReader<TcpStream>);
+
+const PIECE_BYTES: usize = 64 << 10;
+
+impl Read for Below {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+impl Write for Below {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.get_mut().write(bytes)
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> std::io::Result<usize> {
+        self.0.get_mut().write_vectored(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(()) // nothing is held back on this way
+    }
+}
 
 /// Who we are, to brokers that ask for a certificate.
 pub struct Own {
@@ -75,7 +100,8 @@ impl Tls {
     }
 
     /// Agrees with the broker at the other end on how to speak. The time-outs of the link hold.
-    pub fn shake(&self, mut link: TcpStream, peer: &str) -> Result<Stream, Trouble> {
+    pub fn shake(&self, link: TcpStream, peer: &str) -> Result<Stream, Trouble> {
+        let mut link = Below(BufReader::with_capacity(PIECE_BYTES, link));
         let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_string());
         let name =

@@ -9,13 +9,12 @@ use std::time::Duration;
 pub struct Place {
     folder: tempfile::TempDir,
     kafka: Option<String>,
-    settings: Option<PathBuf>,
 }
 
 impl Place {
     /// An empty folder.
     pub fn new() -> Place {
-        Place { folder: tempfile::tempdir().expect("a folder"), kafka: None, settings: None }
+        Place { folder: tempfile::tempdir().expect("a folder"), kafka: None }
     }
 
     /// A copy of an example.
@@ -36,12 +35,6 @@ impl Place {
     /// The same with its streams on Kafka.
     pub fn on(mut self, brokers: &str) -> Place {
         self.kafka = Some(brokers.to_string());
-        self
-    }
-
-    /// The same with the settings of this file, for Kafka.
-    pub fn by(mut self, settings: impl Into<PathBuf>) -> Place {
-        self.settings = Some(settings.into());
         self
     }
 
@@ -67,13 +60,10 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
         command.args(args).current_dir(self.path()).env_remove("ANABRANCH_DATA").env_remove("GITHUB_ACTIONS");
+        command.env_remove("ANABRANCH_KAFKA_CONFIG");
         match &self.kafka {
             Some(brokers) => command.env("ANABRANCH_KAFKA", brokers),
             None => command.env_remove("ANABRANCH_KAFKA"),
-        };
-        match &self.settings {
-            Some(file) => command.env("ANABRANCH_KAFKA_CONFIG", file),
-            None => command.env_remove("ANABRANCH_KAFKA_CONFIG"),
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
