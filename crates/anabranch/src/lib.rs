@@ -8,7 +8,7 @@
 //! | [`flow`] | flows, their patterns, the check and the runner |
 //! | [`engine`] | the narrow waist between a flow and the place where its streams live |
 //! | [`Embedded`] | the engine with no server: a durable log in a directory |
-//! | [`Kafka`] | a Kafka cluster |
+//! | [`Kafka`] | a Kafka cluster; [`Config`] says how its brokers are spoken to |
 //! | [`Local`] | files, processes and standard input and output |
 
 pub mod cli;
@@ -16,5 +16,5 @@ pub mod cli;
 pub use anabranch_connect::Local;
 pub use anabranch_engine as engine;
 pub use anabranch_engine_embedded::Embedded;
-pub use anabranch_engine_kafka::Kafka;
+pub use anabranch_engine_kafka::{Config, Kafka};
 pub use anabranch_flow as flow;

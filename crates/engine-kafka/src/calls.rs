@@ -22,6 +22,8 @@ macro_rules! calls {
             const KEY: i16 = $key;
             const VERSION: i16 = $version;
         })*
+        /// All of them: key, version, name.
+        pub const ALL: &[(i16, i16, &str)] = &[$(($key, $version, stringify!($request))),*];
     };
 }
 
@@ -39,6 +41,7 @@ calls! {
     SyncGroupRequest => SyncGroupResponse, 14, 3;
     DescribeGroupsRequest => DescribeGroupsResponse, 15, 5;
     ListGroupsRequest => ListGroupsResponse, 16, 4;
+    SaslHandshakeRequest => SaslHandshakeResponse, 17, 1;
     ApiVersionsRequest => ApiVersionsResponse, 18, 3;
     CreateTopicsRequest => CreateTopicsResponse, 19, 7;
     DeleteTopicsRequest => DeleteTopicsResponse, 20, 5;
@@ -47,4 +50,5 @@ calls! {
     AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 24, 3;
     EndTxnRequest => EndTxnResponse, 26, 3;
     DescribeConfigsRequest => DescribeConfigsResponse, 32, 4;
+    SaslAuthenticateRequest => SaslAuthenticateResponse, 36, 2;
 }

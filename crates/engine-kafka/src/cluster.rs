@@ -1,7 +1,9 @@
 //! The brokers: who leads which partition, who coordinates what, and connections to them.
 
 use crate::calls::Call;
-use crate::trouble::{self, Trouble, check};
+use crate::config::Config;
+use crate::rights::{self, Operation, Resource, Right};
+use crate::trouble::{self, Trouble};
 use crate::wire::Connection;
 use anabranch_engine::{Error, Result, StreamName};
 use kafka_protocol::messages::{
@@ -9,7 +11,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is coordinated by one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +24,7 @@ pub enum Kind {
 
 /// A cluster of brokers.
 pub struct Cluster {
-    bootstrap: Vec<String>,
+    config: Arc<Config>,
     known: Mutex<Known>,
     idle: Mutex<HashMap<String, Vec<Connection>>>,
 }
@@ -45,22 +47,37 @@ pub fn topic(name: &StreamName) -> TopicName {
     TopicName(StrBytes::from_string(name.to_string()))
 }
 
+/// `host:port`, of an address with colons `[host]:port`.
+fn address(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 impl Cluster {
-    /// A cluster that is known by some of its brokers, `host:port` each.
-    pub fn new(bootstrap: Vec<String>) -> Cluster {
-        Cluster { bootstrap, known: Mutex::default(), idle: Mutex::default() }
+    /// A cluster that is known by some of its brokers.
+    pub fn new(config: Config) -> Cluster {
+        Cluster { config: Arc::new(config), known: Mutex::default(), idle: Mutex::default() }
+    }
+
+    /// How its brokers are spoken to.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The answer's code as a result: what was refused is named with the right it takes.
+    pub fn check(&self, code: i16, what: &str, needs: &[Right]) -> Result<(), Trouble> {
+        rights::check(&self.config, code, what, needs)
+    }
+
     /// Does something over a connection to that broker. A connection over which something went wrong is not used again.
     pub fn over<T>(&self, broker: &str, act: impl FnOnce(&mut Connection) -> Result<T, Trouble>) -> Result<T, Trouble> {
         let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(broker).and_then(Vec::pop);
         let mut connection = match waiting {
-            Some(connection) => connection,
-            None => Connection::open(broker)?,
+            Some(connection) if connection.holds() => connection,
+            _ => Connection::open(broker, &self.config)?,
         };
         let done = act(&mut connection)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +91,7 @@ impl Cluster {
     /// Asks whichever broker answers.
     pub fn anyone<C: Call>(&self, call: &C) -> Result<C::Answer, Trouble> {
         let mut brokers: Vec<String> = self.known().brokers.values().cloned().collect();
-        brokers.extend(self.bootstrap.iter().cloned());
+        brokers.extend(self.config.brokers.iter().cloned());
         let mut last = Trouble::again("no broker is named");
         for broker in brokers {
             match self.over(&broker, |c| c.call(call)) {
@@ -82,11 +99,10 @@ impl Cluster {
                 other => return other,
             }
         }
-        let all = self.bootstrap.join(", ");
-        Err(Trouble::Again(
-            Error::machine(format!("no broker answers at {all}: {}", last.error().text))
-                .help("is Kafka running there?"),
-        ))
+        let all = self.config.brokers.join(", ");
+        let last = last.error();
+        let help = last.help.unwrap_or_else(|| "is Kafka running there?".into());
+        Err(Trouble::Again(Error::machine(format!("no broker answers at {all}: {}", last.text)).help(help)))
     }
 
     /// All brokers.
@@ -127,8 +143,7 @@ impl Cluster {
     fn learn(&self, call: MetadataRequest) -> Result<MetadataResponse, Trouble> {
         let answer = self.anyone(&call)?;
         let mut known = self.known();
-        known.brokers =
-            answer.brokers.iter().map(|b| (b.node_id.0, format!("{}:{}", b.host.as_str(), b.port))).collect();
+        known.brokers = answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect();
         known.controller = answer.controller_id.0;
         for topic in &answer.topics {
             let Some(name) = &topic.name else { continue };
@@ -158,7 +173,7 @@ impl Cluster {
                     .help(format!("make it:  anabranch streams create {stream}")),
             ));
         }
-        check(topic.error_code, &what)?;
+        self.check(topic.error_code, &what, &[Right(Operation::Describe, Resource::Topic(stream.as_str()))])?;
         Ok(topic.partitions.len() as u32)
     }
 
@@ -215,8 +230,12 @@ impl Cluster {
             .with_coordinator_keys(vec![StrBytes::from_string(key.to_string())]);
         let answer = self.anyone(&call)?;
         let found = answer.coordinators.first().ok_or_else(|| Trouble::again(format!("{key} has no coordinator")))?;
-        check(found.error_code, &format!("the coordinator of {key}"))?;
-        let broker = format!("{}:{}", found.host.as_str(), found.port);
+        let needs = match kind {
+            Kind::Group => Right(Operation::Read, Resource::Group(key)),
+            Kind::Transaction => Right(Operation::Write, Resource::Transaction(key)),
+        };
+        self.check(found.error_code, &format!("the coordinator of {key}"), &[needs])?;
+        let broker = address(&found.host, found.port);
         self.known().coordinators.insert((kind, key.to_string()), broker.clone());
         Ok(broker)
     }

@@ -6,8 +6,9 @@
 use crate::cluster::{Cluster, Kind};
 use crate::groups::{at_coordinator, id};
 use crate::member::Member;
+use crate::rights::{Operation, Resource, Right};
 use crate::share::share;
-use crate::trouble::{Trouble, check};
+use crate::trouble::Trouble;
 use crate::{ledger, member};
 use anabranch_engine::{Crew, Error, FlowId, LaneNo, Result, Worker};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -67,9 +68,14 @@ struct State {
     over: bool,
 }
 
+/// The group of those who work a flow.
+pub fn group(flow: &FlowId) -> Result<String> {
+    Ok(flow.own("crew")?.to_string())
+}
+
 /// Joins the crew of a flow.
 pub fn join(cluster: &Arc<Cluster>, flow: &FlowId, lanes: u32) -> Result<InCrew> {
-    let group = flow.own("crew")?.to_string();
+    let group = group(flow)?;
     let me = Member::here();
     let mut others = members(cluster, &group)?;
     let gone: Vec<String> = others.extract_if(.., |(_, m, _)| m.is_gone()).map(|(id, ..)| id).collect();
@@ -180,7 +186,7 @@ impl Shared {
         if self.is_out(joined.error_code) {
             return Ok(());
         }
-        check(joined.error_code, &format!("joining the group {}", self.group))?;
+        self.check(joined.error_code, "joining")?;
         let (member, generation) = (joined.member_id.clone(), joined.generation_id);
         self.state().member = member.to_string();
         let mut given = vec![];
@@ -203,10 +209,14 @@ impl Shared {
         if self.is_out(synced.error_code) {
             return Ok(());
         }
-        check(synced.error_code, &format!("sharing lanes in the group {}", self.group))?;
+        self.check(synced.error_code, "sharing lanes in")?;
         let advice = member::assigned(&synced.assignment);
         self.state().advice = Some(advice.clone());
         self.beat(&broker, member, generation, &owned, &advice)
+    }
+
+    fn check(&self, code: i16, what: &str) -> Result<(), Trouble> {
+        check(&self.cluster, code, what, &self.group)
     }
 
     fn stream(&self) -> Result<anabranch_engine::StreamName, Trouble> {
@@ -252,9 +262,13 @@ impl Shared {
             if self.is_out(answer.error_code) {
                 return Ok(());
             }
-            check(answer.error_code, &format!("staying in the group {}", self.group))?;
+            self.check(answer.error_code, "staying in")?;
         }
     }
+}
+
+fn check(cluster: &Cluster, code: i16, what: &str, group: &str) -> Result<(), Trouble> {
+    cluster.check(code, &format!("{what} the group {group}"), &[Right(Operation::Read, Resource::Group(group))])
 }
 
 /// The members of a group: their ids, what they say of themselves, and the lanes that they were given.
@@ -264,7 +278,7 @@ fn members(cluster: &Cluster, group: &str) -> Result<Vec<(String, Member, Vec<La
         let broker = cluster.coordinator(Kind::Group, group)?;
         let answer = cluster.over(&broker, |c| c.call(&call))?;
         let found = answer.groups.into_iter().next().ok_or_else(|| Trouble::again("nothing was answered"))?;
-        check(found.error_code, &format!("looking at the group {group}"))?;
+        check(cluster, found.error_code, "looking at", group)?;
         Ok(found)
     })?;
     let member = |m: &kafka_protocol::messages::describe_groups_response::DescribedGroupMember| {
@@ -280,13 +294,13 @@ fn leave(cluster: &Cluster, group: &str, members: &[String]) -> Result<()> {
     at_coordinator(cluster, group, || {
         let broker = cluster.coordinator(Kind::Group, group)?;
         let answer = cluster.over(&broker, |c| c.call(&call))?;
-        check(answer.error_code, &format!("leaving the group {group}"))
+        check(cluster, answer.error_code, "leaving", group)
     })
 }
 
 /// Who works a flow now.
 pub fn workers(cluster: &Cluster, flow: &FlowId) -> Result<Vec<Worker>> {
-    let members = members(cluster, flow.own("crew")?.as_str())?;
+    let members = members(cluster, &group(flow)?)?;
     let mut workers: Vec<Worker> =
         members.into_iter().map(|(_, member, lanes)| Worker { name: member.name(), lanes }).collect();
     workers.sort_by(|a, b| a.lanes.first().cmp(&b.lanes.first()).then(a.name.cmp(&b.name)));

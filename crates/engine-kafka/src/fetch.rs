@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, topic};
 use crate::offsets::{self, Which};
+use crate::rights::{Operation, Resource, Right};
 use crate::trouble::{Trouble, check, patiently};
 use crate::wire::Connection;
 use anabranch_engine::Load;
@@ -134,7 +135,8 @@ fn fetch(
     let all: Vec<PartitionData> = answer.responses.into_iter().flat_map(|t| t.partitions).collect();
     for data in &all {
         let offset = from.iter().find(|(p, _)| *p as i32 == data.partition_index).map_or(-1, |(_, offset)| *offset);
-        check(data.error_code, &format!("{stream} partition {} offset {offset}", data.partition_index))?;
+        let what = format!("{stream} partition {} offset {offset}", data.partition_index);
+        c.check(data.error_code, &what, &[Right(Operation::Read, Resource::Topic(stream.as_str()))])?;
     }
     Ok(all)
 }

@@ -1,6 +1,7 @@
 //! Consumer groups, for people's tools: listed, and set where nobody is in them.
 
 use crate::cluster::{Cluster, Kind, topic};
+use crate::rights::{Operation, Resource, Right};
 use crate::trouble::{Trouble, check, patiently};
 use anabranch_engine::{Group, Offset, Partition, Result, StreamName};
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -35,7 +36,8 @@ fn offsets(cluster: &Cluster, name: String) -> Result<Group> {
         let broker = cluster.coordinator(Kind::Group, &name)?;
         let answer = cluster.over(&broker, |c| c.call(&call))?;
         let group = answer.groups.into_iter().next().ok_or_else(|| Trouble::again("nothing was answered"))?;
-        check(group.error_code, &format!("the offsets of the group {name}"))?;
+        let needs = [Right(Operation::Read, Resource::Group(&name))];
+        cluster.check(group.error_code, &format!("the offsets of the group {name}"), &needs)?;
         Ok(group)
     })?;
     let mut offsets = BTreeMap::new();
@@ -67,8 +69,12 @@ pub fn set(cluster: &Cluster, group: &str, to: &[(StreamName, Partition, Offset)
     at_coordinator(cluster, group, || {
         let broker = cluster.coordinator(Kind::Group, group)?;
         let answer = cluster.over(&broker, |c| c.call(&call))?;
-        let mut codes = answer.topics.iter().flat_map(|t| t.partitions.iter().map(|p| p.error_code));
-        codes.find(|c| *c != 0).map_or(Ok(()), |code| check(code, &format!("setting the group {group}")))
+        let what = format!("setting the group {group}");
+        let mut codes = answer.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (p.error_code, t.name.as_str())));
+        codes.find(|(code, _)| *code != 0).map_or(Ok(()), |(code, topic)| {
+            let needs = [Resource::Group(group), Resource::Topic(topic)].map(|on| Right(Operation::Read, on));
+            cluster.check(code, &what, &needs)
+        })
     })
 }
 

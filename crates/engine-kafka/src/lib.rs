@@ -5,19 +5,28 @@
 
 mod calls;
 mod cluster;
+mod config;
 mod crew;
 mod fetch;
+mod fit;
 mod groups;
+mod jaas;
 mod lane;
 mod ledger;
 mod member;
 mod notes;
 mod offsets;
 mod pack;
+mod pem;
 mod produce;
+mod properties;
+mod rights;
+mod sasl;
+mod scram;
 mod share;
 mod stamp;
 mod streams;
+mod tls;
 mod transaction;
 mod trouble;
 mod wire;
@@ -27,6 +36,8 @@ use anabranch_engine::{
     Packer, Partition, Result, Shape, StreamInfo, StreamName, StreamSpec, Worker,
 };
 use cluster::Cluster;
+pub use config::Config;
+pub use fit::{Fit, Need, Needs, Role};
 use ledger::Watch;
 use offsets::Which;
 use std::collections::BTreeMap;
@@ -44,10 +55,19 @@ pub struct Kafka {
 impl Kafka {
     /// A cluster that is known by some of its brokers: `host:port`, several with commas between them.
     pub fn open(bootstrap: &str) -> Result<Kafka> {
-        let brokers = bootstrap.split(',').map(|b| b.trim().to_string()).filter(|b| !b.is_empty()).collect();
-        let cluster = Arc::new(Cluster::new(brokers));
+        Kafka::connect(Config::plain(bootstrap))
+    }
+
+    /// A cluster whose brokers are spoken to as these settings say.
+    pub fn connect(config: Config) -> Result<Kafka> {
+        let cluster = Arc::new(Cluster::new(config));
         cluster.look(&[]).map_err(trouble::Trouble::error)?;
         Ok(Kafka { cluster, watches: Mutex::default() })
+    }
+
+    /// Whether the cluster fits a flow, and whether this user may do what the flow does. Nothing is written.
+    pub fn fit(&self, needs: &Needs) -> Result<Fit> {
+        fit::fit(&self.cluster, self.cluster.config(), needs)
     }
 }
 

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// Reports of a flow that are kept.
 const REPORTS: usize = 100;
 
-fn owners_stream() -> Result<StreamName> {
+/// The stream that says which flow writes each stream.
+pub fn owners_stream() -> Result<StreamName> {
     StreamName::new("anabranch.owners")
 }
 

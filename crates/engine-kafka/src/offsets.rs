@@ -1,7 +1,8 @@
 //! Where partitions begin and end: always asked of the leader, never taken from what a fetch says beside its items.
 
 use crate::cluster::{Cluster, topic};
-use crate::trouble::{Trouble, check, patiently};
+use crate::rights::{Operation, Resource, Right};
+use crate::trouble::{Trouble, patiently};
 use crate::wire::Connection;
 use anabranch_engine::{Error, Offset, Result, StreamName};
 use kafka_protocol::messages::{
@@ -63,7 +64,8 @@ fn ask(
         .with_topics(vec![ListOffsetsTopic::default().with_name(topic(stream)).with_partitions(asked)]);
     let answer = c.call(&call)?;
     let found = answer.topics.iter().flat_map(|t| &t.partitions).map(|p| {
-        check(p.error_code, &format!("the offsets of {stream} partition {}", p.partition_index))?;
+        let what = format!("the offsets of {stream} partition {}", p.partition_index);
+        c.check(p.error_code, &what, &[Right(Operation::Describe, Resource::Topic(stream.as_str()))])?;
         Ok((p.partition_index as u32, p.offset))
     });
     found.collect()

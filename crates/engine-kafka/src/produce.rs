@@ -2,8 +2,9 @@
 
 use crate::calls::Call;
 use crate::cluster::{Cluster, topic};
+use crate::rights::{Operation, Resource, Right};
 use crate::stamp::{Sender, advance, stamp};
-use crate::trouble::{Trouble, check};
+use crate::trouble::Trouble;
 use crate::wire::Connection;
 use anabranch_engine::{Batch, Dest, Offset};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -65,11 +66,11 @@ fn send_to(
         let id = c.send(&request, ProduceRequest::VERSION)?;
         under_way.push_back((id, counts));
         if under_way.len() >= UNDER_WAY {
-            acknowledged(c, &mut under_way, ends)?;
+            acknowledged(c, by, &mut under_way, ends)?;
         }
     }
     while !under_way.is_empty() {
-        acknowledged(c, &mut under_way, ends)?;
+        acknowledged(c, by, &mut under_way, ends)?;
     }
     Ok(())
 }
@@ -119,6 +120,7 @@ fn next_request(
 
 fn acknowledged(
     c: &mut Connection,
+    by: &Producer,
     under_way: &mut VecDeque<(i32, BTreeMap<Dest, u32>)>,
     ends: &mut BTreeMap<Dest, Offset>,
 ) -> Result<(), Trouble> {
@@ -127,7 +129,9 @@ fn acknowledged(
     for of in &answer.responses {
         for p in &of.partition_responses {
             let what = format!("writing {} partition {}", of.name.as_str(), p.index);
-            check(p.error_code, &what)?;
+            let transaction = Resource::Transaction(by.transaction.as_deref().unwrap_or_default());
+            let needs = [Resource::Topic(of.name.as_str()), transaction].map(|on| Right(Operation::Write, on));
+            c.check(p.error_code, &what, &needs)?;
             let to =
                 counts.keys().find(|d| d.stream.as_str() == of.name.as_str() && d.partition as i32 == p.index).cloned();
             if let Some(to) = to {

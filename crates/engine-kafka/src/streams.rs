@@ -1,6 +1,7 @@
 //! Topics: made, listed, deleted, cut.
 
 use crate::cluster::{Cluster, topic};
+use crate::rights::{Operation, Resource, Right};
 use crate::trouble::{Trouble, check, patiently};
 use anabranch_engine::{At, Error, Offset, Result, Shape, StreamName, StreamSpec};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -17,6 +18,10 @@ use std::collections::BTreeMap;
 const CHANGE_MS: i32 = 10_000;
 const EXISTS: i16 = 36;
 
+fn may(operation: Operation, stream: &StreamName) -> Right<'_> {
+    Right(operation, Resource::Topic(stream.as_str()))
+}
+
 /// Makes a topic, or verifies that it has this many partitions.
 pub fn ensure(cluster: &Cluster, want: &StreamSpec) -> Result<Shape> {
     if let Some(partitions) = partitions(cluster, &want.name)? {
@@ -27,7 +32,8 @@ pub fn ensure(cluster: &Cluster, want: &StreamSpec) -> Result<Shape> {
     if made { Ok(Shape { partitions, created: true, note: None }) } else { fits(want, partitions) }
 }
 
-fn fits(want: &StreamSpec, partitions: u32) -> Result<Shape> {
+/// Verifies that a topic has as many partitions as are wanted.
+pub fn fits(want: &StreamSpec, partitions: u32) -> Result<Shape> {
     match want.partitions {
         Some(n) if n != partitions => {
             Err(Error::usage(format!("the stream {} has {partitions} partitions, not {n}", want.name))
@@ -44,12 +50,25 @@ pub fn partitions(cluster: &Cluster, name: &StreamName) -> Result<Option<u32>> {
         let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
         match topic.error_code {
             3 => Ok(None),
-            code => check(code, &format!("the stream {name}")).map(|()| Some(topic.partitions.len() as u32)),
+            code => {
+                cluster.check(code, &format!("the stream {name}"), &[may(Operation::Describe, name)])?;
+                Ok(Some(topic.partitions.len() as u32))
+            }
         }
     })
 }
 
 fn create(cluster: &Cluster, want: &StreamSpec) -> Result<bool, Trouble> {
+    let (code, said) = try_create(cluster, want, false)?;
+    if code == EXISTS {
+        return Ok(false);
+    }
+    let what = format!("making the stream {}{said}", want.name);
+    cluster.check(code, &what, &[may(Operation::Create, &want.name)]).map(|()| true)
+}
+
+/// Makes a topic, or only asks whether it could be made; gives the broker's code and what it says to it.
+pub fn try_create(cluster: &Cluster, want: &StreamSpec, only_ask: bool) -> Result<(i16, String), Trouble> {
     let config = |(k, v): (&String, &String)| {
         CreatableTopicConfig::default()
             .with_name(StrBytes::from_string(k.clone()))
@@ -60,17 +79,13 @@ fn create(cluster: &Cluster, want: &StreamSpec) -> Result<bool, Trouble> {
         .with_num_partitions(want.partitions.map_or(1, |n| n as i32))
         .with_replication_factor(want.replication_factor.map_or(-1, |n| n as i16))
         .with_configs(want.config.iter().map(config).collect());
-    let call = CreateTopicsRequest::default().with_topics(vec![new]).with_timeout_ms(CHANGE_MS);
+    let call =
+        CreateTopicsRequest::default().with_topics(vec![new]).with_timeout_ms(CHANGE_MS).with_validate_only(only_ask);
     let controller = cluster.controller()?;
     let answer = cluster.over(&controller, |c| c.call(&call))?;
-    match answer.topics.first().map(|t| (t.error_code, t.error_message.as_ref())) {
-        Some((EXISTS, _)) => Ok(false),
-        Some((code, message)) => {
-            let said = message.map(|m| format!(" ({})", m.as_str())).unwrap_or_default();
-            check(code, &format!("making the stream {}{said}", want.name)).map(|()| true)
-        }
-        None => Err(Trouble::again("nothing was answered")),
-    }
+    let topic = answer.topics.first().ok_or_else(|| Trouble::again("nothing was answered"))?;
+    let said = topic.error_message.as_ref().map(|m| format!(" ({})", m.as_str())).unwrap_or_default();
+    Ok((topic.error_code, said))
 }
 
 /// A topic just made is led a moment later.
@@ -92,7 +107,7 @@ pub fn delete(cluster: &Cluster, name: &StreamName) -> Result<()> {
         let controller = cluster.controller()?;
         let answer = cluster.over(&controller, |c| c.call(&call))?;
         let code = answer.responses.first().map_or(0, |r| r.error_code);
-        check(code, &format!("deleting the stream {name}"))
+        cluster.check(code, &format!("deleting the stream {name}"), &[may(Operation::Delete, name)])
     })?;
     // the brokers forget it one after the other
     patiently(|| match cluster.look(&[name])?.topics.first().map(|t| t.error_code) {
@@ -110,7 +125,8 @@ pub fn cut(cluster: &Cluster, at: &At) -> Result<Offset> {
         let answer = c.call(&call)?;
         let done = answer.topics.first().and_then(|t| t.partitions.first());
         let done = done.ok_or_else(|| Trouble::again("nothing was answered"))?;
-        check(done.error_code, &format!("cutting {} partition {} at {}", at.stream, at.partition, at.offset))?;
+        let what = format!("cutting {} partition {} at {}", at.stream, at.partition, at.offset);
+        c.check(done.error_code, &what, &[may(Operation::Delete, &at.stream)])?;
         Ok(done.low_watermark)
     })
 }
@@ -142,7 +158,8 @@ fn settings(
     patiently(|| {
         let answer = cluster.anyone(&call)?;
         let found = answer.results.into_iter().next().ok_or_else(|| Trouble::again("nothing was answered"))?;
-        check(found.error_code, &format!("the settings of {name}"))?;
+        let what = format!("the settings of {name}");
+        cluster.check(found.error_code, &what, &[may(Operation::DescribeConfigs, name)])?;
         Ok(found.configs)
     })
 }

@@ -5,13 +5,14 @@
 
 use crate::cluster::{Cluster, Kind};
 use crate::produce::Producer;
+use crate::rights::{Operation, Resource, Right};
 use crate::trouble::{Trouble, check};
 use crate::wire::Connection;
 use anabranch_engine::{Dest, Error};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, ApiVersionsRequest, EndTxnRequest, InitProducerIdRequest, ProducerId, TopicName,
-    TransactionalId,
+    AddPartitionsToTxnRequest, ApiVersionsRequest, ApiVersionsResponse, EndTxnRequest, InitProducerIdRequest,
+    ProducerId, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
@@ -19,8 +20,11 @@ use std::time::Duration;
 
 /// After this the coordinator aborts a transaction whose owner is silent.
 const TIMEOUT_MS: i32 = 15_000;
+/// The answer for what was not looked at.
+const NOT_ATTEMPTED: i16 = 55;
 
-fn id(text: &str) -> TransactionalId {
+/// A transactional id as the protocol has it.
+pub fn id(text: &str) -> TransactionalId {
     TransactionalId(StrBytes::from_string(text.to_string()))
 }
 
@@ -63,7 +67,12 @@ fn init(c: &mut Connection, transaction: Option<&str>) -> Result<(i64, i16), Tro
         .with_producer_id(ProducerId(-1))
         .with_producer_epoch(-1);
     let answer = c.call(&call)?;
-    check(answer.error_code, &format!("taking {}", transaction.unwrap_or("a producer id")))?;
+    let what = format!("taking {}", transaction.unwrap_or("a producer id"));
+    let needs = match transaction {
+        Some(id) => Right(Operation::Write, Resource::Transaction(id)),
+        None => Right(Operation::IdempotentWrite, Resource::Cluster),
+    };
+    c.check(answer.error_code, &what, &[needs])?;
     Ok((answer.producer_id.0, answer.producer_epoch))
 }
 
@@ -87,15 +96,22 @@ pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble>
     loop {
         let answer = cluster.over(&broker, |c| c.call(&call))?;
         let results = answer.results_by_topic_v3_and_below.iter();
-        let mut codes = results.flat_map(|t| t.results_by_partition.iter().map(|p| p.partition_error_code));
-        match codes.find(|c| *c != 0) {
+        let codes =
+            results.flat_map(|t| t.results_by_partition.iter().map(|p| (p.partition_error_code, t.name.as_str())));
+        // where one is refused, nothing is tried for the others
+        let refused = codes.filter(|(code, _)| *code != 0).min_by_key(|(code, _)| *code == NOT_ATTEMPTED);
+        match refused {
             None => return Ok(()),
             // the markers of the last transaction are still being written
-            Some(51) => {
+            Some((51, _)) => {
                 std::thread::park_timeout(pause);
                 pause = (pause * 2).min(Duration::from_millis(10));
             }
-            Some(code) => return check(code, "adding partitions to a transaction"),
+            Some((code, topic)) => {
+                let needs = [Resource::Topic(topic), Resource::Transaction(transaction)];
+                let needs = needs.map(|on| Right(Operation::Write, on));
+                return cluster.check(code, "adding partitions to a transaction", &needs);
+            }
         }
     }
 }
@@ -121,12 +137,22 @@ pub fn commit(cluster: &Cluster, by: &mut Producer, bumps: bool) -> Result<(), T
 
 /// Whether the cluster gives a new epoch for each transaction.
 pub fn bumps(cluster: &Cluster) -> Result<bool, Trouble> {
+    versions(cluster).map(|answer| renews(&answer))
+}
+
+/// The same, of what brokers said they can do.
+pub fn renews(answer: &ApiVersionsResponse) -> bool {
+    let version = answer.finalized_features.iter().find(|f| f.name.as_str() == "transaction.version");
+    version.is_some_and(|v| v.max_version_level >= 2)
+}
+
+/// What the brokers can do.
+pub fn versions(cluster: &Cluster) -> Result<ApiVersionsResponse, Trouble> {
     let name = StrBytes::from_static_str("anabranch");
     let call = ApiVersionsRequest::default()
         .with_client_software_name(name)
         .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
     let answer = cluster.anyone(&call)?;
     check(answer.error_code, "asking what the brokers can do")?;
-    let version = answer.finalized_features.iter().find(|f| f.name.as_str() == "transaction.version");
-    Ok(version.is_some_and(|v| v.max_version_level >= 2))
+    Ok(answer)
 }

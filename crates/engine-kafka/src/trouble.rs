@@ -38,7 +38,7 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
         | ClusterAuthorizationFailed
         | TransactionalIdAuthorizationFailed => Trouble::Fatal(
             Error::usage(format!("{what}: the broker does not allow it ({error})"))
-                .help("this user needs more rights: docs/GUARANTEES.md lists the ACLs"),
+                .help("this user needs more rights:  anabranch check --kafka HOST:PORT FLOW  names them"),
         ),
         UnknownMemberId | IllegalGeneration | RebalanceInProgress => Trouble::Fatal(
             Error::new(Kind::Busy, format!("{what}: consumers are at work in this group"))

@@ -13,6 +13,9 @@ pub struct Args {
     /// Where streams are kept instead: brokers of a Kafka cluster, with commas between them
     #[arg(long, global = true, value_name = "HOST:PORT", env = "ANABRANCH_KAFKA")]
     pub kafka: Option<String>,
+    /// Settings for Kafka (TLS, SASL), a file as its own tools take it: client.properties
+    #[arg(long, global = true, value_name = "FILE", env = "ANABRANCH_KAFKA_CONFIG")]
+    pub command_config: Option<PathBuf>,
     /// Print one JSON document on standard output
     #[arg(long, global = true)]
     pub json: bool,

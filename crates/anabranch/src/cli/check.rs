@@ -1,42 +1,50 @@
 //! `anabranch check`
 
 use super::args::{Args, FlowArg};
-use super::{Exit, place};
+use super::{Exit, fit, place};
 use anabranch_engine::Result;
 use anabranch_flow::diagnostic::Severity;
 use serde_json::json;
 
-/// Says everything that is wrong with a flow.
+/// Says everything that is wrong with a flow, and whether the Kafka cluster that was named fits it.
 pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
     let file = place::read(arg)?;
     let diagnostics = &file.checked.diagnostics;
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let (mut errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    if !args.json {
+        eprint!("{}", file.checked.draw(&file.name, &file.text)); // also where the cluster cannot be asked
+    }
+    let fit = match &file.checked.flow {
+        Some(flow) if errors == 0 => place::kafka(args)?.map(|kafka| fit::fit(&kafka, flow)).transpose()?,
+        _ => None,
+    };
+    errors += fit.as_ref().map_or(0, |f| f.wrong.len());
     if args.json {
-        let all: Vec<_> = diagnostics
+        let all = diagnostics
             .iter()
             .map(|d| {
                 json!({ "severity": d.severity, "code": d.code, "file": file.name, "line": d.span.line, "column": d.span.column + 1,
                         "end": d.span.end + 1, "message": d.message, "label": d.label, "help": d.help })
             })
-            .collect();
-        println!("{}", json!(all));
+            .chain(fit.iter().flat_map(fit::as_json));
+        println!("{}", json!(all.collect::<Vec<_>>()));
     } else {
-        eprint!("{}", file.checked.draw(&file.name, &file.text));
+        eprint!("{}", fit.as_ref().map(fit::draw).unwrap_or_default());
         if std::env::var_os("GITHUB_ACTIONS").is_some() {
             for d in diagnostics.iter().filter(|d| d.severity != Severity::Note) {
                 let word = if d.severity == Severity::Error { "error" } else { "warning" };
                 println!("::{word} file={},line={},col={}::{}", file.name, d.span.line, d.span.column + 1, d.message);
             }
+            fit.iter().flat_map(|f| &f.wrong).for_each(|e| println!("::error file={}::{}", file.name, e.text));
         }
         if !args.quiet {
             match (errors, warnings, &file.checked.flow) {
-                (0, 0, Some(flow)) => eprintln!(
-                    "{} is fine: {}, {}",
-                    flow.name,
-                    counted(flow.streams.len(), "stream"),
-                    counted(flow.steps.len(), "step")
-                ),
+                (0, 0, Some(flow)) => {
+                    let (streams, steps) = (counted(flow.streams.len(), "stream"), counted(flow.steps.len(), "step"));
+                    let cluster = fit.map(|f| fit::summary(&f)).unwrap_or_default();
+                    eprintln!("{} is fine: {streams}, {steps}{cluster}", flow.name);
+                }
                 (0, w, _) => eprintln!("{}", counted(w, "warning")),
                 (e, 0, _) => eprintln!("{}; nothing was run", counted(e, "error")),
                 (e, w, _) => eprintln!("{}, {}; nothing was run", counted(e, "error"), counted(w, "warning")),

@@ -5,6 +5,7 @@ mod check;
 mod consume;
 mod dead;
 mod explain;
+mod fit;
 mod graph;
 mod groups;
 mod place;

@@ -1,7 +1,7 @@
 //! Where things are: the flow file, its folder, the data directory.
 
 use super::args::{Args, FlowArg};
-use crate::{Embedded, Kafka};
+use crate::{Config, Embedded, Kafka};
 use anabranch_engine::{Admin, Error, Result};
 use anabranch_flow::check::{Checked, check_text};
 use anabranch_flow::diagnostic::Severity;
@@ -101,12 +101,25 @@ pub fn from_here(args: &Args) -> Result<PathBuf> {
 }
 
 /// The Kafka cluster that was named, if one was.
-fn kafka(args: &Args) -> Result<Option<Arc<dyn Admin>>> {
-    let Some(brokers) = &args.kafka else { return Ok(None) };
-    if args.data.is_some() {
-        return Err(Error::usage("streams are kept in a directory, or on Kafka").help("leave out  --data  or  --kafka"));
+pub fn kafka(args: &Args) -> Result<Option<Arc<Kafka>>> {
+    if args.kafka.is_none() && args.command_config.is_none() {
+        return Ok(None);
     }
-    Ok(Some(Arc::new(Kafka::open(brokers)?)))
+    if args.data.is_some() {
+        return Err(Error::usage("streams are kept in a directory, or on Kafka")
+            .help("leave out  --data, or  --kafka  and  --command-config"));
+    }
+    let config = args.command_config.as_deref().map(Config::read).transpose()?;
+    let config = match (config, &args.kafka) {
+        (Some(config), Some(brokers)) => config.at(brokers),
+        (Some(config), None) => config,
+        (None, brokers) => Config::plain(brokers.as_deref().unwrap_or_default()),
+    };
+    if !config.has_brokers() {
+        return Err(Error::usage("no broker of the Kafka cluster is named")
+            .help("name some:  --kafka HOST:PORT,  or  bootstrap.servers  in the file of  --command-config"));
+    }
+    Ok(Some(Arc::new(Kafka::connect(config)?)))
 }
 
 /// Opens the engine from here.

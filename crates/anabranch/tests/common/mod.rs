@@ -60,6 +60,7 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
         command.args(args).current_dir(self.path()).env_remove("ANABRANCH_DATA").env_remove("GITHUB_ACTIONS");
+        command.env_remove("ANABRANCH_KAFKA_CONFIG");
         match &self.kafka {
             Some(brokers) => command.env("ANABRANCH_KAFKA", brokers),
             None => command.env_remove("ANABRANCH_KAFKA"),
