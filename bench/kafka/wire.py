@@ -94,13 +94,17 @@ class Broker:
             if error not in (0, 3):
                 raise RuntimeError(f"the topic {name} was not deleted: {error}")
 
-    def ends(self, topic: str, partitions: int) -> list[int]:
-        """The offset behind what is committed, of each partition; 0 where there is none."""
-        return [offset or 0 for offset in self.offsets(topic, partitions)]
+    def ends(self, topic: str, partitions: int, committed: bool = True) -> list[int]:
+        """The offset behind what is committed, or written, of each partition; 0 where there is none."""
+        return [offset or 0 for offset in self.offsets(topic, partitions, committed)]
 
-    def offsets(self, topic: str, partitions: int) -> list[int | None]:
+    def settled(self, topic: str, partitions: int) -> bool:
+        """Whether no transaction is open: its end is seen in each partition, and in a group's offsets, at another time."""
+        return self.ends(topic, partitions) == self.ends(topic, partitions, committed=False)
+
+    def offsets(self, topic: str, partitions: int, committed: bool = True) -> list[int | None]:
         wanted = array(struct.pack(">iq", p, -1) for p in range(partitions))
-        answer = self.call(2, 2, struct.pack(">ib", -1, 1) + array([text(topic) + wanted]))
+        answer = self.call(2, 2, struct.pack(">ib", -1, committed) + array([text(topic) + wanted]))
         answer.take("i")
         ends = {}
         for _ in answer.array():
