@@ -98,3 +98,18 @@ fn brokers_that_die_and_come_back() {
     }
     rounds.hold();
 }
+
+/// All brokers are gone for 20 s: the run says that it waits, and goes on when they are back.
+#[test]
+fn all_brokers_gone_for_a_while() {
+    let mut rounds = Rounds::new();
+    let mut run = rounds.begin("gone");
+    (1..=3).for_each(|broker| rounds.cluster.kill(broker));
+    rounds.hit += usize::from(run.try_wait().expect("waits").is_none());
+    std::thread::park_timeout(std::time::Duration::from_secs(20)); // what is tried is the silence
+    rounds.cluster.start_again();
+    let ended = run.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("it is tried again"), "{said}");
+    rounds.hold();
+}

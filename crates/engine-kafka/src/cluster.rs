@@ -3,7 +3,7 @@
 use crate::calls::Call;
 use crate::config::Config;
 use crate::rights::{self, Operation, Resource, Right};
-use crate::trouble::{self, Trouble};
+use crate::trouble::Trouble;
 use crate::wire::Connection;
 use anabranch_engine::{Error, Result, StreamName};
 use kafka_protocol::messages::{
@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What is coordinated by one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +38,12 @@ struct Known {
     coordinators: HashMap<(Kind, String), String>,
     /// The largest batch that each topic takes.
     limits: HashMap<String, usize>,
+    /// When trouble was told last.
+    told: Option<Instant>,
 }
+
+/// Trouble is told at most so often.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 
 /// Connections that wait for the next request, for each broker.
 const IDLE: usize = 8;
@@ -199,7 +205,7 @@ impl Cluster {
         partition: u32,
         mut act: impl FnMut(&mut Connection) -> Result<T, Trouble>,
     ) -> Result<T> {
-        trouble::patiently(|| {
+        self.patiently(|| {
             let leader = self.leader(stream, partition)?;
             self.over(&leader, &mut act).inspect_err(|_| self.forget(stream))
         })
@@ -208,6 +214,16 @@ impl Cluster {
     /// What is known of a topic may be out of date.
     pub fn forget(&self, stream: &StreamName) {
         self.known().topics.remove(stream.as_str());
+    }
+
+    /// Tells people of trouble that lasts.
+    pub fn tell(&self, text: &str) {
+        let mut known = self.known();
+        if known.told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            known.told = Some(Instant::now());
+            drop(known);
+            (self.config.tell)(text);
+        }
     }
 
     /// The largest batch that a topic takes, if it was asked for.

@@ -53,6 +53,7 @@ pub struct Config {
     pub(crate) tls: Option<Tls>,
     pub(crate) login: Option<(Mechanism, Login)>,
     pub(crate) file: Option<String>,
+    pub(crate) tell: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Config {
@@ -65,8 +66,14 @@ impl Config {
             tls: None,
             login: None,
             file: None,
+            tell: Box::new(|_| {}),
         };
         config.at(brokers)
+    }
+
+    /// Trouble with brokers that lasts for some seconds is told like this.
+    pub fn telling(self, tell: impl Fn(&str) + Send + Sync + 'static) -> Config {
+        Config { tell: Box::new(tell), ..self }
     }
 
     /// Reads a file of settings as Kafka's tools take it: `security.protocol`, `sasl.jaas.config` and so on.

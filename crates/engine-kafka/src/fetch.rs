@@ -1,9 +1,10 @@
 //! Reading committed batches, whole and still packed.
 
+use crate::ahead::Ahead;
 use crate::cluster::{Cluster, topic};
 use crate::offsets::{self, Which};
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, check, patiently};
+use crate::trouble::{Trouble, check};
 use crate::wire::Connection;
 use anabranch_engine::Load;
 use anabranch_engine::batch::Head;
@@ -28,6 +29,23 @@ pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk
     if at.offset >= end {
         return Ok(Chunk { batches: vec![], next: at.offset });
     }
+    slice(at, end, &piece(cluster, at, max)?)
+}
+
+/// The same, and what follows is asked for.
+pub fn read_on(cluster: &Cluster, ahead: &Ahead, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
+    let chunk = match ahead.take(at).filter(|_| at.offset < end) {
+        Some(Ok(data)) => slice(at, end, &data)?,
+        _ => read(cluster, at, end, max)?,
+    };
+    if at.offset < chunk.next && chunk.next < end {
+        ahead.want(At { offset: chunk.next, ..at.clone() }, max);
+    }
+    Ok(chunk)
+}
+
+/// What the leader has from this place on.
+pub fn piece(cluster: &Cluster, at: &At, max: Limit) -> Result<PartitionData> {
     let from = [(at.partition, at.offset)];
     let data = cluster.at_leader(&at.stream, at.partition, |c| {
         let mut all = fetch(c, &at.stream, &from, max.bytes, WAIT)?;
@@ -36,7 +54,7 @@ pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk
     });
     match data {
         Err(e) if e.kind == Kind::Lost => Err(lost(cluster, at)?),
-        data => slice(at, end, &data?),
+        data => data,
     }
 }
 
@@ -84,7 +102,7 @@ pub fn listen(
     from: &[(u32, Offset)],
     wait: Duration,
 ) -> Result<Vec<(u32, Chunk)>> {
-    patiently(|| {
+    cluster.patiently(|| {
         let mut by_leader: BTreeMap<String, Vec<(u32, Offset)>> = BTreeMap::new();
         for (p, offset) in from {
             by_leader.entry(cluster.leader(stream, *p)?).or_default().push((*p, *offset));

@@ -6,7 +6,7 @@
 use crate::cluster::{Cluster, topic};
 use crate::config::Config;
 use crate::rights::{Operation, Resource, refused};
-use crate::trouble::{Trouble, check, patiently};
+use crate::trouble::{Trouble, check};
 use crate::{calls, crew, ledger, notes, streams, transaction};
 use anabranch_engine::{Error, FlowId, Result, StreamName, StreamSpec};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -93,9 +93,9 @@ pub fn fit(cluster: &Cluster, config: &Config, needs: &Needs) -> Result<Fit> {
     let cut: Vec<StreamName> = all.iter().filter(|n| n.role == Role::Cut).map(name).collect();
     let every: Vec<StreamName> = all.iter().map(name).collect();
     let asked = [
-        (Operation::Read, patiently(|| read(cluster, &every))?),
-        (Operation::Write, patiently(|| write(cluster, &written))?),
-        (Operation::Delete, patiently(|| delete(cluster, &cut))?),
+        (Operation::Read, cluster.patiently(|| read(cluster, &every))?),
+        (Operation::Write, cluster.patiently(|| write(cluster, &written))?),
+        (Operation::Delete, cluster.patiently(|| delete(cluster, &cut))?),
     ];
     for (operation, refused) in &asked {
         let refused = all.iter().filter(|n| refused.contains(n.spec.name.as_str()));
@@ -103,12 +103,12 @@ pub fn fit(cluster: &Cluster, config: &Config, needs: &Needs) -> Result<Fit> {
     }
     let id = format!("anabranch.{}.0", needs.flow);
     let no_topic = needs.flow.own("nowhere")?;
-    if !patiently(|| may_commit(cluster, &id, &no_topic))? {
+    if !cluster.patiently(|| may_commit(cluster, &id, &no_topic))? {
         lacks(&mut missing, Operation::Write, Resource::Transaction(&id));
     }
     let crew = crew::group(&needs.flow)?;
     for group in needs.groups.iter().chain([&crew]) {
-        if !patiently(|| may_read_group(cluster, group, &no_topic))? {
+        if !cluster.patiently(|| may_read_group(cluster, group, &no_topic))? {
             lacks(&mut missing, Operation::Read, Resource::Group(group));
         }
     }
@@ -128,7 +128,7 @@ fn all(needs: &Needs) -> Result<Vec<Need>> {
 }
 
 fn versions(cluster: &Cluster, fit: &mut Fit) -> Result<()> {
-    let answer = patiently(|| transaction::versions(cluster))?;
+    let answer = cluster.patiently(|| transaction::versions(cluster))?;
     for (key, version, name) in calls::ALL {
         let found = answer.api_keys.iter().find(|k| k.api_key == *key);
         if !found.is_some_and(|k| (k.min_version..=k.max_version).contains(version)) {
@@ -150,7 +150,7 @@ fn versions(cluster: &Cluster, fit: &mut Fit) -> Result<()> {
 /// Looks at the topics as they are; gives those that are there for sure.
 fn topics(cluster: &Cluster, all: &[Need], fit: &mut Fit) -> Result<BTreeSet<String>> {
     let names: Vec<&StreamName> = all.iter().map(|n| &n.spec.name).collect();
-    let answer = patiently(|| cluster.look(&names))?;
+    let answer = cluster.patiently(|| cluster.look(&names))?;
     fit.brokers = answer.brokers.len();
     let mut there = BTreeSet::new();
     for need in all {
@@ -179,7 +179,7 @@ fn topics(cluster: &Cluster, all: &[Need], fit: &mut Fit) -> Result<BTreeSet<Str
 /// Whether a topic could be made as it is wanted.
 fn creation<'a>(cluster: &Cluster, need: &'a Need, fit: &mut Fit, missing: &mut Missing<'a>) -> Result<()> {
     let on = Resource::Topic(need.spec.name.as_str());
-    let (code, said) = patiently(|| streams::try_create(cluster, &need.spec, true))?;
+    let (code, said) = cluster.patiently(|| streams::try_create(cluster, &need.spec, true))?;
     if code == on.code() {
         lacks(missing, Operation::Create, on);
     } else if code != EXISTS {

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, Kind, topic};
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, check, patiently};
+use crate::trouble::{Trouble, check};
 use anabranch_engine::{Group, Offset, Partition, Result, StreamName};
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
@@ -17,7 +17,7 @@ pub fn id(group: &str) -> GroupId {
 
 /// All groups that have offsets.
 pub fn all(cluster: &Cluster) -> Result<Vec<Group>> {
-    let names = patiently(|| {
+    let names = cluster.patiently(|| {
         let mut names = BTreeSet::new();
         for broker in cluster.brokers()? {
             let answer = cluster.over(&broker, |c| c.call(&ListGroupsRequest::default()))?;
@@ -80,5 +80,5 @@ pub fn set(cluster: &Cluster, group: &str, to: &[(StreamName, Partition, Offset)
 
 /// Does something at the coordinator of a group, which is looked up again where it moved.
 pub fn at_coordinator<T>(cluster: &Cluster, group: &str, mut act: impl FnMut() -> Result<T, Trouble>) -> Result<T> {
-    patiently(|| act().inspect_err(|_| cluster.forget_coordinator(Kind::Group, group)))
+    cluster.patiently(|| act().inspect_err(|_| cluster.forget_coordinator(Kind::Group, group)))
 }

@@ -32,7 +32,7 @@ const CUT_EVERY: usize = 1_000;
 pub fn claim(cluster: &Arc<Cluster>, flow: &FlowId, lane: LaneNo) -> Result<HeldLane> {
     let ledger = Dest { stream: ledger::name(flow)?, partition: lane };
     let id = format!("anabranch.{flow}.{lane}");
-    let bumps = crate::trouble::patiently(|| transaction::bumps(cluster))?;
+    let bumps = cluster.patiently(|| transaction::bumps(cluster))?;
     let producer = transaction::claim(cluster, &id)?;
     let account = ledger::newest(cluster, &ledger, Which::Latest)?;
     let account = account.unwrap_or_else(|| Account { lane, ..Account::default() });

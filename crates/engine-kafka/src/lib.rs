@@ -3,6 +3,7 @@
 //! A commit of a lane is a transaction: the batches, still packed, and the account of the lane in the flow's
 //! ledger. A new owner of the lane shuts out the old one and reads the account; there is no other recovery.
 
+mod ahead;
 mod calls;
 mod cluster;
 mod config;
@@ -31,6 +32,7 @@ mod transaction;
 mod trouble;
 mod wire;
 
+use ahead::Ahead;
 use anabranch_engine::{
     Account, Admin, At, Chunk, Crew, Cursor, Dest, Engine, FlowId, Group, Item, Lane, LaneNo, Limit, Offset, Pace,
     Packer, Partition, Result, Shape, StreamInfo, StreamName, StreamSpec, Worker,
@@ -44,11 +46,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use trouble::patiently;
 
 /// A Kafka cluster.
 pub struct Kafka {
     cluster: Arc<Cluster>,
+    ahead: Ahead,
     watches: Mutex<BTreeMap<String, Arc<Mutex<Watch>>>>,
 }
 
@@ -62,7 +64,7 @@ impl Kafka {
     pub fn connect(config: Config) -> Result<Kafka> {
         let cluster = Arc::new(Cluster::new(config));
         cluster.look(&[]).map_err(trouble::Trouble::error)?;
-        Ok(Kafka { cluster, watches: Mutex::default() })
+        Ok(Kafka { ahead: Ahead::new(&cluster)?, cluster, watches: Mutex::default() })
     }
 
     /// Whether the cluster fits a flow, and whether this user may do what the flow does. Nothing is written.
@@ -90,14 +92,14 @@ impl Engine for Kafka {
     }
 
     fn span(&self, stream: &StreamName) -> Result<Vec<Range<Offset>>> {
-        let partitions = patiently(|| self.cluster.partitions(stream))?;
+        let partitions = self.cluster.patiently(|| self.cluster.partitions(stream))?;
         let first = offsets::all(&self.cluster, stream, partitions, Which::First)?;
         let end = offsets::all(&self.cluster, stream, partitions, Which::Committed)?;
         Ok(first.into_iter().zip(end).map(|(first, end)| first..end).collect())
     }
 
     fn read(&self, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
-        fetch::read(&self.cluster, at, end, max)
+        fetch::read_on(&self.cluster, &self.ahead, at, end, max)
     }
 
     fn accounts(&self, flow: &FlowId, seen: &mut Cursor, wait: Duration) -> Result<Vec<Account>> {
@@ -140,7 +142,7 @@ impl Admin for Kafka {
     }
 
     fn streams(&self) -> Result<Vec<StreamInfo>> {
-        let all = patiently(|| self.cluster.look_at_all())?;
+        let all = self.cluster.patiently(|| self.cluster.look_at_all())?;
         let own = all.topics.iter().filter(|t| !t.is_internal && t.error_code == 0);
         let mut names = own.filter_map(|t| StreamName::new(t.name.as_ref()?.as_str()).ok()).collect::<Vec<_>>();
         names.sort();
@@ -167,7 +169,7 @@ impl Admin for Kafka {
         if let Some(owner) = notes::owners(&self.cluster)?.get(stream.as_str()) {
             return Err(notes::owned(stream, owner));
         }
-        patiently(|| self.cluster.partitions(stream))?;
+        self.cluster.patiently(|| self.cluster.partitions(stream))?;
         let mut open: BTreeMap<Partition, Packer> = BTreeMap::new();
         for (p, item) in items {
             open.entry(*p).or_default().push_item(item);
@@ -194,7 +196,7 @@ impl Admin for Kafka {
     }
 
     fn flows(&self) -> Result<Vec<FlowId>> {
-        let all = patiently(|| self.cluster.look_at_all())?;
+        let all = self.cluster.patiently(|| self.cluster.look_at_all())?;
         let names = all.topics.iter().filter_map(|t| t.name.as_ref().map(|n| n.as_str().to_string()));
         let flows = names.filter_map(|n| Some(n.strip_prefix("anabranch.")?.strip_suffix(".ledger")?.to_string()));
         flows.map(|f| FlowId::new(&f)).collect()

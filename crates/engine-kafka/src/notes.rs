@@ -3,7 +3,6 @@
 use crate::cluster::Cluster;
 use crate::offsets::{self, Which};
 use crate::pack::pack;
-use crate::trouble::patiently;
 use crate::{fetch, produce, streams, transaction};
 use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, Packer, Result, StreamName, StreamSpec};
 use std::collections::BTreeMap;
@@ -22,7 +21,7 @@ const AT_ONCE: usize = 5;
 /// Appends batches from outside any flow, each exactly once: what is sent again has its old sequence.
 pub fn append(cluster: &Cluster, puts: Vec<(Dest, Batch)>) -> Result<()> {
     let mut puts = pack(cluster, puts)?;
-    let mut producer = patiently(|| transaction::plain(cluster))?;
+    let mut producer = cluster.patiently(|| transaction::plain(cluster))?;
     while !puts.is_empty() {
         let mut counts: BTreeMap<Dest, usize> = BTreeMap::new();
         let (now, later): (Vec<_>, Vec<_>) = puts.into_iter().partition(|(to, _): &(Dest, Batch)| {
@@ -31,7 +30,7 @@ pub fn append(cluster: &Cluster, puts: Vec<(Dest, Batch)>) -> Result<()> {
             *n <= AT_ONCE
         });
         let sequences = producer.sequences.clone();
-        patiently(|| {
+        cluster.patiently(|| {
             producer.sequences.clone_from(&sequences);
             produce::send(cluster, &mut producer, &now)
         })?;

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, topic};
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, patiently};
+use crate::trouble::Trouble;
 use crate::wire::Connection;
 use anabranch_engine::{Error, Offset, Result, StreamName};
 use kafka_protocol::messages::{
@@ -30,7 +30,7 @@ pub fn offset(cluster: &Cluster, stream: &StreamName, partition: u32, which: Whi
 
 /// An offset of each partition of a stream, each leader asked once.
 pub fn all(cluster: &Cluster, stream: &StreamName, partitions: u32, which: Which) -> Result<Vec<Offset>> {
-    patiently(|| {
+    cluster.patiently(|| {
         let mut by_leader: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for p in 0..partitions {
             by_leader.entry(cluster.leader(stream, p)?).or_default().push(p);

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, topic};
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, check, patiently};
+use crate::trouble::{Trouble, check};
 use anabranch_engine::{At, Error, Offset, Result, Shape, StreamName, StreamSpec};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -27,8 +27,8 @@ pub fn ensure(cluster: &Cluster, want: &StreamSpec) -> Result<Shape> {
     if let Some(partitions) = partitions(cluster, &want.name)? {
         return fits(want, partitions);
     }
-    let made = patiently(|| create(cluster, want))?;
-    let partitions = patiently(|| ready(cluster, &want.name))?;
+    let made = cluster.patiently(|| create(cluster, want))?;
+    let partitions = cluster.patiently(|| ready(cluster, &want.name))?;
     if made { Ok(Shape { partitions, created: true, note: None }) } else { fits(want, partitions) }
 }
 
@@ -45,7 +45,7 @@ pub fn fits(want: &StreamSpec, partitions: u32) -> Result<Shape> {
 
 /// Partitions of a topic; `None` if there is none.
 pub fn partitions(cluster: &Cluster, name: &StreamName) -> Result<Option<u32>> {
-    patiently(|| {
+    cluster.patiently(|| {
         let answer = cluster.look(&[name])?;
         let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
         match topic.error_code {
@@ -101,7 +101,7 @@ fn ready(cluster: &Cluster, name: &StreamName) -> Result<u32, Trouble> {
 
 /// Deletes a topic.
 pub fn delete(cluster: &Cluster, name: &StreamName) -> Result<()> {
-    patiently(|| {
+    cluster.patiently(|| {
         cluster.partitions(name)?;
         let call = DeleteTopicsRequest::default().with_topic_names(vec![topic(name)]).with_timeout_ms(CHANGE_MS);
         let controller = cluster.controller()?;
@@ -110,7 +110,7 @@ pub fn delete(cluster: &Cluster, name: &StreamName) -> Result<()> {
         cluster.check(code, &format!("deleting the stream {name}"), &[may(Operation::Delete, name)])
     })?;
     // the brokers forget it one after the other
-    patiently(|| match cluster.look(&[name])?.topics.first().map(|t| t.error_code) {
+    cluster.patiently(|| match cluster.look(&[name])?.topics.first().map(|t| t.error_code) {
         Some(3) | None => Ok(()),
         _ => Err(Trouble::again(format!("{name} is still there"))),
     })
@@ -155,7 +155,7 @@ fn settings(
         .with_resource_name(StrBytes::from_string(name.to_string()))
         .with_configuration_keys(wanted);
     let call = DescribeConfigsRequest::default().with_resources(vec![resource]);
-    patiently(|| {
+    cluster.patiently(|| {
         let answer = cluster.anyone(&call)?;
         let found = answer.results.into_iter().next().ok_or_else(|| Trouble::again("nothing was answered"))?;
         let what = format!("the settings of {name}");

@@ -6,7 +6,7 @@
 use crate::cluster::{Cluster, Kind};
 use crate::produce::Producer;
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, check};
+use crate::trouble::{Borne, Trouble, check};
 use crate::wire::Connection;
 use anabranch_engine::{Dest, Error};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -32,7 +32,7 @@ pub fn id(text: &str) -> TransactionalId {
 ///
 /// It is tried for as long as the trouble is one that passes.
 pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
-    let mut pause = Duration::from_millis(2);
+    let mut borne = Borne::new(Duration::from_millis(2));
     loop {
         let outcome = cluster
             .coordinator(Kind::Transaction, transaction)
@@ -43,10 +43,10 @@ pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
                 return Ok(Producer { transaction, id, epoch, sequences: BTreeMap::new() });
             }
             Err(Trouble::Fatal(e)) => return Err(e),
-            Err(Trouble::Again(_)) => {
+            Err(Trouble::Again(e)) => {
                 cluster.forget_coordinator(Kind::Transaction, transaction);
-                std::thread::park_timeout(pause);
-                pause = (pause * 2).min(Duration::from_millis(50));
+                cluster.told(&borne, &e);
+                borne.pause(Duration::from_millis(50));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What goes wrong with brokers: what passes by itself, and what does not.
 
+use crate::cluster::Cluster;
 use anabranch_engine::{Error, Kind};
 use kafka_protocol::error::ResponseError;
 use std::time::{Duration, Instant};
@@ -69,22 +70,59 @@ pub fn check(code: i16, what: &str) -> Result<(), Trouble> {
     judge(code, what).map_or(Ok(()), Err)
 }
 
-/// How long trouble that passes is borne before it is told.
-pub const BEAR: Duration = Duration::from_secs(30);
+/// How long trouble that passes is borne. It is less where most probably nothing will change.
+fn longest(e: &Error) -> Duration {
+    Duration::from_secs(if e.kind == Kind::Usage { 30 } else { 120 })
+}
 
-/// Tries until it goes well, the trouble is one that stays, or it lasts too long.
-pub fn patiently<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Error> {
-    let until = Instant::now() + BEAR;
-    let mut pause = Duration::from_millis(5);
-    loop {
-        match attempt() {
-            Ok(done) => return Ok(done),
-            Err(Trouble::Fatal(e)) => return Err(e),
-            Err(Trouble::Again(e)) if Instant::now() >= until => return Err(e),
-            Err(Trouble::Again(_)) => {
-                std::thread::park_timeout(pause);
-                pause = (pause * 2).min(Duration::from_millis(250));
+/// Trouble that lasts for so long is told.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+
+/// Trouble that is borne.
+pub struct Borne {
+    since: Instant,
+    pause: Duration,
+}
+
+impl Borne {
+    /// None so far; pauses begin with this one.
+    pub fn new(pause: Duration) -> Borne {
+        Borne { since: Instant::now(), pause }
+    }
+
+    /// Waits a little, before it is tried again; pauses grow up to `longest`.
+    pub fn pause(&mut self, longest: Duration) {
+        std::thread::park_timeout(self.pause);
+        self.pause = (self.pause * 2).min(longest);
+    }
+
+    /// Whether it is time to tell of it.
+    pub fn is_long(&self) -> bool {
+        self.since.elapsed() >= TELL_AFTER
+    }
+}
+
+impl Cluster {
+    /// Tries until it goes well, the trouble is one that stays, or it lasts too long.
+    pub fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Error> {
+        let mut borne = Borne::new(Duration::from_millis(5));
+        loop {
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Trouble::Fatal(e)) => return Err(e),
+                Err(Trouble::Again(e)) if borne.since.elapsed() >= longest(&e) => return Err(e),
+                Err(Trouble::Again(e)) => {
+                    self.told(&borne, &e);
+                    borne.pause(Duration::from_millis(250));
+                }
             }
+        }
+    }
+
+    /// Tells of trouble that lasts; many may meet the same one.
+    pub fn told(&self, borne: &Borne, e: &Error) {
+        if borne.is_long() {
+            self.tell(&format!("{}; it is tried again", e.text));
         }
     }
 }

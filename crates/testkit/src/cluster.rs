@@ -65,6 +65,12 @@ impl Cluster {
         self.run(&["restart", &n.to_string()]);
     }
 
+    /// Starts all brokers again that are down.
+    pub fn start_again(&self) {
+        let brokers = self.bootstrap.split(',').count().to_string();
+        self.run(&["start", "--brokers", &brokers, "--parent", &process::id().to_string()]);
+    }
+
     /// Stops broker `n` where it is, with SIGSTOP: connections stay, and nothing is answered.
     pub fn pause(&self, n: usize) {
         self.run(&["pause", &n.to_string()]);

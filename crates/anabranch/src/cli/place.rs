@@ -119,7 +119,13 @@ pub fn kafka(args: &Args) -> Result<Option<Arc<Kafka>>> {
         return Err(Error::usage("no broker of the Kafka cluster is named")
             .help("name some:  --kafka HOST:PORT,  or  bootstrap.servers  in the file of  --command-config"));
     }
-    Ok(Some(Arc::new(Kafka::connect(config)?)))
+    let quiet = args.quiet;
+    let tell = move |text: &str| {
+        if !quiet {
+            eprintln!("note: {text}");
+        }
+    };
+    Ok(Some(Arc::new(Kafka::connect(config.telling(tell))?)))
 }
 
 /// Opens the engine from here.

@@ -1,7 +1,7 @@
 //! Small batches for one partition become large ones: by the worker that made them, then again while they wait.
 
 use crate::patterns::{Body, Part};
-use anabranch_engine::{Batch, BatchRef, Builder, Codec, Record, Result, limits};
+use anabranch_engine::{Batch, BatchRef, Builder, Codec, Handle, Record, Result, limits};
 
 /// Batches for one partition, in order.
 #[derive(Debug, Default)]
@@ -17,7 +17,9 @@ impl Gathering {
     /// Adds a part: a whole batch of the log by reference, a large one as it is, else its rows.
     pub fn add(&mut self, part: &Part) -> Result<()> {
         match (&part.rows, &part.body) {
-            (None, Body::Stored(handle, _)) => self.whole(BatchRef::Stored(handle.clone())),
+            (None, Body::Stored(handle, _)) if !is_small_and_plain(handle, &part.body)? => {
+                self.whole(BatchRef::Stored(handle.clone()));
+            }
             (None, Body::Ready(batch)) if batch.bytes().len() >= LARGE => self.whole(BatchRef::Fresh(batch.clone())),
             (rows, body) => {
                 let chosen = |r: &Record<'_>| rows.as_ref().is_none_or(|rows| rows.has(r.row()));
@@ -65,6 +67,12 @@ impl Gathering {
     fn close(&mut self) {
         self.done.extend(self.open.take().and_then(Builder::finish).map(BatchRef::Fresh));
     }
+}
+
+/// Small batches that have to be written anyway cost brokers more than packing them together; only those of which nothing
+/// was compressed are, so that nothing has to be compressed again.
+fn is_small_and_plain(handle: &Handle, body: &Body) -> Result<bool> {
+    Ok(handle.held > 0 && handle.held < LARGE && body.batch()?.head().codec == Codec::None)
 }
 
 fn small(batch: &Batch) -> Result<impl Iterator<Item = Record<'_>>> {

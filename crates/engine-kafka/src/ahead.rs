@@ -1,0 +1,73 @@
+//! Reading ahead: while the last piece of a partition is worked on, the next one is on its way.
+
+use crate::cluster::Cluster;
+use crate::fetch;
+use anabranch_engine::{At, Error, Limit, Result};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Pieces that may be on their way or wait to be taken.
+const MOST: usize = 4;
+/// Threads that fetch.
+const THREADS: usize = 2;
+/// A piece that nobody took for so long is let go: who read there reads no more.
+const KEPT: Duration = Duration::from_secs(2);
+
+type Piece = Result<PartitionData>;
+
+struct Coming {
+    at: At,
+    since: Instant,
+    piece: Receiver<Piece>,
+}
+
+/// What is on its way.
+pub struct Ahead {
+    coming: Mutex<Vec<Coming>>,
+    wanted: Sender<(At, Limit, SyncSender<Piece>)>,
+}
+
+impl Ahead {
+    /// Threads that fetch from this cluster, until this is dropped.
+    pub fn new(cluster: &Arc<Cluster>) -> Result<Ahead> {
+        let (wanted, queue) = channel::<(At, Limit, SyncSender<Piece>)>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..THREADS {
+            let (cluster, queue) = (cluster.clone(), queue.clone());
+            let work = move || {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((at, max, to)) = next else { return };
+                    let _ = to.send(fetch::piece(&cluster, &at, max));
+                }
+            };
+            let thread = std::thread::Builder::new().name("fetch".into()).spawn(work);
+            thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+        }
+        Ok(Ahead { coming: Mutex::default(), wanted })
+    }
+
+    /// What was fetched ahead from this place, if it was; waits for it where it is on its way.
+    pub fn take(&self, at: &At) -> Option<Piece> {
+        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |c: &Coming| c.at.stream == at.stream && c.at.partition == at.partition;
+        let found = coming.iter().position(same).map(|i| coming.swap_remove(i));
+        drop(coming);
+        found.filter(|c| c.at.offset == at.offset).and_then(|c| c.piece.recv().ok())
+    }
+
+    /// Asks for what follows.
+    pub fn want(&self, at: At, max: Limit) {
+        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        coming.retain(|c| c.since.elapsed() < KEPT);
+        if coming.len() < MOST {
+            let (to, piece) = sync_channel(1);
+            let since = Instant::now();
+            if self.wanted.send((at.clone(), max, to)).is_ok() {
+                coming.push(Coming { at, since, piece });
+            }
+        }
+    }
+}
