@@ -20,6 +20,7 @@ pub const SUITE: &[Case] = &[
     ("the account is that of the last commit", the_account_comes_back),
     ("ends are the engine's own running total of the run", ends_are_counted),
     ("a newer claim shuts out the older one", claims_fence),
+    ("lanes have accounts of their own and may write the same partition", lanes_are_apart),
     ("the owner of a stream is the only one who writes it", owners_write_alone),
     ("what is trimmed is lost to readers, and they are told", trimming_is_told),
     ("groups and reports are kept", groups_and_reports),
@@ -210,6 +211,30 @@ fn ends_are_counted(e: &dyn Admin) -> Result<()> {
     let mut lane = e.claim(&flow, 0)?;
     commit(&mut *lane, vec![put(&s, 0, batch(numbered(0..2, 1))?)], Account { run: 2, ..Account::default() })?;
     ends(&*lane, 8, 4)
+}
+
+fn lanes_are_apart(e: &dyn Admin) -> Result<()> {
+    let (s, flow) = (name("lanes")?, FlowId::new("lanes")?);
+    let mut crew = e.crew(&flow, 3)?;
+    let lanes = crew.lanes();
+    ensure((1..=3).contains(&lanes), "other lanes than were wanted")?;
+    ensure(crew.mine(&[])? == (0..lanes).collect::<Vec<_>>(), "who is alone is not advised to work all lanes")?;
+    e.ensure(Some(&flow), &[StreamSpec::new(s.clone(), 1)])?;
+    let mut held = (0..lanes).map(|lane| e.claim(&flow, lane)).collect::<Result<Vec<_>>>()?;
+    for (n, lane) in (0u32..).zip(&mut held) {
+        let account = Account { run: 1, lane: n, seq: u64::from(n) + 1, ..Account::default() };
+        commit(&mut **lane, vec![put(&s, 0, batch(numbered(n..n + 1, 1))?)], account)?;
+        ensure(lane.account().ends.values().all(|end| end.items == 1), "a lane counts what others wrote")?;
+    }
+    ensure(values(e, &s, 0, lanes as usize)? == numbered(0..lanes, 1), "what the lanes wrote is not there")?;
+    let newest = |lane: u32| (lane, u64::from(lane) + 1);
+    for _ in 0..EMPTY_READS {
+        let all = e.accounts(&flow, &mut Cursor::default(), Duration::ZERO)?;
+        if all.iter().map(|a| (a.lane, a.seq)).eq((0..lanes).map(newest)) {
+            return ensure(e.crew(&flow, 7)?.lanes() == lanes, "a flow got other lanes than it had");
+        }
+    }
+    ensure(false, "others do not see the accounts of all lanes")
 }
 
 fn claims_fence(e: &dyn Admin) -> Result<()> {
