@@ -139,6 +139,50 @@ pub struct RunRecord {
     pub phase: Phase,
     /// Gates that stayed shut.
     pub held: Vec<Held>,
+    /// What lies before `starts` and belongs to the batch all the same: earlier runs worked for it.
+    #[serde(with = "pairs", default)]
+    pub extents: BTreeMap<(StreamName, u32), Vec<Extent>>,
+    /// What a run does that repairs a batch.
+    #[serde(default)]
+    pub repair: Option<Mending>,
+}
+
+/// A stretch of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// Its first offset.
+    pub from: i64,
+    /// The offset behind it.
+    pub to: i64,
+    /// Its items.
+    pub items: u64,
+}
+
+/// What a run does that repairs a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mending {
+    /// Dead letters that are tried again.
+    pub again: Vec<Again>,
+    /// Dead letters of the batch that are settled, these included.
+    pub settled: Vec<String>,
+    /// The runs that worked for the batch before.
+    pub runs: Vec<u64>,
+    /// Where readers go on in the next run.
+    #[serde(with = "pairs")]
+    pub carry: BTreeMap<Reader, Next>,
+    /// Sinks whose files are the work of another run: what is added to them goes beside them.
+    pub beside: Vec<String>,
+}
+
+/// A dead letter that is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// Its id.
+    pub id: String,
+    /// The step at which it failed.
+    pub step: String,
+    /// The stream from which the step took it.
+    pub of: String,
 }
 
 /// Why a run runs.

@@ -23,7 +23,7 @@ pub mod name;
 pub mod partition;
 pub mod waist;
 
-pub use account::{Account, End, Held, Next, Phase, RunKind, RunRecord, Tally};
+pub use account::{Account, Again, End, Extent, Held, Mending, Next, Phase, RunKind, RunRecord, Tally};
 pub use batch::{Batch, Builder, Codec, Packer, Record, Rows};
 pub use error::{Error, Kind, Result};
 pub use held::HeldLane;

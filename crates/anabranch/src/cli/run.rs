@@ -21,6 +21,7 @@ pub fn run(args: &Args, a: &Run) -> Result<Exit> {
     let options = Options {
         stop,
         fresh: a.fresh,
+        repair: None,
         workers: 0,
         progress: Some(Box::new(move |view| shown.lock().unwrap_or_else(PoisonError::into_inner).show(view))),
         note: Some(Box::new(move |text| {

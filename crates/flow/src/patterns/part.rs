@@ -87,6 +87,13 @@ pub enum Origin {
         /// For each row: the byte in the file, and the byte in the whole source.
         at: Arc<Vec<(u64, u64)>>,
     },
+    /// A dead letter that is tried again: its one item is where it was before.
+    Again {
+        /// Its place, without `FLOW/STEP/`.
+        place: Arc<str>,
+        /// The nearest logged place above it.
+        above: Arc<(String, u32, i64)>,
+    },
     /// Made from rows of another part.
     Made {
         /// That part.
@@ -111,6 +118,7 @@ impl Part {
     pub fn above(&self, row: usize, delta: u32) -> (&str, u32, i64) {
         match &self.origin {
             Origin::Log { stream, handle } => (stream, handle.at.partition, handle.at.offset + i64::from(delta)),
+            Origin::Again { above, .. } => (&above.0, above.1, above.2),
             Origin::File { stream, at, .. } => (stream, 0, at.get(row).map_or(0, |(_, whole)| *whole as i64)),
             Origin::Made { parent, from } => {
                 let row = from.get(row).map_or(0, |(r, _)| *r);
@@ -125,6 +133,7 @@ impl Part {
             Origin::Log { stream, handle } => {
                 format!("{stream}/{}/{}", handle.at.partition, handle.at.offset + i64::from(delta))
             }
+            Origin::Again { place, .. } => place.to_string(),
             Origin::File { path, at, .. } => format!("{path}@{}", at.get(row).map_or(0, |(byte, _)| *byte)),
             Origin::Made { parent, from } => {
                 let (row, child) = from.get(row).copied().unwrap_or_default();

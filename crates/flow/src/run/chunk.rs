@@ -37,10 +37,34 @@ pub struct Dead {
     pub error: String,
     /// After so many attempts.
     pub attempts: u32,
-    /// Its place.
-    pub place: String,
+    /// Where it came from.
+    pub whence: Whence,
     /// The item as the step got it.
     pub item: Item,
+}
+
+/// Where an item came from that failed.
+#[derive(Debug, Clone, Default)]
+pub struct Whence {
+    /// Its place.
+    pub place: String,
+    /// From which stream the step took it, in which partition, and the nearest logged place above it; nothing where it
+    /// cannot be tried again.
+    pub from: Option<(String, u32, String)>,
+}
+
+impl Whence {
+    /// Of a row of a part that a step took from the stream `of`.
+    pub fn of(part: &Part, row: usize, delta: u32, of: &str) -> Whence {
+        let (stream, partition, offset) = part.above(row, delta);
+        let above = format!("{stream}/{partition}/{offset}");
+        Whence { place: part.place(row, delta), from: Some((of.to_string(), part.partition, above)) }
+    }
+
+    /// Of something that cannot be tried again.
+    pub fn at(place: String) -> Whence {
+        Whence { place, from: None }
+    }
 }
 
 impl Outcome {
@@ -109,7 +133,7 @@ impl<'c> Carrier<'c> {
         tally.passed += effects.passed;
         tally.filtered += effects.filtered;
         tally.folded += effects.folded;
-        self.failed(step, part, &view, std::mem::take(&mut effects.failed));
+        self.failed(step, of, part, &view, std::mem::take(&mut effects.failed));
         let parent = Arc::new(part.clone());
         for emit in effects.emits {
             let Some(stream) = step.output(input, emit.port) else { continue };
@@ -150,45 +174,47 @@ impl<'c> Carrier<'c> {
     }
 
     /// Items that failed get the disposition that the step's policy gives them.
-    fn failed(&mut self, step: &Step, part: &Part, view: &View<'_>, failed: Vec<(usize, Fault)>) {
+    fn failed(&mut self, step: &Step, of: usize, part: &Part, view: &View<'_>, failed: Vec<(usize, Fault)>) {
         if failed.is_empty() {
             return;
         }
         let mut records = view.items();
         for (row, fault) in failed {
             let Some(record) = records.by_ref().find(|r| r.row() == row) else { continue };
-            let place = part.place(row, record.delta());
-            self.fail(step, place, fault.to_string(), 1, || record.to_item());
+            let whence = Whence::of(part, row, record.delta(), &self.shared.flow.streams[of].name);
+            self.fail(step, whence, fault.to_string(), 1, || record.to_item());
         }
     }
 
     /// One failed item of a step.
-    pub fn fail(&mut self, step: &Step, place: String, error: String, attempts: u32, item: impl FnOnce() -> Item) {
-        self.fail_at(&step.name, step.on_error, place, error, attempts, item);
+    pub fn fail(&mut self, step: &Step, whence: Whence, error: String, attempts: u32, item: impl FnOnce() -> Item) {
+        self.fail_at(&step.name, step.on_error, whence, error, attempts, item);
     }
 
     /// A final that a reduce cannot say. Its items are folded; so it is counted by itself, under the node `finals:STEP`.
     pub fn lost_final(&mut self, step: &Step, key: &str, fault: Fault, item: Item) {
         let node = marks::finals(&step.name);
         *self.out.tally(&node).took.entry(step.name.clone()).or_default() += 1;
-        self.fail_at(&node, step.on_error, format!("r{}/{key}", self.shared.number), fault.to_string(), 1, || item);
+        let whence = Whence::at(format!("r{}/{key}", self.shared.number));
+        self.fail_at(&node, step.on_error, whence, fault.to_string(), 1, || item);
     }
 
     fn fail_at(
         &mut self,
         node: &str,
         on_error: OnError,
-        place: String,
+        whence: Whence,
         error: String,
         attempts: u32,
         item: impl FnOnce() -> Item,
     ) {
-        let place = format!("{}/{node}/{place}", self.shared.flow.name);
+        let place = format!("{}/{node}/{}", self.shared.flow.name, whence.place);
+        let whence = Whence { place: place.clone(), ..whence };
         match on_error {
             OnError::Skip => self.out.tally(node).skipped += 1,
             OnError::DeadLetter => {
                 self.out.tally(node).dead += 1;
-                self.out.dead.push(Dead { step: node.to_string(), error, attempts, place, item: item() });
+                self.out.dead.push(Dead { step: node.to_string(), error, attempts, whence, item: item() });
             }
             OnError::Fail => {
                 let stop = Error::machine(format!("the step {node} failed at {place}: {error}"));
@@ -223,7 +249,8 @@ impl<'c> Carrier<'c> {
         tally.dead += failed.len() as u64;
         for (place, fault, item) in failed {
             let place = format!("{}/{node}/{place}", self.shared.flow.name);
-            self.out.dead.push(Dead { step: node.clone(), error: fault.to_string(), attempts: 1, place, item });
+            let (whence, error) = (Whence::at(place), fault.to_string());
+            self.out.dead.push(Dead { step: node.clone(), error, attempts: 1, whence, item });
         }
         Ok(())
     }

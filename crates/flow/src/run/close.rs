@@ -2,9 +2,9 @@
 
 use super::facts::{self, Facts, Progress};
 use super::lanes::Ledger;
-use super::open::{commit, fence};
+use super::open::{commit, commit_with, fence};
 use super::report::{DeadLine, Report, report};
-use super::{Shared, groups, marks, sinks};
+use super::{Shared, groups, marks, repair, sinks};
 use crate::model::{Kind, Mode, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::Node;
@@ -22,7 +22,7 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger) -> Result<Re
     let mut closing = RunRecord { phase: Phase::Closing, ..record.clone() };
     let balanced = report(shared, accounts, &closing, &facts, shared.world.now()).balanced;
     let phase = verdict(accounts, &facts, balanced);
-    let publish = to_publish(shared, &facts, phase)?;
+    let publish = to_publish(shared, accounts, &facts, phase)?;
     if !publish.is_empty() {
         let length = |stream| facts::mark(accounts, &marks::length(shared, stream));
         for (stream, _) in &publish {
@@ -37,7 +37,10 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger) -> Result<Re
             shared.world.publish(path, length(*stream))?;
         }
     }
+    closing.held.retain(|h| h.batch != record.batch);
+    let mut puts = vec![];
     if phase == Phase::Held {
+        puts = repair::books(shared, ledger, &closing)?;
         closing.held.push(held(shared, accounts, &record, &facts));
         let over = closing.held.len().saturating_sub(100);
         closing.held.drain(..over);
@@ -46,8 +49,8 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger) -> Result<Re
     let report = finished(shared, accounts, &closing, &facts)?;
     shared.engine.keep_report(&shared.flow.name, record.number, &kept(&report))?;
     // between runs the account of this lane alone tells where readers go on
-    let read = ledger.positions();
-    commit(lane, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
+    let read = closing.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
+    commit_with(lane, puts, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
     groups::mirror(shared, accounts, &closing)?;
     trim(shared, accounts, &closing)?;
     Ok(report)
@@ -99,14 +102,16 @@ fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {
 }
 
 /// The replacing sinks whose files are complete.
-fn to_publish(shared: &Shared, facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
+fn to_publish(shared: &Shared, accounts: &[Account], facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
     let mut out = vec![];
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         if stream.sink.as_ref().is_none_or(|s| s.mode == Mode::Append) {
             continue;
         }
         let complete = shared.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
-        if complete && !behind_held_fold(shared, facts, s) && phase != Phase::Failed {
+        // what a repair adds nothing to is in its place already
+        let adds = !shared.beside.contains_key(&s) || facts::mark(accounts, &marks::length(shared, s)) > 0;
+        if complete && adds && !behind_held_fold(shared, facts, s) && phase != Phase::Failed {
             out.extend(sinks::path(shared, s)?.map(|path| (s, path)));
         }
     }
@@ -135,7 +140,8 @@ fn held(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts
     for s in streams.into_iter().filter(|s| shared.plan.logged[*s]) {
         for p in 0..shared.partitions[s] {
             let at = shared.flow.streams[s].at.clone();
-            let start = record.starts.get(&(at.clone(), p)).copied().unwrap_or(0);
+            let first = record.extents.get(&(at.clone(), p)).and_then(|e| e.first()).map(|e| e.from);
+            let start = first.or_else(|| record.starts.get(&(at.clone(), p)).copied()).unwrap_or(0);
             let end = facts::written(accounts, record, &(at.clone(), p));
             extents.push((at, p, start, end));
         }
@@ -204,6 +210,9 @@ fn trim(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Result<()>
             let offset = end.min(held.unwrap_or(end)).min(paired.unwrap_or(end));
             keep.push(At { stream: at.clone(), partition: p, offset });
         }
+    }
+    if record.repair.is_some() {
+        keep.extend(repair::books_from(shared, record)?);
     }
     shared.engine.trim(&keep)
 }

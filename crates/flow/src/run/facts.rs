@@ -137,7 +137,8 @@ pub fn next(accounts: &[Account], record: &RunRecord, reader: &str, spot: &Spot)
 /// Where a reader began in this run.
 pub fn start(record: &RunRecord, reader: &str, spot: &Spot) -> i64 {
     let own = record.from.get(&(reader.to_string(), spot.0.clone(), spot.1));
-    *own.or_else(|| record.starts.get(spot)).unwrap_or(&0)
+    let first = || record.extents.get(spot).and_then(|e| e.first()).map(|e| &e.from);
+    *own.or_else(first).or_else(|| record.starts.get(spot)).unwrap_or(&0)
 }
 
 /// Where the batch ends in a partition, once that is known: its writers are finished, or it was sealed.
@@ -179,7 +180,10 @@ pub fn items(shared: &Shared, accounts: &[Account], record: &RunRecord, stream: 
         let at = (s.at.clone(), p);
         match record.seals.get(&at) {
             Some(seal) => (seal - record.starts.get(&at).copied().unwrap_or(0)).max(0) as u64,
-            None => accounts.iter().filter_map(|a| a.ends.get(&at)).map(|e| e.items).sum(),
+            None => {
+                let before: u64 = record.extents.get(&at).into_iter().flatten().map(|e| e.items).sum();
+                before + accounts.iter().filter_map(|a| a.ends.get(&at)).map(|e| e.items).sum::<u64>()
+            }
         }
     };
     (0..shared.partitions[stream]).map(count).sum()

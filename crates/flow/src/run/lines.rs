@@ -1,7 +1,7 @@
 //! From lines of a source to items.
 
 use super::Shared;
-use super::chunk::{Carrier, Dead, Outcome, view};
+use super::chunk::{Carrier, Dead, Outcome, Whence, view};
 use super::io::{Line, LineReader, Listed};
 use crate::expr::{Fault, Value, write};
 use crate::model::{Entry, FieldType, Lines, Stream};
@@ -113,7 +113,7 @@ impl<'g> Gatherer<'g> {
         let tally = self.carrier.out.tally(&node);
         *tally.took.entry(self.stream.name.clone()).or_default() += 1;
         tally.dead += 1;
-        self.carrier.out.dead.push(Dead { step: node, error, attempts: 1, place, item });
+        self.carrier.out.dead.push(Dead { step: node, error, attempts: 1, whence: Whence::at(place), item });
     }
 
     /// The lines so far become a batch and go through the unit.

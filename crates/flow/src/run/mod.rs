@@ -8,6 +8,7 @@ pub mod facts;
 mod finals;
 mod folds;
 mod gather;
+mod give;
 mod groups;
 pub mod io;
 
@@ -19,6 +20,7 @@ mod pair;
 mod pending;
 mod pool;
 mod render;
+pub mod repair;
 pub mod report;
 mod sinks;
 mod stdin;
@@ -30,6 +32,7 @@ mod work;
 pub use close::saved_reports;
 pub use io::World;
 pub use open::own_stream;
+pub use repair::Repair;
 pub use report::Report;
 pub use view::RunView;
 
@@ -37,7 +40,7 @@ use crate::model::{Flow, Kind, Writer};
 use crate::patterns::Vars;
 use crate::plan::{How, Plan, plan};
 use anabranch_engine::{
-    Admin, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, StreamName, limits,
+    Admin, Again, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, StreamName, limits,
 };
 use lanes::Ledger;
 use std::collections::BTreeMap;
@@ -52,6 +55,8 @@ pub struct Options {
     pub stop: Arc<AtomicBool>,
     /// Abandon an open run first.
     pub fresh: bool,
+    /// Work for a batch that is held, instead of a new one.
+    pub repair: Option<Repair>,
     /// Worker threads; 0 = one for each core.
     pub workers: usize,
     /// Shown a few times in a second while the run works.
@@ -104,6 +109,10 @@ pub struct Shared {
     pub dead: StreamName,
     /// The stream of the lists of files.
     pub manifest: StreamName,
+    /// The stream of dead letters as one of the flow's, and those that are tried again.
+    pub again: Option<(usize, Vec<Again>)>,
+    /// Sinks that write beside their place, with the batch that names the file.
+    pub beside: BTreeMap<usize, u64>,
     /// Sources that are files.
     readings: BTreeMap<usize, lines::Reading>,
 }
@@ -251,12 +260,14 @@ impl Job {
         if let Some(ended) = self.ended(lane.account().record.as_ref())? {
             return Ok(Some(ended));
         }
-        let shared = self.prepare()?;
-        let others = match shared.lanes {
+        let others = match self.crew.lanes() {
             1 => vec![],
             _ => self.engine.accounts(&self.flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?,
         };
-        let shared = open::open(shared, &mut *lane, &others, &mut self.options, self.manifests.clone())?;
+        if lane.account().record.as_ref().is_some_and(|r| !r.phase.closed()) {
+            open::give_up(self.prepare()?, &mut *lane, &others, &mut self.options)?;
+        }
+        let shared = open::open(self.prepare()?, &mut *lane, &mut self.options, self.manifests.clone())?;
         self.options.fresh = false;
         let own = lane.account().clone();
         let ledger = Ledger::new(shared.number, others.into_iter().filter(|a| a.lane != 0).chain([own]));

@@ -2,7 +2,7 @@
 
 use super::io::{Manifest, World};
 use super::lines::Reading;
-use super::{Options, Shared, Spot, marks, sinks};
+use super::{Options, Shared, Spot, marks, repair, sinks};
 use crate::expr::RunVars;
 use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
@@ -51,6 +51,8 @@ pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<d
         with_numbers: headers,
         dead: flow.name.own("dead")?,
         manifest: flow.name.own("manifest")?,
+        again: None,
+        beside: BTreeMap::new(),
         readings: BTreeMap::new(),
         plan,
         engine,
@@ -86,36 +88,51 @@ fn pairs_fit(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Opens a run: the record is committed when this returns. `others` are the accounts of the other lanes.
+/// An open run is given up if that is asked for, or if whoever gave it up did not come to the end of it: a lane is
+/// ahead. Else the flow must be the one that began it. `others` are the accounts of the other lanes.
+pub fn give_up(mut shared: Shared, lane: &mut dyn Lane, others: &[Account], options: &mut Options) -> Result<()> {
+    let Some(record) = lane.account().record.clone() else { return Ok(()) };
+    if !options.fresh && others.iter().all(|a| a.run <= record.number) {
+        return fits(&shared, &record, lane.account());
+    }
+    name_run(&mut shared, &record); // its files have its name
+    abandon(&shared, lane, &record)?;
+    let again = match record.repair {
+        Some(_) => "its batch is held as before",
+        None => "its items come again",
+    };
+    options.note(&format!("run {} is abandoned: {again}; what was published already stays", record.number));
+    Ok(())
+}
+
+/// Opens a run: the record is committed when this returns.
 pub fn open(
     mut shared: Shared,
     lane: &mut dyn Lane,
-    others: &[Account],
     options: &mut Options,
     manifests: BTreeMap<usize, Manifest>,
 ) -> Result<Shared> {
-    let found = lane.account().record.clone().filter(|r| !r.phase.closed());
-    if let Some(record) = &found {
-        // a lane that is ahead: whoever gave this run up did not come to its end
-        if options.fresh || others.iter().any(|a| a.run > record.number) {
-            name_run(&mut shared, record); // its files have its name
-            abandon(&shared, lane, record)?;
-            options.note(&format!(
-                "run {} is abandoned: its items come again; what was published already stays",
-                record.number
-            ));
-        } else {
-            fits(&shared, record, lane.account())?;
-        }
-    }
     let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
+    let wanted = options.repair.clone();
     let manifests = match &resumed {
+        Some(record) if wanted.as_ref().is_some_and(|w| record.repair.is_none() || w.batch != record.batch) => {
+            return Err(Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run"));
+        }
         Some(record) => {
             options.note(&format!("run {} goes on where it was", record.number));
             if shared.lanes > 1 {
                 commit(lane, |_| {})?; // who else took this lane just now learns that he lost it
             }
             stored_manifests(&shared, record)?
+        }
+        None if let Some(wanted) = &wanted => {
+            ensure(&shared, options)?;
+            let mut account = repair::open(&shared, lane, wanted)?;
+            let record = account.record.clone().ok_or_else(|| Error::bug("a repair without a record"))?;
+            name_run(&mut shared, &record);
+            lengths(&shared, &record, &mut account)?;
+            commit(lane, |of_lane| *of_lane = account)?;
+            stored_manifests(&shared, &record)?
         }
         None => {
             ensure(&shared, options)?;
@@ -159,10 +176,15 @@ fn fits(shared: &Shared, record: &RunRecord, chair: &Account) -> Result<()> {
 
 /// Commits the account of a lane with a change.
 pub fn commit(lane: &mut dyn Lane, change: impl FnOnce(&mut Account)) -> Result<()> {
+    commit_with(lane, vec![], change)
+}
+
+/// The same, together with batches.
+pub fn commit_with(lane: &mut dyn Lane, puts: Vec<Put>, change: impl FnOnce(&mut Account)) -> Result<()> {
     let mut account = lane.account().clone();
     change(&mut account);
     account.seq += 1;
-    lane.submit(Commit { puts: vec![], account })?;
+    lane.submit(Commit { puts, account })?;
     lane.settle()?;
     Ok(())
 }
@@ -203,6 +225,7 @@ pub fn name_run(shared: &mut Shared, record: &RunRecord) {
             shared.partitions[s] = partitions; // of a topic that got more of them meanwhile the new ones come next time
         }
     }
+    repair::extend(shared, record);
 }
 
 /// Partitions of a stream: as declared, as found, or as its writer's largest input.
@@ -241,8 +264,14 @@ fn count(shared: &Shared, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32>
 /// Makes or checks the streams that the run needs.
 fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
     let flow = &shared.flow;
-    let (mut own, mut others) =
-        (vec![StreamSpec::new(shared.dead.clone(), shared.lanes), StreamSpec::new(shared.manifest.clone(), 1)], vec![]);
+    let (mut own, mut others) = (
+        vec![
+            repair::stream(&flow.name)?,
+            StreamSpec::new(shared.dead.clone(), shared.lanes),
+            StreamSpec::new(shared.manifest.clone(), 1),
+        ],
+        vec![],
+    );
     for (s, stream) in flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
         let spec = StreamSpec {
             name: stream.at.clone(),
@@ -283,6 +312,8 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
         manifest: None,
         phase: Phase::Open,
         held: last.map_or_else(Vec::new, |r| r.held),
+        extents: BTreeMap::new(),
+        repair: None,
     };
     for (p, span) in shared.engine.span(&shared.dead)?.into_iter().enumerate() {
         record.starts.insert((shared.dead.clone(), p as u32), span.end);
@@ -374,23 +405,7 @@ fn begin(
         });
         account.groups.extend(input.map(|g| ((key.0.clone(), key.1.clone()), g.clone())));
     }
-    for (s, stream) in shared.flow.streams.iter().enumerate() {
-        let Some(sink) = &stream.sink else { continue };
-        let Some(path) = sinks::path(shared, s)? else { continue };
-        if sink.mode == Mode::Fail && shared.world.exists(&path) {
-            return Err(Error::usage(format!("the sink {path} is there already"))
-                .help("`mode: fail` does not touch it: move it away, or say  mode: replace"));
-        }
-        let length = match sink.mode {
-            Mode::Replace if shared.world.is_folder(&path) => {
-                return Err(Error::usage(format!("the sink {path} is a folder"))
-                    .help("name a file in it:  sink: FOLDER/FILE.jsonl"));
-            }
-            Mode::Append => shared.world.sink(&path, false, record.number, None)?.sync()?,
-            _ => 0,
-        };
-        account.marks.insert(marks::length(shared, s), length);
-    }
+    lengths(shared, &record, &mut account)?;
     let mut puts = vec![];
     let stream = shared.manifest.clone();
     let mut lists = Packer::default();
@@ -408,6 +423,28 @@ fn begin(
     account.record = Some(record);
     lane.submit(Commit { puts, account })?;
     lane.settle()?;
+    Ok(())
+}
+
+/// Notes where the files of sinks begin that this run will write.
+fn lengths(shared: &Shared, record: &RunRecord, account: &mut Account) -> Result<()> {
+    for (s, stream) in shared.flow.streams.iter().enumerate() {
+        let Some(sink) = &stream.sink else { continue };
+        let Some(path) = sinks::path(shared, s)? else { continue };
+        if sink.mode == Mode::Fail && record.kind != RunKind::Repair && shared.world.exists(&path) {
+            return Err(Error::usage(format!("the sink {path} is there already"))
+                .help("`mode: fail` does not touch it: move it away, or say  mode: replace"));
+        }
+        let length = match sink.mode {
+            Mode::Replace if shared.world.is_folder(&path) => {
+                return Err(Error::usage(format!("the sink {path} is a folder"))
+                    .help("name a file in it:  sink: FOLDER/FILE.jsonl"));
+            }
+            Mode::Append => shared.world.sink(&path, false, record.number, None)?.sync()?,
+            _ => 0,
+        };
+        account.marks.insert(marks::length(shared, s), length);
+    }
     Ok(())
 }
 
@@ -461,7 +498,13 @@ pub fn fence(shared: &Shared, record: &RunRecord) -> Result<Vec<Account>> {
 fn abandon(shared: &Shared, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
     fence(shared, record)?;
     commit(lane, |account| {
-        account.read.extend(record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 })));
+        match &record.repair {
+            Some(mending) => account.read.clone_from(&mending.carry),
+            None => {
+                let back = record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 }));
+                account.read.extend(back);
+            }
+        }
         account.record = Some(RunRecord { phase: Phase::Abandoned, ..record.clone() });
     })?;
     for (s, stream) in shared.flow.streams.iter().enumerate() {

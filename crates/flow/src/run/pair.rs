@@ -1,6 +1,6 @@
 //! A reduce with `pair: lockstep`: the i-th item of partition p of each input, whole pairs only.
 
-use super::chunk::Carrier;
+use super::chunk::{Carrier, Whence};
 use super::facts;
 use super::finals::of_step;
 use super::marks;
@@ -97,8 +97,8 @@ fn pairs(run: &mut Work<'_>, s: usize, left: usize, right: usize) -> Result<usiz
                 made.push_item(&Item { key: a.item.key, value: Some(value.into()), headers, timestamp });
             }
             Err(fault) => {
-                carrier.fail(step, a.place, fault.to_string(), 1, || a.item);
-                carrier.fail(step, b.place, fault.to_string(), 1, || b.item);
+                carrier.fail(step, Whence::at(a.place), fault.to_string(), 1, || a.item);
+                carrier.fail(step, Whence::at(b.place), fault.to_string(), 1, || b.item);
             }
         }
     }

@@ -90,7 +90,12 @@ fn letter(shared: &Shared, lane: u32, number: u64, dead: Dead) -> Item {
     header("step", dead.step);
     header("error", short(dead.error));
     header("attempts", dead.attempts.to_string());
-    header("place", dead.place);
+    header("place", dead.whence.place);
+    if let Some((of, partition, above)) = dead.whence.from {
+        header("of", of);
+        header("partition", partition.to_string());
+        header("above", above);
+    }
     header("run", shared.number.to_string());
     item
 }

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::chunk::{Carrier, Outcome};
 use super::lines;
+use super::repair;
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::Root;
 use anabranch_engine::{Error, Handle, Result, Rows};
@@ -107,12 +108,23 @@ fn carry(shared: &Shared, task: &Task) -> Result<(u64, Outcome)> {
             let mut carrier = Carrier::new(shared);
             let mut items = 0;
             for handle in handles {
-                let part = part(shared, root, handle, *from, *to)?;
-                items += part.count();
-                carrier.deliver(root.node, root.input, root.of, &part)?;
+                for part in parts(shared, root, handle, *from, *to)? {
+                    items += part.count();
+                    carrier.deliver(root.node, root.input, root.of, &part)?;
+                }
             }
             Ok((items, carrier.out))
         }
+    }
+}
+
+/// What a root takes of a batch.
+fn parts(shared: &Shared, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Vec<Part>> {
+    match &shared.again {
+        Some((dead, _)) if *dead == root.from => {
+            Ok(repair::letters(shared, root, handle, from..to)?.into_iter().map(|(_, part)| part).collect())
+        }
+        _ => part(shared, root, handle, from, to).map(|part| vec![part]),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::patterns::join::Verdict;
 use crate::plan::{Node, name};
 use anabranch_engine::{Account, Phase, RunRecord};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Name and version of the report's JSON.
 pub const SCHEMA: &str = "anabranch.report/1";
@@ -112,8 +112,11 @@ pub fn report(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: 
     let mut auditor = Auditor { shared, accounts, record, facts, books: Books::default(), imbalance: vec![] };
     let steps = auditor.steps();
     auditor.edges();
-    let (books, mut imbalance) = (auditor.books, auditor.imbalance);
     let finished = facts.units.iter().all(|u| *u != Progress::Working);
+    if finished {
+        auditor.tried_again();
+    }
+    let (books, mut imbalance) = (auditor.books, auditor.imbalance);
     if finished && books.read as i64 + books.added != books.settled() as i64 {
         imbalance.push(format!(
             "the flow: {} read and {} added, but {} settled",
@@ -452,6 +455,21 @@ impl Auditor<'_> {
                         self.imbalance.push(format!("{by} → {of} → {who}: {made} made, but {took} taken"));
                     }
                 }
+            }
+        }
+    }
+
+    /// Every dead letter that is to be tried again was taken again.
+    fn tried_again(&mut self) {
+        let Some((_, again)) = &self.shared.again else { return };
+        let steps: BTreeSet<&str> = again.iter().map(|a| a.step.as_str()).collect();
+        for step in steps {
+            let wanted = again.iter().filter(|a| a.step == step).count() as u64;
+            let of_step = self.accounts.iter().flat_map(|a| &a.read);
+            let of_step = of_step.filter(|((s, stream, _), _)| s == step && *stream == self.shared.dead);
+            let taken: u64 = of_step.map(|(_, next)| next.items).sum();
+            if wanted != taken {
+                self.imbalance.push(format!("{step}: {wanted} dead letters to be tried again, but {taken} taken"));
             }
         }
     }

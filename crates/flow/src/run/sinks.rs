@@ -20,8 +20,10 @@ pub fn path(shared: &Shared, stream: usize) -> Result<Option<String>> {
         To::Stdout => Ok(None),
         To::File(template) => {
             let path = template.render(&Scope::of_run(&shared.vars.run, &shared.vars.env));
-            path.map(Some)
-                .map_err(|f| Error::usage(format!("the path of the sink {}: {f}", shared.flow.streams[stream].name)))
+            path.map(|path| {
+                Some(shared.beside.get(&stream).map_or(path.clone(), |batch| format!("{path}.batch-{batch}")))
+            })
+            .map_err(|f| Error::usage(format!("the path of the sink {}: {f}", shared.flow.streams[stream].name)))
         }
     }
 }

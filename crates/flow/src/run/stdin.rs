@@ -1,6 +1,6 @@
 //! Standard input: logged as it is read, so that what was committed survives.
 
-use super::chunk::{Carrier, Dead};
+use super::chunk::{Carrier, Dead, Whence};
 use super::marks;
 use super::work::{Event, Work};
 use crate::model::Lines;
@@ -110,7 +110,7 @@ pub fn take(run: &mut Work<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -> R
             let item = Item::of(line[..limits::OVERSIZE_KEPT_BYTES].to_vec(), shared.started());
             let place = format!("{}/{node}/r{}/stdin", shared.flow.name, shared.number);
             let error = format!("the line has more than {} bytes", limits::ITEM_BYTES);
-            carrier.out.dead.push(Dead { step: node.clone(), error, attempts: 1, place, item });
+            carrier.out.dead.push(Dead { step: node.clone(), error, attempts: 1, whence: Whence::at(place), item });
         } else {
             batch.push(shared.started(), None, Some(&line), &[]);
         }

@@ -1,7 +1,7 @@
 //! The window of an action step: items that were started and are not committed.
 
 use super::Shared;
-use super::chunk::{Carrier, Outcome, view};
+use super::chunk::{Carrier, Outcome, Whence, view};
 use super::io::{Job, Reply, Session, Ticket};
 use crate::expr::{Fault, Value, json, write};
 use crate::model::{Act, ActionSpec, Kind, Step};
@@ -87,6 +87,13 @@ impl Window {
     /// Whether nothing of a track is started and not committed.
     pub fn is_free(&self, track: usize) -> bool {
         self.lines.get(&track).is_none_or(VecDeque::is_empty)
+    }
+
+    /// Moves a track on to `to`, where nothing more is to be started before it: its last item takes it along. False if
+    /// nothing of the track is under way.
+    pub fn pass(&mut self, track: usize, to: i64) -> bool {
+        let last = self.lines.get_mut(&track).and_then(VecDeque::back_mut);
+        last.map(|slot| slot.behind = to).is_some()
     }
 
     /// Gives back what is started last in a track, as far as no call is made for it yet: another process will make them.
@@ -277,9 +284,9 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
         });
         match shaped {
             Err(error) => {
-                let place = part.place(slot.row, slot.delta);
+                let whence = Whence::of(&part, slot.row, slot.delta, &shared.flow.streams[of].name);
                 let item = std::mem::take(&mut slot.item);
-                carrier.fail(step, place, error, slot.job.attempt.max(1), || item);
+                carrier.fail(step, whence, error, slot.job.attempt.max(1), || item);
             }
             Ok(true) => passed += 1,
             Ok(false) => filtered += 1,

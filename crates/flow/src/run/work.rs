@@ -5,19 +5,16 @@ use super::facts::{self, Facts, Progress};
 use super::folds::Folds;
 use super::io::{Reply, Seat};
 use super::lanes::Ledger;
-use super::pair;
-use super::pool::{Answer, Piece, Pool, Task, part};
+use super::pool::{Answer, Pool};
 use super::report::Report;
 use super::sinks::Sinks;
-use super::track::{Sent, Track};
+use super::track::Track;
 use super::view::RunView;
 use super::window::Window;
 use super::{Options, Shared, close, crew, finals, marks, stdin};
 use crate::model::Kind;
 use crate::plan::{How, name};
-use anabranch_engine::{
-    Account, At, Crew, Error, Kind as ErrorKind, Lane, LaneNo, Limit, Next, Pace, Result, RunRecord, limits,
-};
+use anabranch_engine::{Account, Crew, Error, Kind as ErrorKind, Lane, LaneNo, Next, Pace, Result, RunRecord, limits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -66,13 +63,13 @@ pub struct Work<'r> {
     pub(super) facts: Facts,
     pub(super) tracks: BTreeMap<usize, Track>,
     pub(super) folds: Folds,
-    windows: BTreeMap<usize, Window>,
+    pub(super) windows: BTreeMap<usize, Window>,
     sinks: Sinks,
     pub(super) portions: BTreeMap<usize, Receiver<()>>,
     pace: Pace,
-    next_task: u64,
-    bytes_under_way: usize,
-    pieces_under_way: usize,
+    pub(super) next_task: u64,
+    pub(super) bytes_under_way: usize,
+    pub(super) pieces_under_way: usize,
     pub(super) workers: usize,
     mirrored: Instant,
     shown: Instant,
@@ -259,10 +256,10 @@ impl<'r> Work<'r> {
             if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.berths.contains_key(&0) {
                 return Ok(Ended::Finished);
             }
-            if idle && self.can_go_on() {
-                continue;
+            match idle && self.can_go_on() {
+                true => self.take_all(events)?,
+                false => self.wait(events)?,
             }
-            self.wait(events)?;
         }
     }
 
@@ -281,118 +278,6 @@ impl<'r> Work<'r> {
 
     fn has_room(&self, unit: usize) -> bool {
         self.windows.get(&unit).is_none_or(Window::has_room)
-    }
-
-    /// Where a track may be read to now.
-    pub(super) fn readable(&self, track: &Track) -> Option<i64> {
-        let root = &self.shared.plan.units[track.unit].roots[track.root];
-        let open = self.facts.gates_before(root) == Some(true);
-        let spot = || self.shared.spot(root.how, root.from, track.partition);
-        open.then(|| facts::written(self.ledger.all(), &self.record, &spot()))
-    }
-
-    /// Hands pieces to the pool, and items to the actions, as far as the bounds allow.
-    fn give_work(&mut self, pool: &Pool) -> Result<()> {
-        let now = Instant::now();
-        for window in self.windows.values_mut() {
-            window.retry(now);
-        }
-        // one piece of each track in turn, so that a commit has something for many partitions; the last units first,
-        // so that what is begun gets done
-        let mut given = true;
-        while given {
-            given = false;
-            let tracks: Vec<usize> = self.tracks.keys().rev().copied().collect();
-            for t in tracks {
-                given |= self.give_one(pool, t)?;
-            }
-        }
-        pair::work(self)
-    }
-
-    /// Hands out the next piece or items of a track; false if there is nothing, or no room for it.
-    fn give_one(&mut self, pool: &Pool, t: usize) -> Result<bool> {
-        let Some(track) = self.tracks.get(&t) else { return Ok(false) };
-        let unit = track.unit;
-        if self.shared.plan.units[unit].pairs.is_some() || !self.takes_more(track) {
-            return Ok(false);
-        }
-        let Some(end) = self.readable(track).filter(|end| track.sent < *end) else { return Ok(false) };
-        if self.windows.contains_key(&unit) {
-            return self.start_actions(t, end);
-        }
-        let most = self.workers * limits::CHUNKS_PER_WORKER;
-        let room = self.pieces_under_way < most
-            && self.bytes_under_way < limits::BYTES_UNDER_WAY
-            && self.berths.values().map(|b| b.pending.bytes).sum::<usize>() < limits::BYTES_UNDER_WAY;
-        if room { self.give_piece(pool, t, end) } else { Ok(false) }
-    }
-
-    /// Starts actions for items of a track; false if the window is full or nothing was found.
-    fn start_actions(&mut self, t: usize, end: i64) -> Result<bool> {
-        let Some(track) = self.tracks.get(&t) else { return Ok(false) };
-        let (unit, sent) = (track.unit, track.sent);
-        let shared = self.shared.clone();
-        let root = &shared.plan.units[unit].roots[track.root];
-        let Some(window) = self.windows.get_mut(&unit).filter(|w| w.has_room()) else { return Ok(false) };
-        let at = At { stream: shared.flow.streams[root.from].at.clone(), partition: track.partition, offset: sent };
-        let chunk = shared.engine.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
-        let mut behind = sent;
-        for handle in &chunk.batches {
-            let part = part(&shared, root, handle, behind, end)?;
-            let to = handle.end.min(end);
-            behind = window.start(&shared, t, root.input, root.of, &part, to)?;
-            if behind < to {
-                break;
-            }
-        }
-        if chunk.batches.is_empty() && chunk.next > sent && window.is_free(t) {
-            behind = chunk.next.min(end); // no items here, but the end of a commit
-            self.moved(t, behind, 0);
-        }
-        if let Some(track) = self.tracks.get_mut(&t) {
-            track.sent = behind;
-        }
-        Ok(behind > sent)
-    }
-
-    /// Hands out the next piece of a track; false if nothing can be read of it now.
-    fn give_piece(&mut self, pool: &Pool, t: usize, end: i64) -> Result<bool> {
-        let Some(track) = self.tracks.get_mut(&t) else { return Ok(false) };
-        let root = &self.shared.plan.units[track.unit].roots[track.root];
-        let from = track.sent;
-        // what is folded again ends exactly where the commits had got to
-        let end = if from < track.replay_to { end.min(track.replay_to) } else { end };
-        let (piece, to, bytes) = match root.how {
-            How::Lines => {
-                let chunk = limits::CHUNK_BYTES as i64;
-                let to = ((from / chunk + 1) * chunk).min(end);
-                (Piece::Lines { from, to }, to, (to - from) as usize)
-            }
-            _ => {
-                let at = At {
-                    stream: self.shared.flow.streams[root.from].at.clone(),
-                    partition: track.partition,
-                    offset: from,
-                };
-                let most = if self.shared.looks[track.unit] { limits::CHUNK_BYTES } else { limits::BYTES_UNDER_WAY };
-                let chunk = self.shared.engine.read(&at, end, Limit { bytes: most })?;
-                let to = chunk.next.min(end);
-                if to <= from {
-                    return Ok(false);
-                }
-                let looks = self.shared.looks[track.unit];
-                let bytes = chunk.batches.iter().map(|b| if looks { b.bytes } else { b.held + 1 }).sum();
-                (Piece::Batches { handles: chunk.batches, from, to }, to, bytes)
-            }
-        };
-        track.sent = to;
-        track.queue.push_back(Sent { id: self.next_task, next: to, bytes, done: None });
-        pool.give(Task { id: self.next_task, unit: track.unit, root: track.root, piece })?;
-        self.next_task += 1;
-        self.pieces_under_way += 1;
-        self.bytes_under_way += bytes;
-        Ok(true)
     }
 
     /// Takes the finished head of every track into what is pending in its lane.
@@ -527,6 +412,11 @@ impl<'r> Work<'r> {
             Err(RecvTimeoutError::Timeout) => return Ok(()),
             Err(RecvTimeoutError::Disconnected) => return Err(Error::bug("the workers are gone")),
         }
+        self.take_all(events)
+    }
+
+    /// Takes what has come meanwhile.
+    fn take_all(&mut self, events: &Receiver<Event>) -> Result<()> {
         while let Ok(event) = events.try_recv() {
             self.take(event)?;
         }

@@ -1,6 +1,6 @@
 //! Flows with every pattern, and what they must give: computed the plain way.
 
-use super::drive::Dice;
+use anabranch_testkit::rng::Rng;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Case {
     /// The flow.
     pub flow: &'static str,
     /// The items of a batch.
-    pub items: fn(&mut Dice, u64) -> Vec<String>,
+    pub items: fn(&mut Rng, u64) -> Vec<String>,
     /// What must come of them.
     pub model: fn(&[String]) -> Model,
     /// The topic that feeds it, and its partitions.
@@ -35,14 +35,14 @@ pub fn all() -> Vec<Case> {
     ]
 }
 
-fn item(dice: &mut Dice, i: u64) -> Value {
+fn item(dice: &mut Rng, i: u64) -> Value {
     let country = ["SE", "US", "DE", "IN"][dice.below(4) as usize];
     let words = &["a", "b", "c"][..dice.below(4) as usize];
     json!({"id": i, "user": dice.below(300), "amount": dice.below(500), "country": country, "words": words})
 }
 
 /// Most items are whole, one in a hundred lacks its amount, one in a hundred is no JSON.
-fn signups(dice: &mut Dice, batch: u64) -> Vec<String> {
+fn signups(dice: &mut Rng, batch: u64) -> Vec<String> {
     let one = |i: u64| match dice.below(100) {
         0 => json!({"id": i, "user": 1, "country": "SE", "words": []}).to_string(),
         1 => format!("{{\"id\": {i}, broken"),
@@ -51,15 +51,15 @@ fn signups(dice: &mut Dice, batch: u64) -> Vec<String> {
     (0..20_000 + batch).map(one).collect()
 }
 
-fn whole(dice: &mut Dice, batch: u64) -> Vec<String> {
+fn whole(dice: &mut Rng, batch: u64) -> Vec<String> {
     (0..15_000 + batch).map(|i| item(dice, i).to_string()).collect()
 }
 
-fn few(dice: &mut Dice, _: u64) -> Vec<String> {
+fn few(dice: &mut Rng, _: u64) -> Vec<String> {
     (0..120).map(|i| item(dice, i).to_string()).collect()
 }
 
-fn keyed(dice: &mut Dice, batch: u64) -> Vec<String> {
+fn keyed(dice: &mut Rng, batch: u64) -> Vec<String> {
     (0..8_000).map(|i| format!("{}={}", dice.below(100), item(dice, batch * 100_000 + i))).collect()
 }
 
@@ -187,7 +187,7 @@ fn folds(items: &[String]) -> Model {
     m
 }
 
-fn many(dice: &mut Dice, batch: u64) -> Vec<String> {
+fn many(dice: &mut Rng, batch: u64) -> Vec<String> {
     (0..50_000 + batch).map(|i| format!("{{\"id\":{},\"n\":{}}}", i * 7919 % 45_000, dice.below(9))).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Running one case to its end through kills, and comparing.
 
 use super::cases::Case;
+use anabranch_testkit::rng::Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -42,24 +43,6 @@ impl Found {
     }
 }
 
-/// A small generator of numbers: the same seed, the same kills.
-pub struct Dice(u64);
-
-impl Dice {
-    /// Numbers of a seed.
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n.max(1)
-    }
-}
-
 /// One case in a folder of its own.
 pub struct Drive<'c> {
     case: &'c Case,
@@ -78,7 +61,7 @@ impl<'c> Drive<'c> {
     /// Runs two batches through kills and compares after each.
     pub fn run(&self, kills: u64) -> Result<Found, String> {
         let mut found = Found::default();
-        let mut dice = Dice::new(self.seed);
+        let mut dice = Rng::new(self.seed);
         let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let usual = self.usual_time()?;
         let mut last_run = 0;
@@ -114,7 +97,7 @@ impl<'c> Drive<'c> {
     /// How long a run takes that nobody disturbs.
     fn usual_time(&self) -> Result<Duration, String> {
         let other = Drive::new(self.case, self.seed)?;
-        other.give(&(self.case.items)(&mut Dice::new(self.seed), 0))?;
+        other.give(&(self.case.items)(&mut Rng::new(self.seed), 0))?;
         let began = Instant::now();
         let mut child = other
             .command(&["run", "--json"])
@@ -142,7 +125,7 @@ impl<'c> Drive<'c> {
     }
 
     /// Kills and starts again until a process comes to the end.
-    fn to_the_end(&self, dice: &mut Dice, usual: Duration, most: u64) -> Result<(u64, serde_json::Value), String> {
+    fn to_the_end(&self, dice: &mut Rng, usual: Duration, most: u64) -> Result<(u64, serde_json::Value), String> {
         let mut kills = 0;
         loop {
             let mut child = self.command(&["run", "--json"]).spawn().map_err(|e| e.to_string())?;

@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, Names, rename};
 use crate::ops::{FileNo, Op, ROOT};
-use crate::rng::Rng;
+use anabranch_testkit::rng::Rng;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;

@@ -22,7 +22,6 @@ mod note;
 mod ops;
 mod record;
 mod replay;
-mod rng;
 mod schedule;
 mod story;
 mod trace;

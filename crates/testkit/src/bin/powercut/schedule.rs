@@ -3,7 +3,7 @@
 use crate::image::Way;
 use crate::note::Topic;
 use crate::ops::{History, Stretch};
-use crate::rng::Rng;
+use anabranch_testkit::rng::Rng;
 use std::collections::BTreeSet;
 
 /// Commits at the beginning of which each operation is a cut point in any case: a small one, a large one that makes
@@ -77,7 +77,7 @@ pub fn schedule(history: &History, overlaps: &[usize], images: usize, seed: u64)
             rng.shuffle(&mut round);
             round.truncate(left);
         }
-        cuts.extend(round.into_iter().map(|(at, way)| Cut { at, way, seed: rng.next() }));
+        cuts.extend(round.into_iter().map(|(at, way)| Cut { at, way, seed: rng.draw() }));
     }
     cuts.sort_by_key(|c| c.at);
     Schedule { points: points.len(), half, all, whole, cuts }

@@ -1,9 +1,9 @@
 //! The story that the workload tells: what each commit holds, known before it is made.
 
 use crate::Fallible;
-use crate::rng::Rng;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{Account, End, FlowId, StreamName, StreamSpec};
+use anabranch_testkit::rng::Rng;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 

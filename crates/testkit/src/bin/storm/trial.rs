@@ -1,0 +1,176 @@
+//! Rounds of the storm: a batch, some processes, and kills until it is done.
+
+use super::work;
+use anabranch_testkit::cluster::Cluster;
+use anabranch_testkit::rng::Rng;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The first argument of a process that stands for the command line.
+pub const CHILD: &str = "--as-the-command";
+/// Kills that one round has to bear at most.
+const KILLS_A_ROUND: u64 = 14;
+/// Processes that work at the same time, at most.
+const PROCESSES: u64 = 4;
+/// No round takes as long as this, broker and all.
+const LONGEST_ROUND: Duration = Duration::from_secs(300);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Processes killed at work.
+    pub workers: u64,
+    /// Brokers killed while processes were at work.
+    pub brokers: u64,
+    /// Reports of processes that came to the end.
+    pub reports: u64,
+    /// Reports that do not balance, that differ, or are missing.
+    pub unbalanced: u64,
+    /// Items that the model has.
+    pub items: u64,
+    /// Those that Kafka's reader does not find.
+    pub lost: u64,
+    /// Items that it finds and the model has not.
+    pub twice: u64,
+}
+
+impl Found {
+    /// Nothing is wrong.
+    pub fn sound(&self) -> bool {
+        self.lost + self.twice + self.unbalanced == 0 && self.reports > 0 && self.items > 0
+    }
+}
+
+/// The brokers, and a folder with the flow.
+pub struct Trial {
+    cluster: Arc<Cluster>,
+    folder: tempfile::TempDir,
+    rng: Rng,
+    rounds: u64,
+    /// Reports by the number of their run: those of one run are equal.
+    reports: BTreeMap<u64, Value>,
+    /// What was found so far.
+    pub found: Found,
+}
+
+impl Trial {
+    /// Starts three brokers.
+    pub fn new(seed: u64) -> Result<Trial, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        std::fs::write(folder.path().join("flow.yaml"), work::FLOW).map_err(|e| e.to_string())?;
+        let (cluster, rng) = (Arc::new(Cluster::start(3)), Rng::new(seed));
+        let trial = Trial { cluster, folder, rng, rounds: 0, reports: BTreeMap::new(), found: Found::default() };
+        trial.done(&["streams", "create", "in", "--partitions", "6", "--replication-factor", "3"], Stdio::null())?;
+        Ok(trial)
+    }
+
+    /// A batch is given and worked; processes and brokers are killed, at most so many.
+    pub fn round(&mut self, most: u64) -> Result<(), String> {
+        let feed = self.folder.path().join("feed");
+        std::fs::write(&feed, work::items(self.rounds).join("\n") + "\n").map_err(|e| e.to_string())?;
+        self.rounds += 1;
+        self.done(&["produce", "in", "-q"], File::open(&feed).map_err(|e| e.to_string())?.into())?;
+        let mut crew = (0..1 + self.rng.below(PROCESSES)).map(|_| self.start()).collect::<Result<Vec<Child>, _>>()?;
+        let until = Instant::now() + LONGEST_ROUND;
+        let cluster = self.cluster.clone();
+        thread::scope(|scope| {
+            let mut broker: Option<thread::ScopedJoinHandle<'_, ()>> = None;
+            for _ in 0..most.min(KILLS_A_ROUND) {
+                let next = Instant::now() + Duration::from_millis(self.rng.below(1_500));
+                while Instant::now() < next && at_work(&mut crew) {
+                    thread::park_timeout(Duration::from_millis(5));
+                }
+                if !at_work(&mut crew) {
+                    break;
+                }
+                if self.rng.eighths(1) && broker.as_ref().is_none_or(|b| b.is_finished()) {
+                    let (n, later) = (1 + self.rng.below(3) as usize, Duration::from_millis(self.rng.below(3_000)));
+                    cluster.kill(n);
+                    self.found.brokers += 1;
+                    let cluster = &cluster;
+                    broker = Some(scope.spawn(move || {
+                        thread::park_timeout(later);
+                        cluster.restart(n);
+                    }));
+                } else {
+                    let victim = self.rng.below(crew.len() as u64) as usize;
+                    let mut killed = std::mem::replace(&mut crew[victim], self.start()?);
+                    killed.kill().and_then(|()| killed.wait()).map_err(|e| e.to_string())?;
+                    self.found.workers += 1;
+                }
+            }
+            crew.into_iter().try_for_each(|child| self.end(child, until))
+        })
+    }
+
+    /// A process comes to its end by itself, and says what all others say.
+    fn end(&mut self, mut child: Child, until: Instant) -> Result<(), String> {
+        while child.try_wait().is_ok_and(|s| s.is_none()) {
+            if Instant::now() > until {
+                let _ = child.kill();
+                return Err(format!("round {}: a run does not end", self.rounds));
+            }
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|e| format!("round {}: no report ({e}): {said}", self.rounds))?;
+        self.found.reports += 1;
+        let same = *self.reports.entry(report["run"].as_u64().unwrap_or(0)).or_insert_with(|| report.clone()) == report;
+        if !same || !output.status.success() || report["balanced"] != true {
+            eprintln!("{report}\n{said}");
+            self.found.unbalanced += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets Kafka's own reader of committed items read everything.
+    pub fn compare(&mut self) -> Result<(), String> {
+        for (topic, want) in work::model(self.rounds) {
+            let read = ["--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "15000"];
+            let seen = self.cluster.tool("console-consumer", &[&["--topic", topic], &read[..]].concat(), "");
+            let seen = String::from_utf8(seen.stdout).map_err(|e| e.to_string())?;
+            let mut count: BTreeMap<&str, i64> = BTreeMap::new();
+            want.iter().for_each(|l| *count.entry(l).or_default() += 1);
+            seen.lines().for_each(|l| *count.entry(l).or_default() -= 1);
+            self.found.items += want.len() as u64;
+            self.found.lost += count.values().filter(|n| **n > 0).sum::<i64>() as u64;
+            self.found.twice += count.values().filter(|n| **n < 0).sum::<i64>().unsigned_abs();
+            if let Some((line, n)) = count.iter().find(|(_, n)| **n != 0) {
+                eprintln!("{topic}: {n:+} of {line}");
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap_or_default());
+        command.arg(CHILD).args(args).current_dir(self.folder.path());
+        command.env("ANABRANCH_KAFKA", self.cluster.bootstrap());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn start(&self) -> Result<Child, String> {
+        self.command(&["run", "--json"]).spawn().map_err(|e| e.to_string())
+    }
+
+    fn done(&self, args: &[&str], stdin: Stdio) -> Result<(), String> {
+        let output = self.command(args).stdin(stdin).output().map_err(|e| e.to_string())?;
+        if !output.status.success() {
+            return Err(format!("{args:?}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        Ok(())
+    }
+}
+
+/// Whether nobody has come to the end yet.
+fn at_work(crew: &mut [Child]) -> bool {
+    crew.iter_mut().all(|c| c.try_wait().is_ok_and(|s| s.is_none()))
+}

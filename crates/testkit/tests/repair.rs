@@ -1,0 +1,207 @@
+//! A batch that is held while others pass, and is repaired: on both engines, beside the naive model.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
+
+use anabranch::flow::check::check_text;
+use anabranch::flow::model::Flow;
+use anabranch::flow::run::{Options, Outcome, Repair, Report, own_stream, run};
+use anabranch::{Embedded, Kafka, Local};
+use anabranch_engine::{Admin, At, Error, Item, StreamName, StreamSpec, chunks};
+use anabranch_testkit::cluster::Cluster;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An item that begins with `bad` fails until there is a file `mended`.
+const FLOW: &str = r#"
+flow: mended
+streams:
+  in: { partitions: 3, format: text }
+  done: { partitions: 2, format: text }
+  n: { sink: { file: out/n.jsonl, mode: replace } }
+  added: { sink: out/added.jsonl }
+steps:
+  checked:
+    work: in
+    exec: [sh, -c, 'read -r x; case $x in bad*) [ -e mended ] || exit 1;; esac; echo "$x"']
+    retry: { attempts: 1 }
+  all: { join: checked }
+  done: { copy: all, to: done }
+  n: { reduce: all, value: count() }
+  added: { reduce: all, value: count() }
+"#;
+
+struct Trial {
+    folder: tempfile::TempDir,
+    flow: Arc<Flow>,
+    engine: Arc<dyn Admin>,
+    /// What the model says is in `done`.
+    done: Vec<String>,
+}
+
+impl Trial {
+    fn new(engine: impl FnOnce(&Path) -> Arc<dyn Admin>) -> Trial {
+        let folder = tempfile::tempdir().expect("a folder");
+        let checked = check_text(FLOW, &|_| None);
+        let flow = Arc::new(checked.flow.unwrap_or_else(|| panic!("{:?}", checked.diagnostics)));
+        let engine = engine(folder.path());
+        engine.ensure(None, &[StreamSpec::new(name("in"), 3)]).expect("makes it");
+        Trial { folder, flow, engine, done: vec![] }
+    }
+
+    fn give(&self, items: &[String]) {
+        let items: Vec<(u32, Item)> = (0..).zip(items).map(|(i, v)| (i % 3, Item::of(v.clone(), 1))).collect();
+        self.engine.append(&name("in"), &items).expect("appends");
+    }
+
+    fn with(&self, options: Options) -> Result<Outcome, Error> {
+        let world = Arc::new(Local::new(self.folder.path()));
+        run(self.flow.clone(), self.engine.clone(), world, options)
+    }
+
+    fn run(&self, repair: Option<Repair>) -> Result<Report, Error> {
+        match self.with(Options { repair, ..Options::default() })? {
+            Outcome::Closed(report) => Ok(report),
+            Outcome::Stopped(_) => panic!("nobody stopped it"),
+        }
+    }
+
+    /// Opens the run, and is told to stop before it does anything.
+    fn stops(&self, repair: Repair) {
+        let outcome = self.with(Options { repair: Some(repair), stop: Arc::new(true.into()), ..Options::default() });
+        assert!(matches!(outcome, Ok(Outcome::Stopped(_))), "it was not stopped");
+    }
+
+    /// It ends with this status, balanced, and `done` has what the model says.
+    #[track_caller]
+    fn ends(&self, repair: Option<Repair>, exit: u8, status: &str) -> Report {
+        let report = self.run(repair).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((report.exit, report.status.as_str(), &report.imbalance), (exit, status, &vec![]), "{report:?}");
+        let mut model = self.done.clone();
+        model.sort();
+        assert_eq!(self.values("done"), model);
+        report
+    }
+
+    fn items(&self, stream: &StreamName) -> Vec<Item> {
+        let mut out = vec![];
+        for (p, span) in self.engine.span(stream).expect("spans").into_iter().enumerate() {
+            let at = At { stream: stream.clone(), partition: p as u32, offset: span.start };
+            for chunk in chunks(&*self.engine, at, span.end) {
+                for handle in &chunk.expect("reads").batches {
+                    out.extend(handle.load().expect("loads").records().expect("reads").iter().map(|r| r.to_item()));
+                }
+            }
+        }
+        out
+    }
+
+    fn values(&self, stream: &str) -> Vec<String> {
+        let text =
+            |i: &Item| String::from_utf8_lossy(i.value.as_deref().unwrap_or_default()).trim_matches('"').to_string();
+        let mut values: Vec<String> = self.items(&name(stream)).iter().map(text).collect();
+        values.sort();
+        values
+    }
+
+    /// Ids of the dead letters of a run.
+    fn dead(&self, run: u64) -> Vec<String> {
+        let letters = self.items(&own_stream(&self.flow.name, "dead").expect("a name"));
+        let ids =
+            letters.iter().filter_map(|i| i.header("anabranch.id").map(|v| String::from_utf8_lossy(v).into_owned()));
+        ids.filter(|id| id.starts_with(&format!("{run}-"))).collect()
+    }
+
+    fn counted(&self, file: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(file)).expect(file).trim().to_string()
+    }
+}
+
+fn name(text: &str) -> StreamName {
+    StreamName::new(text).expect("a name")
+}
+
+fn items(prefix: &str, n: usize, bad: usize) -> Vec<String> {
+    let fine = (bad..n).map(|i| format!("{prefix}-{i}"));
+    (0..bad).map(|i| format!("bad-{prefix}-{i}")).chain(fine).collect()
+}
+
+fn held_and_repaired(mut trial: Trial) {
+    let first = items("first", 40, 4);
+    trial.give(&first);
+    trial.ends(None, 4, "held");
+    let second = items("second", 20, 0);
+    trial.give(&second);
+    trial.done.extend(second);
+    trial.ends(None, 0, "done"); // the next batch passes
+    assert_eq!(trial.counted("out/n.jsonl"), "20");
+
+    // tried again too early they fail again, and the batch stays held
+    let dead = trial.dead(1);
+    assert_eq!(dead.len(), 4);
+    let report = trial.ends(Some(Repair { batch: 1, retry: dead[..3].to_vec(), skip: vec![] }), 4, "held");
+    assert_eq!(
+        report.steps.iter().find(|s| s.step == "checked").map(|s| (s.taken, s.passed, s.dead)),
+        Some((40, 36, 4))
+    );
+    let again = trial.dead(3);
+    assert_eq!(again.len(), 3);
+
+    // what cannot be is refused, with nothing changed
+    for (retry, skip, why) in [
+        (vec![dead[0].clone()], vec![], "is settled already"),
+        (vec!["1-9999".to_string()], vec![], "has no dead letter 1-9999"),
+        (vec![again[0].clone()], vec![again[0].clone()], "to be tried again and skipped"),
+    ] {
+        let refused = trial.run(Some(Repair { batch: 1, retry, skip })).expect_err("refused");
+        assert!(refused.text.contains(why), "{refused}");
+    }
+    assert!(
+        trial.run(Some(Repair { batch: 2, ..Repair::default() })).expect_err("refused").text.contains("is not held")
+    );
+
+    // mended: two pass, one is given up, and one was never tried; then the last one passes, and the gate opens
+    std::fs::write(trial.folder.path().join("mended"), "").expect("writes");
+    let repair = Repair { batch: 1, retry: again[..2].to_vec(), skip: again[2..].to_vec() };
+    trial.ends(Some(repair), 4, "held");
+    trial.done.extend(first.iter().filter(|i| !i.starts_with("bad")).cloned());
+    let values = trial.items(&own_stream(&trial.flow.name, "dead").expect("a name"));
+    let value_of = |id: &String| {
+        let found = values.iter().find(|i| i.header("anabranch.id") == Some(id.as_bytes()));
+        found.and_then(|i| i.value.clone()).map(|v| String::from_utf8_lossy(&v).into_owned()).expect("a dead letter")
+    };
+    trial.done.extend(again[..2].iter().chain([&dead[3]]).map(value_of));
+    // (stopped as soon as it is open, a repair is what the next run goes on with, and nothing else comes between)
+    let last = Repair { batch: 1, retry: vec![dead[3].clone()], skip: vec![] };
+    trial.stops(last.clone());
+    let refused = trial.run(Some(Repair { batch: 7, ..Repair::default() })).expect_err("refused");
+    assert!(refused.text.contains("run 5 is open"), "{refused}");
+    // (given up, it leaves the batch as it was)
+    let options = Options { fresh: true, ..Options::default() };
+    trial.with(options).expect("a run of nothing");
+    trial.stops(last);
+    let report = trial.ends(None, 0, "done");
+    let checked = report.steps.iter().find(|s| s.step == "checked").expect("the step");
+    assert_eq!((checked.taken, checked.passed, checked.skipped, checked.dead), (40, 39, 1, 0));
+    assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/n.jsonl.batch-1")), ("20".into(), "39".into()));
+
+    // and the flow goes on where it was
+    let third = items("third", 10, 0);
+    trial.give(&third);
+    trial.done.extend(third);
+    trial.ends(None, 0, "done");
+    assert_eq!(trial.counted("out/n.jsonl"), "10");
+    assert_eq!(trial.counted("out/added.jsonl"), "20\n39\n10");
+    assert!(
+        trial.run(Some(Repair { batch: 1, ..Repair::default() })).expect_err("refused").text.contains("is not held")
+    );
+}
+
+#[test]
+fn on_the_embedded_engine() {
+    held_and_repaired(Trial::new(|folder| Arc::new(Embedded::open(&folder.join("data")).expect("opens"))));
+}
+
+#[test]
+fn on_kafka() {
+    let cluster = Cluster::start(1);
+    held_and_repaired(Trial::new(|_| Arc::new(Kafka::open(cluster.bootstrap()).expect("opens"))));
+}
