@@ -236,11 +236,11 @@ impl Job {
     fn ended(&self, record: Option<&RunRecord>) -> Result<Option<Outcome>> {
         let Some(run) = self.claim.run else { return Ok(None) };
         match record {
-            Some(r) if r.number == run && !r.phase.closed() => return Ok(None),
             Some(r) if r.number == run && r.phase == Phase::Abandoned => {
                 return Err(Error::machine(format!("run {run} was given up by another process with --fresh")));
             }
-            _ => {}
+            Some(r) if r.number > run || (r.number == run && r.phase.closed()) => {}
+            _ => return Ok(None), // it is open, or this is an old view: what is committed is seen a moment later
         }
         let ended = saved_reports(&*self.engine, &self.flow.name)?.into_iter().find(|r| r.run == run);
         let gone = || Error::machine(format!("run {run} was ended by another process, and its report is gone"));

@@ -81,7 +81,7 @@ impl Trial {
         thread::scope(|scope| {
             let mut broker: Option<thread::ScopedJoinHandle<'_, ()>> = None;
             for _ in 0..most.min(KILLS_A_ROUND) {
-                let next = Instant::now() + Duration::from_millis(self.rng.below(1_500));
+                let next = Instant::now() + Duration::from_millis(self.rng.below(1_000));
                 while Instant::now() < next && at_work(&mut crew) {
                     thread::park_timeout(Duration::from_millis(5));
                 }

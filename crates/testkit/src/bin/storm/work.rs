@@ -23,7 +23,7 @@ steps:
 ";
 
 /// Items of a round.
-pub const ITEMS: u64 = 12_000;
+pub const ITEMS: u64 = 30_000;
 /// Groups that they are in.
 const GROUPS: u64 = 7;
 
