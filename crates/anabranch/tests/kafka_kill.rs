@@ -58,7 +58,7 @@ fn each_item_once(thread: &str, call: &str, step: usize) {
         let items: Vec<String> = (0..ITEMS).map(|i| format!("{n}-{i}")).collect();
         place.feed(&["produce", "in", "-q"], (items.join("\n") + "\n").as_bytes()).exits(0);
         produced.extend(items);
-        let other = (n / step % 2 == 0).then(|| place.command(&["run", "-q"]).spawn().expect("starts"));
+        let other = (n / step).is_multiple_of(2).then(|| place.command(&["run", "-q"]).spawn().expect("starts"));
         tries += 1;
         kills += usize::from(killed_at(&place, thread, call, n));
         if let Some(other) = other {

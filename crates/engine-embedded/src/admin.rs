@@ -96,6 +96,11 @@ impl Admin for Embedded {
         })
     }
 
+    fn group(&self, name: &str) -> Result<Group> {
+        let found = self.groups()?.into_iter().find(|g| g.name == name);
+        Ok(found.unwrap_or_else(|| Group { name: name.into(), offsets: BTreeMap::new() }))
+    }
+
     fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
         self.index.write(|tx| {
             let put = "INSERT INTO grp (name, stream, p, next) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next";

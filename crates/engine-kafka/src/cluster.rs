@@ -27,7 +27,7 @@ pub enum Kind {
 pub struct Cluster {
     config: Arc<Config>,
     known: Mutex<Known>,
-    idle: Mutex<HashMap<String, Vec<Connection>>>,
+    idle: Mutex<HashMap<String, Vec<(Connection, Instant)>>>,
 }
 
 #[derive(Default)]
@@ -47,6 +47,9 @@ const TELL_EVERY: Duration = Duration::from_secs(15);
 
 /// Connections that wait for the next request, for each broker.
 const IDLE: usize = 8;
+
+/// A connection that waited longer is not used again: brokers, and what is between, close those that are silent.
+const IDLE_FOR: Duration = Duration::from_secs(60);
 
 /// A name as the protocol has it.
 pub fn topic(name: &StreamName) -> TopicName {
@@ -80,16 +83,21 @@ impl Cluster {
 
     /// Does something over a connection to that broker. A connection over which something went wrong is not used again.
     pub fn over<T>(&self, broker: &str, act: impl FnOnce(&mut Connection) -> Result<T, Trouble>) -> Result<T, Trouble> {
-        let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(broker).and_then(Vec::pop);
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle().get_mut(broker).and_then(Vec::pop);
         let mut connection = match waiting {
-            Some(connection) if connection.holds() => connection,
+            Some((connection, since)) if connection.holds() && since.elapsed() < IDLE_FOR => connection,
             _ => Connection::open(broker, &self.config)?,
         };
-        let done = act(&mut connection)?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = act(&mut connection).inspect_err(|e| {
+            if matches!(e, Trouble::Again(_)) {
+                idle().remove(broker); // what broke this one may have broken the others
+            }
+        })?;
+        let mut idle = idle();
         let idle = idle.entry(broker.to_string()).or_default();
         if idle.len() < IDLE {
-            idle.push(connection);
+            idle.push((connection, Instant::now()));
         }
         Ok(done)
     }

@@ -84,7 +84,15 @@ pub fn each(
     let mut at =
         At { stream: of.stream.clone(), partition: of.partition, offset: from.map_or(first, |f| f.max(first)) };
     while at.offset < end {
-        let chunk = read(cluster, &at, end, Limit { bytes: limits::COMMIT_BYTES })?;
+        let chunk = match read(cluster, &at, end, Limit { bytes: limits::COMMIT_BYTES }) {
+            Err(e) if e.kind == Kind::Lost => {
+                // it was cut meanwhile, as its owner may: what counts in it lies behind the cut
+                let first = offsets::offset(cluster, &of.stream, of.partition, Which::First)?;
+                at.offset = Some(first).filter(|first| *first > at.offset).ok_or(e)?;
+                continue;
+            }
+            chunk => chunk?,
+        };
         for handle in &chunk.batches {
             for record in handle.load()?.records()?.iter() {
                 f(handle.at.offset + i64::from(record.delta()), record)?;
@@ -170,7 +178,11 @@ fn slice(at: &At, end: Offset, data: &PartitionData) -> Result<Chunk> {
     while rest.len() >= anabranch_engine::batch::HEAD_BYTES {
         let base = i64::from_be_bytes(rest[..8].try_into().unwrap_or_default());
         let head = Head::parse(&rest).map_err(|e| named(e, at, base))?;
-        if rest.len() < head.len || base >= end {
+        if base >= end {
+            chunk.next = chunk.next.max(end); // whatever was before it is compacted away
+            break;
+        }
+        if rest.len() < head.len {
             break; // the last one may be cut off
         }
         let bytes = rest.split_to(head.len);

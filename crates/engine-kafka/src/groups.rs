@@ -20,7 +20,8 @@ pub fn all(cluster: &Cluster) -> Result<Vec<Group>> {
     let names = cluster.patiently(|| {
         let mut names = BTreeSet::new();
         for broker in cluster.brokers()? {
-            let answer = cluster.over(&broker, |c| c.call(&ListGroupsRequest::default()))?;
+            let answer = cluster.over(&broker, |c| c.call(&ListGroupsRequest::default()));
+            let answer = answer.inspect_err(|_| drop(cluster.look(&[])))?; // one that died is not asked for ever
             check(answer.error_code, "listing the groups")?;
             names.extend(answer.groups.into_iter().map(|g| g.group_id.to_string()));
         }
@@ -29,7 +30,8 @@ pub fn all(cluster: &Cluster) -> Result<Vec<Group>> {
     names.into_iter().map(|name| offsets(cluster, name)).collect()
 }
 
-fn offsets(cluster: &Cluster, name: String) -> Result<Group> {
+/// The offsets of one group; of one that is not there, none.
+pub fn offsets(cluster: &Cluster, name: String) -> Result<Group> {
     let wanted = OffsetFetchRequestGroup::default().with_group_id(id(&name)).with_topics(None);
     let call = OffsetFetchRequest::default().with_groups(vec![wanted]).with_require_stable(true);
     let answer = at_coordinator(cluster, &name, || {
@@ -37,12 +39,16 @@ fn offsets(cluster: &Cluster, name: String) -> Result<Group> {
         let answer = cluster.over(&broker, |c| c.call(&call))?;
         let group = answer.groups.into_iter().next().ok_or_else(|| Trouble::again("nothing was answered"))?;
         let needs = [Right(Operation::Read, Resource::Group(&name))];
-        cluster.check(group.error_code, &format!("the offsets of the group {name}"), &needs)?;
+        let what = format!("the offsets of the group {name}");
+        cluster.check(group.error_code, &what, &needs)?;
+        // an offset that a transaction is about to change comes when that has ended (88); none is taken for missing
+        let codes = group.topics.iter().flat_map(|t| t.partitions.iter().map(|p| p.error_code));
+        codes.into_iter().try_for_each(|code| cluster.check(code, &what, &needs))?;
         Ok(group)
     })?;
     let mut offsets = BTreeMap::new();
     for of in &answer.topics {
-        for p in of.partitions.iter().filter(|p| p.error_code == 0 && p.committed_offset >= 0) {
+        for p in of.partitions.iter().filter(|p| p.committed_offset >= 0) {
             offsets.insert((StreamName::new(of.name.as_str())?, p.partition_index as Partition), p.committed_offset);
         }
     }

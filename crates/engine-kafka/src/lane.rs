@@ -106,8 +106,9 @@ fn batch(of: BatchRef) -> Result<Batch> {
         BatchRef::Fresh(batch) => return Ok(batch),
         BatchRef::Stored(handle) => handle.load()?,
     };
-    // compaction leaves holes, and brokers take no batch that has some
-    if batch.count() as u64 == u64::from(batch.head().last_delta) + 1 {
+    // compaction leaves holes, and brokers take no batch that has some; an append time is in no record yet
+    let holes = batch.count() as u64 != u64::from(batch.head().last_delta) + 1;
+    if !holes && !batch.head().append_time {
         return Ok(batch);
     }
     let all = Rows::all(batch.count());

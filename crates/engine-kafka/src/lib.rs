@@ -162,7 +162,8 @@ impl Admin for Kafka {
     }
 
     fn delete(&self, stream: &StreamName) -> Result<()> {
-        streams::delete(&self.cluster, stream)
+        streams::delete(&self.cluster, stream)?;
+        notes::disown(&self.cluster, stream)
     }
 
     fn append(&self, stream: &StreamName, items: &[(Partition, Item)]) -> Result<()> {
@@ -181,6 +182,10 @@ impl Admin for Kafka {
 
     fn groups(&self) -> Result<Vec<Group>> {
         groups::all(&self.cluster)
+    }
+
+    fn group(&self, name: &str) -> Result<Group> {
+        groups::offsets(&self.cluster, name.to_string())
     }
 
     fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {

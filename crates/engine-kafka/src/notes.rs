@@ -54,12 +54,18 @@ fn items(cluster: &Cluster, stream: &StreamName) -> Result<Vec<(i64, Item)>> {
 }
 
 /// Adds a note, to a stream that is made with these settings if there is none.
-fn note(cluster: &Cluster, stream: &StreamName, config: (&str, &str), key: String, value: String) -> Result<()> {
+fn note(
+    cluster: &Cluster,
+    stream: &StreamName,
+    config: (&str, &str),
+    key: String,
+    value: Option<String>,
+) -> Result<()> {
     let mut spec = StreamSpec::new(stream.clone(), 1);
     spec.config = [(config.0.to_string(), config.1.to_string())].into();
     streams::ensure(cluster, &spec)?;
     let mut packer = Packer::default();
-    packer.push_item(&Item { key: Some(key.into()), value: Some(value.into()), headers: vec![], timestamp: -1 });
+    packer.push_item(&Item { key: Some(key.into()), value: value.map(Into::into), headers: vec![], timestamp: -1 });
     let to = Dest { stream: stream.clone(), partition: 0 };
     append(cluster, packer.finish().into_iter().map(|b| (to.clone(), b)).collect())
 }
@@ -67,9 +73,26 @@ fn note(cluster: &Cluster, stream: &StreamName, config: (&str, &str), key: Strin
 /// The flow that writes each stream, where one said so.
 pub fn owners(cluster: &Cluster) -> Result<BTreeMap<String, FlowId>> {
     let text = |b: Option<bytes::Bytes>| String::from_utf8_lossy(&b.unwrap_or_default()).into_owned();
-    let all = items(cluster, &owners_stream()?)?.into_iter().filter(|(_, item)| item.value.is_some());
-    all.map(|(_, item)| Ok((text(item.key), FlowId::new(&text(item.value))?))).collect()
+    let mut all = BTreeMap::new();
+    for (_, item) in items(cluster, &owners_stream()?)? {
+        match item.value {
+            Some(flow) => all.insert(text(item.key), FlowId::new(&text(Some(flow)))?),
+            None => all.remove(&text(item.key)),
+        };
+    }
+    Ok(all)
 }
+
+/// A stream that was deleted is nobody's.
+pub fn disown(cluster: &Cluster, stream: &StreamName) -> Result<()> {
+    if !owners(cluster)?.contains_key(stream.as_str()) {
+        return Ok(());
+    }
+    note(cluster, &owners_stream()?, COMPACT, stream.to_string(), None)
+}
+
+/// The newest note of each stream is kept.
+const COMPACT: (&str, &str) = ("cleanup.policy", "compact");
 
 /// Notes who writes these streams, or says who does so already.
 pub fn own(cluster: &Cluster, streams: &[&StreamName], flow: &FlowId) -> Result<()> {
@@ -79,8 +102,7 @@ pub fn own(cluster: &Cluster, streams: &[&StreamName], flow: &FlowId) -> Result<
             Some(owner) if owner == flow => {}
             Some(owner) => return Err(owned(stream, owner)),
             None => {
-                let compact = ("cleanup.policy", "compact");
-                note(cluster, &owners_stream()?, compact, stream.to_string(), flow.to_string())?;
+                note(cluster, &owners_stream()?, COMPACT, stream.to_string(), Some(flow.to_string()))?;
             }
         }
     }
@@ -109,7 +131,7 @@ pub fn reports(cluster: &Cluster, flow: &FlowId) -> Result<Vec<(u64, String)>> {
 /// Keeps a report.
 pub fn keep_report(cluster: &Cluster, flow: &FlowId, run: u64, json: &str) -> Result<()> {
     let runs = flow.own("runs")?;
-    note(cluster, &runs, ("retention.ms", "-1"), run.to_string(), json.to_string())?;
+    note(cluster, &runs, ("retention.ms", "-1"), run.to_string(), Some(json.to_string()))?;
     let all = items(cluster, &runs)?;
     if let Some((offset, _)) = all.len().checked_sub(2 * REPORTS).and_then(|_| all.get(all.len() - REPORTS)) {
         streams::cut(cluster, &At { stream: runs, partition: 0, offset: *offset })?;

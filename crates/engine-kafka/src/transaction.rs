@@ -6,7 +6,7 @@
 use crate::cluster::{Cluster, Kind};
 use crate::produce::Producer;
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Borne, Trouble, check};
+use crate::trouble::{Borne, Trouble, check, judge};
 use crate::wire::Connection;
 use anabranch_engine::{Dest, Error};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -54,10 +54,15 @@ pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
 
 /// A producer id without a transaction, from whichever broker answers.
 pub fn plain(cluster: &Cluster) -> Result<Producer, Trouble> {
-    let brokers = cluster.brokers()?;
-    let broker = brokers.first().ok_or_else(|| Trouble::again("the cluster has no broker now"))?;
-    let (id, epoch) = cluster.over(broker, |c| init(c, None))?;
-    Ok(Producer { transaction: None, id, epoch, sequences: BTreeMap::new() })
+    let mut last = Trouble::again("the cluster has no broker now");
+    for broker in cluster.brokers()? {
+        match cluster.over(&broker, |c| init(c, None)) {
+            Ok((id, epoch)) => return Ok(Producer { transaction: None, id, epoch, sequences: BTreeMap::new() }),
+            Err(Trouble::Again(e)) => last = Trouble::Again(e),
+            Err(fatal) => return Err(fatal),
+        }
+    }
+    Err(last)
 }
 
 fn init(c: &mut Connection, transaction: Option<&str>) -> Result<(i64, i16), Trouble> {
@@ -92,7 +97,7 @@ pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble>
         .with_v3_and_below_producer_epoch(by.epoch)
         .with_v3_and_below_topics(topics.collect());
     let broker = cluster.coordinator(Kind::Transaction, transaction)?;
-    let mut pause = Duration::from_micros(500);
+    let mut borne = Borne::new(Duration::from_micros(500));
     loop {
         let answer = cluster.over(&broker, |c| c.call(&call))?;
         let results = answer.results_by_topic_v3_and_below.iter();
@@ -103,9 +108,13 @@ pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble>
         match refused {
             None => return Ok(()),
             // the markers of the last transaction are still being written
-            Some((51, _)) => {
-                std::thread::park_timeout(pause);
-                pause = (pause * 2).min(Duration::from_millis(10));
+            Some((code @ 51, _)) => {
+                let Some(Trouble::Again(e)) = judge(code, "ending the transaction before") else { continue };
+                if borne.is_over(&e) {
+                    return Err(Trouble::Again(e));
+                }
+                cluster.told(&borne, &e);
+                borne.pause(Duration::from_millis(10));
             }
             Some((code, topic)) => {
                 let needs = [Resource::Topic(topic), Resource::Transaction(transaction)];

@@ -55,8 +55,16 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
         }
         OffsetOutOfRange => Trouble::Fatal(Error::new(Kind::Lost, format!("{what}: these offsets are gone"))),
         MessageTooLarge | RecordListTooLarge => Trouble::Fatal(
-            Error::machine(format!("{what}: an item is larger than the topic takes"))
+            Error::new(Kind::Refused, format!("{what}: an item is larger than the topic takes"))
                 .help("raise  max.message.bytes  of the topic, and run again"),
+        ),
+        InvalidTimestamp => Trouble::Fatal(
+            Error::new(Kind::Refused, format!("{what}: the topic takes no items of that time"))
+                .help("raise  message.timestamp.after.max.ms  or  message.timestamp.before.max.ms  of the topic, and run again"),
+        ),
+        InvalidRecord => Trouble::Fatal(
+            Error::new(Kind::Refused, format!("{what}: the topic does not take such items"))
+                .help("a compacted topic takes only items that have a key"),
         ),
         // the table of the crate has this one as final: the markers of the last transaction are still being written
         ConcurrentTransactions => Trouble::Again(said(format!("{what}: {error}"))),
@@ -96,6 +104,11 @@ impl Borne {
         self.pause = (self.pause * 2).min(longest);
     }
 
+    /// Whether it has lasted too long.
+    pub fn is_over(&self, e: &Error) -> bool {
+        self.since.elapsed() >= longest(e)
+    }
+
     /// Whether it is time to tell of it.
     pub fn is_long(&self) -> bool {
         self.since.elapsed() >= TELL_AFTER
@@ -110,7 +123,7 @@ impl Cluster {
             match attempt() {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Fatal(e)) => return Err(e),
-                Err(Trouble::Again(e)) if borne.since.elapsed() >= longest(&e) => return Err(e),
+                Err(Trouble::Again(e)) if borne.is_over(&e) => return Err(e),
                 Err(Trouble::Again(e)) => {
                     self.told(&borne, &e);
                     borne.pause(Duration::from_millis(250));

@@ -139,6 +139,9 @@ pub struct RunRecord {
     pub phase: Phase,
     /// Gates that stayed shut.
     pub held: Vec<Held>,
+    /// Where the flow's own streams end, once it has closed: a commit can be seen later than its owner is told of it.
+    #[serde(with = "pairs", default)]
+    pub ends: BTreeMap<(StreamName, u32), i64>,
     /// What lies before `starts` and belongs to the batch all the same: earlier runs worked for it.
     #[serde(with = "pairs", default)]
     pub extents: BTreeMap<(StreamName, u32), Vec<Extent>>,

@@ -16,6 +16,8 @@ pub enum Kind {
     Doubt,
     /// Items that were still wanted are gone (retention, truncation).
     Lost,
+    /// An item is not taken where it has to go: mend that, and run again. To try again by itself would change nothing.
+    Refused,
     /// Bytes at rest do not verify. Nothing after them is trusted.
     Corrupt,
     /// The machine failed (disk, memory, process): mend it and run again.

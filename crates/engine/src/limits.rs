@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// How long a run that opens waits to see the ends of what the last one committed: markers of a leader that died come late.
+pub const MARKERS_WAIT: Duration = Duration::from_secs(30);
+
 /// The largest item the embedded engine takes, in bytes of its value.
 pub const ITEM_BYTES: usize = 16 << 20;
 /// The largest record batch that is read, whatever a header claims.

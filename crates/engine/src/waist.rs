@@ -94,6 +94,8 @@ pub trait Admin: Engine {
     fn append(&self, stream: &StreamName, items: &[(Partition, Item)]) -> Result<()>;
     /// All groups and their offsets.
     fn groups(&self) -> Result<Vec<Group>>;
+    /// The offsets of one group; none if it has none or is not there.
+    fn group(&self, name: &str) -> Result<Group>;
     /// Sets offsets of a group.
     fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()>;
     /// Reports of a flow that are kept, oldest first: number of the run and JSON.

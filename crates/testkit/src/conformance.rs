@@ -266,7 +266,9 @@ fn owners_write_alone(e: &dyn Admin) -> Result<()> {
     )?;
     let other = e.ensure(Some(&FlowId::new("other")?), &spec);
     ensure(other.is_err_and(|e| e.kind == Kind::Usage), "another flow took the stream")?;
-    ensure(values(e, &s, 0, 1)? == ["before"], "what was there before stays in front")
+    ensure(values(e, &s, 0, 1)? == ["before"], "what was there before stays in front")?;
+    e.delete(&s)?;
+    e.ensure(Some(&FlowId::new("other")?), &spec).map(|_| ()) // what was deleted is nobody's
 }
 
 fn trimming_is_told(e: &dyn Admin) -> Result<()> {
@@ -287,9 +289,11 @@ fn groups_and_reports(e: &dyn Admin) -> Result<()> {
     e.ensure(None, &[StreamSpec::new(s.clone(), 2)])?;
     e.set_group("g", &[(s.clone(), 0, 5), (s.clone(), 1, 7)])?;
     e.set_group("g", &[(s.clone(), 1, 8)])?;
-    let group = e.groups()?.into_iter().find(|g| g.name == "g");
-    let offsets: Vec<i64> = group.map_or_else(Vec::new, |g| g.offsets.into_values().collect());
+    let listed = e.groups()?.into_iter().find(|g| g.name == "g");
+    ensure(listed == Some(e.group("g")?), "a group alone is not as it is among all")?;
+    let offsets: Vec<i64> = e.group("g")?.offsets.into_values().collect();
     ensure(offsets == [5, 8], "the offsets of the group are wrong")?;
+    ensure(e.group("nobody")?.offsets.is_empty(), "a group that is not there has offsets")?;
     for run in 1..=105 {
         e.keep_report(&flow, run, &format!("{{\"run\":{run}}}"))?;
     }

@@ -29,6 +29,30 @@ steps:
   added: { reduce: all, value: count() }
 "#;
 
+/// Gates over what is logged, fused, viewed from outside, and mixed with what no gate keeps back.
+const WIDE: &str = r#"
+flow: wide
+streams:
+  in: { partitions: 3, format: text }
+  beside: { partitions: 3, format: text }
+  free: { partitions: 3, format: text }
+  done: { partitions: 2, format: text }
+  n: { sink: out/n.jsonl }
+  m: { sink: out/m.jsonl }
+steps:
+  checked:
+    work: in
+    exec: [sh, -c, 'read -r x; case $x in bad*) [ -e mended ] || exit 1;; esac; echo "$x"']
+    retry: { attempts: 1 }
+  looked: { filter: checked, where: 'item != ""' }
+  n: { reduce: looked, value: count(), tolerate: 0 }
+  all: { join: [beside, checked] }
+  rest: { merge: [free, all] }
+  done: { copy: rest, to: done }
+  alone: { join: beside }
+  m: { reduce: alone, value: count() }
+"#;
+
 struct Trial {
     folder: tempfile::TempDir,
     flow: Arc<Flow>,
@@ -38,18 +62,23 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(engine: impl FnOnce(&Path) -> Arc<dyn Admin>) -> Trial {
+    fn new(text: &str, inputs: &[&str], engine: impl FnOnce(&Path) -> Arc<dyn Admin>) -> Trial {
         let folder = tempfile::tempdir().expect("a folder");
-        let checked = check_text(FLOW, &|_| None);
+        let checked = check_text(text, &|_| None);
         let flow = Arc::new(checked.flow.unwrap_or_else(|| panic!("{:?}", checked.diagnostics)));
         let engine = engine(folder.path());
-        engine.ensure(None, &[StreamSpec::new(name("in"), 3)]).expect("makes it");
+        let inputs: Vec<StreamSpec> = inputs.iter().map(|input| StreamSpec::new(name(input), 3)).collect();
+        engine.ensure(None, &inputs).expect("makes them");
         Trial { folder, flow, engine, done: vec![] }
     }
 
     fn give(&self, items: &[String]) {
+        self.give_to("in", items);
+    }
+
+    fn give_to(&self, stream: &str, items: &[String]) {
         let items: Vec<(u32, Item)> = (0..).zip(items).map(|(i, v)| (i % 3, Item::of(v.clone(), 1))).collect();
-        self.engine.append(&name("in"), &items).expect("appends");
+        self.engine.append(&name(stream), &items).expect("appends");
     }
 
     fn with(&self, options: Options) -> Result<Outcome, Error> {
@@ -181,7 +210,7 @@ fn held_and_repaired(mut trial: Trial) {
     let report = trial.ends(None, 0, "done");
     let checked = report.steps.iter().find(|s| s.step == "checked").expect("the step");
     assert_eq!((checked.taken, checked.passed, checked.skipped, checked.dead), (40, 39, 1, 0));
-    assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/n.jsonl.batch-1")), ("20".into(), "39".into()));
+    assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/n.jsonl.batch-1")), ("0".into(), "39".into()));
 
     // and the flow goes on where it was
     let third = items("third", 10, 0);
@@ -189,19 +218,54 @@ fn held_and_repaired(mut trial: Trial) {
     trial.done.extend(third);
     trial.ends(None, 0, "done");
     assert_eq!(trial.counted("out/n.jsonl"), "10");
-    assert_eq!(trial.counted("out/added.jsonl"), "20\n39\n10");
+    assert_eq!(trial.counted("out/added.jsonl"), "20\n0\n39\n10");
     assert!(
         trial.run(Some(Repair { batch: 1, ..Repair::default() })).expect_err("refused").text.contains("is not held")
     );
 }
 
+/// What gates keep back of a batch comes with its repair, and never with another batch.
+fn wide_and_repaired(mut trial: Trial) {
+    let (first, beside, free) = (items("first", 10, 1), items("beside", 5, 0), items("free", 3, 0));
+    trial.give(&first);
+    trial.give_to("beside", &beside);
+    trial.give_to("free", &free);
+    trial.done.extend(free);
+    trial.ends(None, 4, "held");
+    assert_eq!(trial.counted("out/m.jsonl"), "5");
+
+    for (stream, n) in [("in", 4), ("beside", 2), ("free", 1)] {
+        let more = items(stream, n, 0);
+        trial.give_to(stream, &more);
+        trial.done.extend(more);
+    }
+    trial.ends(None, 0, "done");
+    assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/m.jsonl")), ("4".into(), "5\n2".into()));
+
+    std::fs::write(trial.folder.path().join("mended"), "").expect("writes");
+    trial.done.extend(first.into_iter().chain(beside));
+    trial.ends(Some(Repair { batch: 1, retry: trial.dead(1), skip: vec![] }), 0, "done");
+    assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/m.jsonl")), ("4\n10".into(), "5\n2".into()));
+    trial.ends(None, 0, "done");
+}
+
+fn embedded(folder: &Path) -> Arc<dyn Admin> {
+    Arc::new(Embedded::open(&folder.join("data")).expect("opens"))
+}
+
 #[test]
 fn on_the_embedded_engine() {
-    held_and_repaired(Trial::new(|folder| Arc::new(Embedded::open(&folder.join("data")).expect("opens"))));
+    held_and_repaired(Trial::new(FLOW, &["in"], embedded));
+    wide_and_repaired(Trial::new(WIDE, &["in", "beside", "free"], embedded));
 }
 
 #[test]
 fn on_kafka() {
     let cluster = Cluster::start(1);
-    held_and_repaired(Trial::new(|_| Arc::new(Kafka::open(cluster.bootstrap()).expect("opens"))));
+    let kafka = |_: &Path| Arc::new(Kafka::open(cluster.bootstrap()).expect("opens")) as Arc<dyn Admin>;
+    held_and_repaired(Trial::new(FLOW, &["in"], kafka));
+    for topic in ["in", "done"] {
+        kafka(Path::new("")).delete(&name(topic)).expect("deletes");
+    }
+    wide_and_repaired(Trial::new(WIDE, &["in", "beside", "free"], kafka));
 }

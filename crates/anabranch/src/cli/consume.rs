@@ -64,7 +64,7 @@ pub fn consume(args: &Args, a: &Consume) -> Result<Exit> {
 fn starts(engine: &dyn Admin, stream: &StreamName, a: &Consume) -> Result<Vec<Offset>> {
     let spans = engine.span(stream)?;
     let group = match &a.group {
-        Some(name) if !a.from_beginning => engine.groups()?.into_iter().find(|g| g.name == *name),
+        Some(name) if !a.from_beginning => Some(engine.group(name)?),
         _ => None,
     };
     let start = |p: usize, first: Offset| {

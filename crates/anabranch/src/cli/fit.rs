@@ -29,9 +29,9 @@ pub fn fit(kafka: &Kafka, flow: &Flow) -> Result<Fit> {
             Need { spec, role }
         })
         .collect();
-    for name in ["dead", "manifest"] {
+    for (name, role) in [("dead", Role::Written), ("manifest", Role::Written), ("held", Role::Cut)] {
         let spec = StreamSpec { partitions: None, ..StreamSpec::new(flow.name.own(name)?, 1) };
-        streams.push(Need { spec, role: Role::Written });
+        streams.push(Need { spec, role });
     }
     kafka.fit(&Needs { flow: flow.name.clone(), streams, groups: groups(flow, &plan) })
 }

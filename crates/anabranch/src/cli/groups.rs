@@ -56,7 +56,7 @@ fn known(engine: &dyn Admin, group: &str) -> Result<BTreeSet<(StreamName, Partit
 }
 
 fn find(engine: &dyn Admin, name: &str) -> Result<Group> {
-    let found = engine.groups()?.into_iter().find(|g| g.name == name);
+    let found = Some(engine.group(name)?).filter(|g| !g.offsets.is_empty());
     found.ok_or_else(|| Error::usage(format!("there is no group {name} here")).help("anabranch groups list  shows all"))
 }
 

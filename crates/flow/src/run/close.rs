@@ -1,18 +1,30 @@
 //! Closing a run: files are put in place, the report is kept, what nobody needs goes.
 
 use super::facts::{self, Facts, Progress};
+use super::groups::LeftAlone;
 use super::lanes::Ledger;
 use super::open::{commit, commit_with, fence};
 use super::report::{DeadLine, Report, report};
-use super::{Shared, groups, marks, repair, sinks};
+use super::{Options, Shared, Spot, groups, marks, repair, sinks};
 use crate::model::{Kind, Mode, Writer};
 use crate::patterns::join::Verdict;
-use crate::plan::Node;
-use anabranch_engine::{Account, Admin, At, Error, FlowId, Held, Lane, Phase, Result, RunRecord, chunks, limits};
-use std::collections::BTreeMap;
+use crate::plan::{Node, name};
+use anabranch_engine::account::Reader;
+use anabranch_engine::{
+    Account, Admin, At, Error, FlowId, Held, Lane, Next, Phase, Result, RunRecord, StreamName, chunks, limits,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Closes a run whose work is over.
-pub fn close(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger) -> Result<Report> {
+///
+/// Once that is committed nothing fails any more: what could not be done then is noted.
+pub fn close(
+    shared: &Shared,
+    lane: &mut dyn Lane,
+    ledger: &Ledger,
+    options: &mut Options,
+    left_alone: &mut LeftAlone,
+) -> Result<Report> {
     let accounts = ledger.all();
     let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
     let facts = facts::derive(shared, accounts, &record);
@@ -46,14 +58,50 @@ pub fn close(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger) -> Result<Re
         closing.held.drain(..over);
     }
     closing.phase = phase;
+    closing.ends = ends(shared, accounts, &record);
     let report = finished(shared, accounts, &closing, &facts)?;
     shared.engine.keep_report(&shared.flow.name, record.number, &kept(&report))?;
     // between runs the account of this lane alone tells where readers go on
-    let read = closing.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
+    let read = positions(shared, ledger, &closing, &facts);
     commit_with(lane, puts, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
-    groups::mirror(shared, accounts, &closing)?;
-    trim(shared, accounts, &closing)?;
+    let notes = groups::mirror(shared, accounts, &closing, left_alone);
+    notes.iter().for_each(|note| options.note(note));
+    if let Err(e) = trim(shared, accounts, &closing) {
+        options.note(&format!("what nobody needs any more could not be let go, the next run tries again: {}", e.text));
+    }
     Ok(report)
+}
+
+/// Where readers go on in the next run. What a held gate keeps from its readers belongs to this batch all the same: its
+/// repair reads it.
+fn positions(shared: &Shared, ledger: &Ledger, closing: &RunRecord, facts: &Facts) -> BTreeMap<Reader, Next> {
+    if let Some(mending) = &closing.repair {
+        return mending.carry.clone();
+    }
+    let mut read = ledger.positions();
+    let blocked = shared.plan.units.iter().zip(&facts.units).filter(|(_, p)| **p == Progress::Blocked);
+    for root in blocked.flat_map(|(unit, _)| &unit.roots).filter(|r| !r.gates.is_empty()) {
+        for p in 0..shared.partitions[root.from] {
+            let spot = shared.spot(root.how, root.from, p);
+            let key = (name(&shared.flow, root.node), spot.0.clone(), spot.1);
+            if let (Some(seal), Some(next)) = (closing.seals.get(&spot), read.get_mut(&key)) {
+                next.next = *seal;
+            }
+        }
+    }
+    read
+}
+
+/// Where the flow's own streams end now.
+fn ends(shared: &Shared, accounts: &[Account], record: &RunRecord) -> BTreeMap<Spot, i64> {
+    let of_flow = |at: &StreamName| shared.flow.streams.iter().any(|s| s.at == *at && s.writer != Writer::Outside);
+    let own = |at: &StreamName| *at == shared.dead || of_flow(at);
+    let mut ends: BTreeMap<Spot, i64> = record.starts.clone().into_iter().filter(|((at, _), _)| own(at)).collect();
+    for (spot, end) in accounts.iter().flat_map(|a| &a.ends).filter(|((at, _), _)| own(at)) {
+        let known = ends.entry(spot.clone()).or_default();
+        *known = end.end.max(*known);
+    }
+    ends
 }
 
 /// Closes a run as failed, since items that it still wanted are gone.
@@ -68,7 +116,7 @@ pub fn lost(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger, lost: &Error)
     report.imbalance.push(lost.text.clone());
     report.balanced = false;
     shared.engine.keep_report(&shared.flow.name, failed.number, &kept(&report))?;
-    let read = ledger.positions();
+    let read = failed.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
     commit(lane, |account| (account.record, account.read) = (Some(failed.clone()), read))
 }
 
@@ -132,12 +180,13 @@ fn behind_held_fold(shared: &Shared, facts: &Facts, stream: usize) -> bool {
 fn held(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Held {
     let gate = facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0);
     let step = &shared.flow.steps[gate];
-    let streams: Vec<usize> = match shared.plan.views.get(&gate) {
-        Some(view) => view.iter().map(|(s, _)| *s).collect(),
-        None => step.inputs.clone(),
-    };
+    // a repair reads what was not read, and folds again what no result was said of
+    let unsaid = |s: &usize| facts::mark(accounts, &marks::done(&shared.flow.steps[*s].name)) == 0;
+    let units = shared.plan.units.iter().zip(&facts.units);
+    let wanted = units.filter(|(u, p)| **p == Progress::Blocked || u.folds.iter().any(unsaid));
+    let streams: BTreeSet<usize> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();
     let mut extents = vec![];
-    for s in streams.into_iter().filter(|s| shared.plan.logged[*s]) {
+    for s in streams.into_iter().filter(|s| shared.flow.streams.get(*s).is_some() && shared.plan.logged[*s]) {
         for p in 0..shared.partitions[s] {
             let at = shared.flow.streams[s].at.clone();
             let first = record.extents.get(&(at.clone(), p)).and_then(|e| e.first()).map(|e| e.from);

@@ -74,12 +74,21 @@ fn progress(
     u: usize,
 ) -> Progress {
     let unit = &shared.plan.units[u];
-    let mut all_read = true;
+    let (mut all_read, mut blocked, mut settled) = (true, false, true);
     for root in roots {
-        if facts.gates_before(root) == Some(false) || blocked_upstream(shared, facts, root.from) {
-            return Progress::Blocked;
+        let open = facts.gates_before(root) == Some(true);
+        if root.gates.iter().any(|g| stuck(shared, facts, *g)) || blocked_upstream(shared, facts, root.from) {
+            // what came before all the same is read: nothing is committed for a batch once it has closed
+            settled &= !open || unit.pairs.is_some() || read_all_there_is(shared, accounts, record, root);
+            blocked = true;
+        } else {
+            let read = open && read_to_the_end(shared, accounts, record, facts, root);
+            settled &= read || unit.pairs.is_some();
+            all_read &= read;
         }
-        all_read &= facts.gates_before(root) == Some(true) && read_to_the_end(shared, accounts, record, facts, root);
+    }
+    if blocked {
+        return if settled { Progress::Blocked } else { Progress::Working };
     }
     if unit.pairs.is_some() {
         let key = marks::done(&name(&shared.flow, unit.nodes[0]));
@@ -90,6 +99,20 @@ fn progress(
         held || mark(accounts, &marks::done(&shared.flow.steps[*s].name)) > 0
     });
     if all_read && said { Progress::Finished } else { Progress::Working }
+}
+
+/// Whether a gate stays shut, or waits for what never comes.
+fn stuck(shared: &Shared, facts: &Facts, gate: usize) -> bool {
+    match facts.gates[gate] {
+        Some(Verdict::Open) => false,
+        Some(Verdict::Held | Verdict::Failed) => true,
+        None => match shared.plan.views.get(&gate) {
+            Some(view) => view.iter().any(|(stream, gates)| {
+                blocked_upstream(shared, facts, *stream) || gates.iter().any(|g| stuck(shared, facts, *g))
+            }),
+            None => shared.plan.unit_of(Node::Step(gate)).is_some_and(|u| facts.units[u] == Progress::Blocked),
+        },
+    }
 }
 
 fn blocked_upstream(shared: &Shared, facts: &Facts, stream: usize) -> bool {
@@ -114,6 +137,13 @@ fn blocked_upstream(shared: &Shared, facts: &Facts, stream: usize) -> bool {
 /// A mark, over all lanes.
 pub fn mark(accounts: &[Account], key: &str) -> u64 {
     accounts.iter().filter_map(|a| a.marks.get(key)).sum()
+}
+
+fn read_all_there_is(shared: &Shared, accounts: &[Account], record: &RunRecord, root: &Root) -> bool {
+    let reader = name(&shared.flow, root.node);
+    (0..shared.partitions[root.from]).map(|p| shared.spot(root.how, root.from, p)).all(|spot| {
+        root.how == How::Stdin || next(accounts, record, &reader, &spot) >= written(accounts, record, &spot)
+    })
 }
 
 fn read_to_the_end(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts, root: &Root) -> bool {
@@ -173,13 +203,14 @@ pub fn written(accounts: &[Account], record: &RunRecord, at: &Spot) -> i64 {
     end.or_else(|| record.starts.get(at).copied()).unwrap_or(0)
 }
 
-/// Items of this run in a stream of the log; where it is fed from outside, offsets count for items.
+/// Items of this run in a stream of the log. Where it is fed from outside nobody knows before they are read: until then
+/// offsets count for items.
 pub fn items(shared: &Shared, accounts: &[Account], record: &RunRecord, stream: usize) -> u64 {
     let s = &shared.flow.streams[stream];
     let count = |p: u32| {
         let at = (s.at.clone(), p);
         match record.seals.get(&at) {
-            Some(seal) => (seal - record.starts.get(&at).copied().unwrap_or(0)).max(0) as u64,
+            Some(seal) => sealed_items(accounts, record, &at, *seal),
             None => {
                 let before: u64 = record.extents.get(&at).into_iter().flatten().map(|e| e.items).sum();
                 before + accounts.iter().filter_map(|a| a.ends.get(&at)).map(|e| e.items).sum::<u64>()
@@ -187,6 +218,14 @@ pub fn items(shared: &Shared, accounts: &[Account], record: &RunRecord, stream: 
         }
     };
     (0..shared.partitions[stream]).map(count).sum()
+}
+
+fn sealed_items(accounts: &[Account], record: &RunRecord, at: &Spot, seal: i64) -> u64 {
+    let here = |key: &(String, anabranch_engine::StreamName, u32)| key.1 == at.0 && key.2 == at.1;
+    let read = accounts.iter().flat_map(|a| &a.read).filter(|(key, next)| here(key) && next.next >= seal);
+    let from = record.from.iter().filter(|(key, _)| here(key)).map(|(_, from)| *from).min();
+    let from = from.or_else(|| record.starts.get(at).copied()).unwrap_or(0);
+    read.map(|(_, next)| next.items).max().unwrap_or((seal - from).max(0) as u64)
 }
 
 /// The verdict of a gate, once its input has ended.

@@ -3,13 +3,18 @@
 use super::{Shared, facts};
 use crate::model::Writer;
 use crate::plan::{Node, name};
-use anabranch_engine::{Account, Kind as ErrorKind, Result, RunRecord};
-use std::collections::BTreeMap;
+use anabranch_engine::{Account, RunRecord};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Writes how far the readers of logged streams are into their groups.
-pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Result<()> {
+/// Groups that could not be set: they are told of once, and left alone then.
+pub type LeftAlone = BTreeSet<String>;
+
+/// Writes how far the readers of logged streams are into their groups; what people should know of that. A run goes on
+/// whatever comes of it: the positions are in the accounts.
+pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord, left: &mut LeftAlone) -> Vec<String> {
+    let mut notes = vec![];
     if record.repair.is_some() {
-        return Ok(()); // the positions are those of a batch of long ago
+        return notes; // the positions are those of a batch of long ago
     }
     let mut groups: BTreeMap<&str, Vec<(anabranch_engine::StreamName, u32, i64)>> = BTreeMap::new();
     for unit in &shared.plan.units {
@@ -26,11 +31,11 @@ pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Resu
             }
         }
     }
-    for (group, offsets) in &groups {
-        match shared.engine.set_group(group, offsets) {
-            Err(e) if e.kind == ErrorKind::Busy => {} // people's consumers are in it: the positions are ours all the same
-            other => other?,
+    for (group, offsets) in groups.iter().filter(|(g, _)| !left.contains(**g)).collect::<Vec<_>>() {
+        if let Err(e) = shared.engine.set_group(group, offsets) {
+            left.insert(group.to_string());
+            notes.push(format!("the group {group} does not show how far this run is ({})", e.text));
         }
     }
-    Ok(())
+    notes
 }

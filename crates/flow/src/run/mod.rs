@@ -214,6 +214,11 @@ impl Job {
         loop {
             let accounts = self.engine.accounts(&self.flow.name, &mut seen, wait)?;
             let record = accounts.iter().find_map(|a| a.record.clone());
+            if let (Some(open), Some(wanted)) = (record.as_ref().filter(|r| !r.phase.closed()), &self.options.repair)
+                && !wanted.is_done_by(open)
+            {
+                return Err(repair::other_is_open(open));
+            }
             if let Some(ended) = self.ended(record.as_ref())? {
                 return Ok(Some(ended));
             }
@@ -286,15 +291,20 @@ impl Job {
         };
         let shared = Arc::new(shared);
         if let (Some(lane), Some(Phase::Closing)) = (&mut lane, ledger.record().map(|r| r.phase)) {
-            return close::close(&shared, &mut **lane, &ledger).map(|r| Some(Outcome::Closed(r)));
+            let left_alone = &mut groups::LeftAlone::new();
+            let closed = close::close(&shared, &mut **lane, &ledger, &mut self.options, left_alone);
+            return closed.map(|r| Some(Outcome::Closed(r)));
         }
         let mut run = Work::new(shared.clone(), &mut self.options, &mut *self.crew, ledger, lane, workers)?;
         let ended = match run.work() {
             Err(e) if e.kind == ErrorKind::Lost => {
-                run.lost(&e)?;
-                return Err(
-                    e.help(format!("run {} is closed as failed; the next one tells where to go on", shared.number))
-                );
+                let what = match run.lost(&e)? {
+                    true => format!("run {} is closed as failed; the next one tells where to go on", shared.number),
+                    false => {
+                        format!("the process that closes run {} finds it too, and closes it as failed", shared.number)
+                    }
+                };
+                return Err(e.help(what));
             }
             ended => ended?,
         };

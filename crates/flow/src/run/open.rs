@@ -8,10 +8,11 @@ use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan, name};
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put,
-    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
+    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Group, Item, Kind as ErrorKind, Lane, Next, Packer,
+    Phase, Put, Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks, limits,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A stream of our own that belongs to a flow: `dead`, `manifest`.
@@ -115,8 +116,8 @@ pub fn open(
     let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
     let wanted = options.repair.clone();
     let manifests = match &resumed {
-        Some(record) if wanted.as_ref().is_some_and(|w| record.repair.is_none() || w.batch != record.batch) => {
-            return Err(Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run"));
+        Some(record) if wanted.as_ref().is_some_and(|wanted| !wanted.is_done_by(record)) => {
+            return Err(repair::other_is_open(record));
         }
         Some(record) => {
             options.note(&format!("run {} goes on where it was", record.number));
@@ -131,8 +132,10 @@ pub fn open(
             let record = account.record.clone().ok_or_else(|| Error::bug("a repair without a record"))?;
             name_run(&mut shared, &record);
             lengths(&shared, &record, &mut account)?;
+            let manifests = stored_manifests(&shared, &record)?;
+            readings(&shared, &account, &manifests)?; // a file that is needed and has changed: nothing is opened
             commit(lane, |of_lane| *of_lane = account)?;
-            stored_manifests(&shared, &record)?
+            manifests
         }
         None => {
             ensure(&shared, options)?;
@@ -143,14 +146,31 @@ pub fn open(
     };
     let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
     name_run(&mut shared, &record);
-    for (stream, manifest) in manifests {
-        let reader = match shared.flow.streams[stream].source.as_ref().map(|s| &s.from) {
-            Some(From::Items(items)) => Arc::new(super::lines::Listing::new(items)) as Arc<dyn super::io::LineReader>,
-            _ => shared.world.lines(&manifest)?,
-        };
-        shared.readings.insert(stream, Reading { files: manifest.files, reader });
-    }
+    shared.readings = readings(&shared, lane.account(), &manifests)?;
     Ok(shared)
+}
+
+/// Opens the files of a run. A repair reads a file again only for a reduce that has not said its results.
+fn readings(
+    shared: &Shared,
+    account: &Account,
+    manifests: &BTreeMap<usize, Manifest>,
+) -> Result<BTreeMap<usize, Reading>> {
+    let is_repair = account.record.as_ref().is_some_and(|r| r.repair.is_some());
+    let unsaid = |s: &usize| !account.marks.contains_key(&marks::done(&shared.flow.steps[*s].name));
+    let mut out = BTreeMap::new();
+    for (stream, manifest) in manifests {
+        let unit = shared.plan.units.iter().find(|u| u.roots.iter().any(|r| r.from == *stream && r.how == How::Lines));
+        if is_repair && !unit.is_some_and(|u| u.folds.iter().any(unsaid)) {
+            continue;
+        }
+        let reader = match shared.flow.streams[*stream].source.as_ref().map(|s| &s.from) {
+            Some(From::Items(items)) => Arc::new(super::lines::Listing::new(items)) as Arc<dyn super::io::LineReader>,
+            _ => shared.world.lines(manifest)?,
+        };
+        out.insert(*stream, Reading { files: manifest.files.clone(), reader });
+    }
+    Ok(out)
 }
 
 /// Takes part in a run that another process has opened.
@@ -216,7 +236,8 @@ fn looks_at_headers(flow: &Flow) -> bool {
 pub fn name_run(shared: &mut Shared, record: &RunRecord) {
     shared.number = record.number;
     let started = jiff::Timestamp::from_millisecond(record.started).unwrap_or_default();
-    shared.vars.run = RunVars { id: record.number.to_string(), date: record.date.clone(), started };
+    let first = record.repair.as_ref().and_then(|r| r.runs.first()).unwrap_or(&record.number);
+    shared.vars.run = RunVars { id: first.to_string(), date: record.date.clone(), started };
     shared.lanes = record.lanes;
     for (s, stream) in shared.flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
         let of_stream = (stream.at.clone(), 0)..=(stream.at.clone(), u32::MAX);
@@ -264,20 +285,19 @@ fn count(shared: &Shared, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32>
 /// Makes or checks the streams that the run needs.
 fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
     let flow = &shared.flow;
-    let (mut own, mut others) = (
-        vec![
-            repair::stream(&flow.name)?,
-            StreamSpec::new(shared.dead.clone(), shared.lanes),
-            StreamSpec::new(shared.manifest.clone(), 1),
-        ],
-        vec![],
-    );
+    let kept = |name: &StreamName, partitions| {
+        let spec = StreamSpec::new(name.clone(), partitions);
+        StreamSpec { config: for_good(BTreeMap::new()), ..spec }
+    };
+    let (mut own, mut others) =
+        (vec![repair::stream(&flow.name)?, kept(&shared.dead, shared.lanes), kept(&shared.manifest, 1)], vec![]);
     for (s, stream) in flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
+        let config = stream.config.clone();
         let spec = StreamSpec {
             name: stream.at.clone(),
             partitions: Some(shared.partitions[s]),
             replication_factor: stream.replication_factor,
-            config: stream.config.clone(),
+            config: if stream.declared { config } else { for_good(config) },
         };
         if stream.writer == Writer::Outside { others.push(spec) } else { own.push(spec) }
     }
@@ -290,6 +310,30 @@ fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
         options.note(&note);
     }
     Ok(())
+}
+
+/// What a flow keeps for itself stays until it lets it go, whatever is usual where it is kept: its items can be old.
+fn for_good(mut config: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for key in ["retention.ms", "retention.bytes"] {
+        config.entry(key.into()).or_insert_with(|| "-1".into());
+    }
+    config
+}
+
+/// The partitions of an own stream. The end of what an earlier run committed can be seen later than its owner was told
+/// of it, seconds later where a broker died; this waits for it. One that is not seen then is of a stream made anew.
+pub(super) fn own_span(shared: &Shared, s: &StreamName, last: Option<&RunRecord>) -> Result<Vec<Range<i64>>> {
+    let until = std::time::Instant::now() + limits::MARKERS_WAIT;
+    loop {
+        let spans = shared.engine.span(s)?;
+        let of = |p: usize| (s.clone(), p as u32);
+        let end = |p: usize| last.and_then(|r| r.ends.get(&of(p)));
+        let behind = spans.iter().enumerate().any(|(p, span)| end(p).is_some_and(|end| span.end < *end));
+        if !behind || shared.lanes < 2 || std::time::Instant::now() > until {
+            return Ok(spans);
+        }
+        shared.engine.wait(limits::BELL_WAIT);
+    }
 }
 
 /// The record of a new run.
@@ -311,14 +355,15 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
         seals: BTreeMap::new(),
         manifest: None,
         phase: Phase::Open,
-        held: last.map_or_else(Vec::new, |r| r.held),
+        held: last.as_ref().map_or_else(Vec::new, |r| r.held.clone()),
+        ends: BTreeMap::new(),
         extents: BTreeMap::new(),
         repair: None,
     };
-    for (p, span) in shared.engine.span(&shared.dead)?.into_iter().enumerate() {
+    for (p, span) in own_span(shared, &shared.dead, last.as_ref())?.into_iter().enumerate() {
         record.starts.insert((shared.dead.clone(), p as u32), span.end);
     }
-    let groups = shared.engine.groups()?;
+    let mut groups: BTreeMap<&String, Group> = BTreeMap::new();
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         if let Some(manifest) = manifests.get(&s) {
             record.seals.insert(shared.spot(How::Lines, s, 0), manifest.bytes() as i64);
@@ -326,11 +371,13 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
         if !shared.plan.logged[s] {
             continue;
         }
-        for (p, span) in shared.engine.span(&stream.at)?.into_iter().enumerate() {
+        let outside = stream.writer == Writer::Outside;
+        let spans =
+            if outside { shared.engine.span(&stream.at)? } else { own_span(shared, &stream.at, last.as_ref())? };
+        for (p, span) in spans.into_iter().enumerate() {
             let at = (stream.at.clone(), p as u32);
-            record.starts.insert(at.clone(), span.end);
-            if stream.writer == Writer::Outside {
-                record.starts.insert(at.clone(), span.start);
+            record.starts.insert(at.clone(), if outside { span.start } else { span.end });
+            if outside {
                 record.seals.insert(at, span.end);
             }
         }
@@ -346,8 +393,10 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
                 let at = (shared.flow.streams[root.from].at.clone(), p);
                 let key = (reader.clone(), at.0.clone(), p);
                 let committed = lane.account().read.get(&key).map(|n| n.next);
-                let of_group =
-                    || groups.iter().find(|g| Some(&g.name) == group).and_then(|g| g.offsets.get(&at).copied());
+                if let Some(group) = group.filter(|g| committed.is_none() && !groups.contains_key(g)) {
+                    groups.insert(group, shared.engine.group(group)?);
+                }
+                let of_group = || group.and_then(|g| groups.get(g)).and_then(|g| g.offsets.get(&at).copied());
                 let first = || record.starts.get(&at).copied().unwrap_or(0);
                 let from = committed.or_else(of_group).unwrap_or_else(first);
                 let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);

@@ -2,6 +2,7 @@
 //! failed, or skipped; then its gate is judged anew, over everything that was ever done for the batch.
 
 use super::lanes::Ledger;
+use super::open::own_span;
 use super::{Shared, Spot, marks};
 use crate::model::{Flow, Kind, Mode, Stream, Writer};
 use crate::patterns::{Body, Origin, Part};
@@ -25,8 +26,24 @@ pub struct Repair {
     pub skip: Vec<String>,
 }
 
-/// Dead letters that one repair may try again.
+impl Repair {
+    /// Whether a run is this very repair.
+    pub fn is_done_by(&self, record: &RunRecord) -> bool {
+        let Some(mending) = record.repair.as_ref().filter(|_| record.batch == self.batch) else { return false };
+        let again: BTreeSet<&String> = mending.again.iter().map(|a| &a.id).collect();
+        again == self.retry.iter().collect() && self.skip.iter().all(|id| mending.settled.contains(id))
+    }
+}
+
+/// What is said where another run has to end first.
+pub fn other_is_open(record: &RunRecord) -> Error {
+    Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run")
+}
+
+/// Dead letters that one repair may name.
 const MOST: usize = 1_000;
+/// Dead letters of a batch that its repairs may settle: their ids are in each account.
+const MOST_SETTLED: usize = 10_000;
 
 /// The books of a batch that is held: what all its runs did, over all lanes.
 #[derive(Serialize, Deserialize)]
@@ -170,11 +187,12 @@ pub fn open(shared: &Shared, lane: &mut dyn Lane, wanted: &Repair) -> Result<Acc
         number: last.number + 1,
         kind: RunKind::Repair,
         phase: Phase::Open,
-        held: last.held,
+        held: last.held.clone(),
+        ends: BTreeMap::new(),
         starts: was.starts.clone(),
         ..was.clone()
     };
-    ends_now(shared, &mut record)?;
+    ends_now(shared, &last, &mut record)?;
     record.repair = Some(mending);
     let mut read = books.read;
     read.retain(|(_, stream, _), _| *stream != shared.dead); // an earlier repair read its own letters
@@ -196,15 +214,15 @@ pub fn open(shared: &Shared, lane: &mut dyn Lane, wanted: &Repair) -> Result<Acc
 }
 
 /// Own streams go on where they end now; the dead letters of the batch lie before the present end of theirs.
-fn ends_now(shared: &Shared, record: &mut RunRecord) -> Result<()> {
+fn ends_now(shared: &Shared, last: &RunRecord, record: &mut RunRecord) -> Result<()> {
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         if shared.plan.logged[s] && stream.writer != Writer::Outside {
-            for (p, span) in shared.engine.span(&stream.at)?.into_iter().enumerate() {
+            for (p, span) in own_span(shared, &stream.at, Some(last))?.into_iter().enumerate() {
                 record.starts.insert((stream.at.clone(), p as u32), span.end);
             }
         }
     }
-    for (p, span) in shared.engine.span(&shared.dead)?.into_iter().enumerate() {
+    for (p, span) in own_span(shared, &shared.dead, Some(last))?.into_iter().enumerate() {
         let spot = (shared.dead.clone(), p as u32);
         record.starts.insert(spot.clone(), span.end);
         record.seals.insert(spot, span.end);
@@ -226,8 +244,12 @@ fn untake(tally: &mut Tally, of: &str) {
 /// The dead letters that are named, each once, and each of this batch and not settled yet.
 fn letters_of(shared: &Shared, mending: &Mending, wanted: &Repair) -> Result<BTreeMap<String, Item>> {
     let ids: BTreeSet<&String> = wanted.retry.iter().chain(&wanted.skip).collect();
-    if wanted.retry.len() > MOST {
-        return Err(Error::usage(format!("at most {MOST} dead letters can be tried again at once")));
+    if wanted.retry.len() + wanted.skip.len() > MOST {
+        return Err(Error::usage(format!("at most {MOST} dead letters can be tried again or skipped at once")));
+    }
+    if mending.settled.len() + wanted.retry.len() + wanted.skip.len() > MOST_SETTLED {
+        let text = format!("at most {MOST_SETTLED} dead letters of a batch can be settled");
+        return Err(Error::usage(text).help("bear the rest with  tolerate, or run the batch anew"));
     }
     let mut letters = BTreeMap::new();
     each(&*shared.engine, &shared.dead, |_, item| {

@@ -372,6 +372,10 @@ impl Auditor<'_> {
         let books = &mut self.books;
         let entrance = match node {
             Node::Source(_) => line.taken,
+            Node::Step(s) if matches!(flow.steps[s].kind, Kind::Join(_)) => {
+                let outside = flow.steps[s].inputs.iter().filter(|i| flow.streams[**i].writer == Writer::Outside);
+                outside.map(|i| facts::items(self.shared, self.accounts, self.record, *i)).sum()
+            }
             Node::Step(s) => {
                 let outside = |i: &&usize| flow.streams[**i].writer == Writer::Outside;
                 let names: Vec<&str> =

@@ -11,7 +11,7 @@ use super::sinks::Sinks;
 use super::track::Track;
 use super::view::RunView;
 use super::window::Window;
-use super::{Options, Shared, close, crew, finals, marks, stdin};
+use super::{Options, Shared, close, crew, finals, groups, marks, stdin};
 use crate::model::Kind;
 use crate::plan::{How, name};
 use anabranch_engine::{Account, Crew, Error, Kind as ErrorKind, Lane, LaneNo, Next, Pace, Result, RunRecord, limits};
@@ -72,6 +72,7 @@ pub struct Work<'r> {
     pub(super) pieces_under_way: usize,
     pub(super) workers: usize,
     mirrored: Instant,
+    left_alone: groups::LeftAlone,
     shown: Instant,
     began: Instant,
 }
@@ -109,6 +110,7 @@ impl<'r> Work<'r> {
             pieces_under_way: 0,
             workers,
             mirrored: now,
+            left_alone: groups::LeftAlone::new(),
             shown: now,
             began: now,
             shared,
@@ -179,27 +181,27 @@ impl<'r> Work<'r> {
     /// The report of a run that was told to stop.
     pub fn stopped(mut self) -> Result<Report> {
         if self.berths.contains_key(&0) {
-            super::groups::mirror(&self.shared, self.ledger.all(), &self.record)?;
+            self.mirror();
         }
         self.berths.clear();
         close::finished(&self.shared, self.ledger.all(), &self.record, &self.facts)
     }
 
-    /// Closes a run as failed: items that it still wanted are gone. Only the chair does so.
-    pub fn lost(mut self, why: &Error) -> Result<()> {
-        let Some(mut chair) = self.berths.remove(&0) else { return Ok(()) };
+    /// Closes a run as failed: items that it still wanted are gone. Only the chair does so; false for others.
+    pub fn lost(mut self, why: &Error) -> Result<bool> {
+        let Some(mut chair) = self.berths.remove(&0) else { return Ok(false) };
         self.berths.clear();
         while chair.unsettled > 0 {
             chair.settle()?;
         }
-        close::lost(&self.shared, chair.lane(), &self.ledger, why)
+        close::lost(&self.shared, chair.lane(), &self.ledger, why).map(|()| true)
     }
 
     /// Closes a run whose work is over.
     pub fn close(mut self) -> Result<Report> {
         let (shared, ledger) = (self.shared.clone(), std::mem::take(&mut self.ledger));
         let chair = self.berths.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
-        close::close(&shared, chair.lane(), &ledger)
+        close::close(&shared, chair.lane(), &ledger, self.options, &mut self.left_alone)
     }
 
     /// Works until everything is finished, or the run is told to stop.
@@ -242,7 +244,7 @@ impl<'r> Work<'r> {
             self.take_finished()?;
             self.say_finals()?;
             self.commit_if_due(stop)?;
-            self.tick()?;
+            self.tick();
             if crew::look(self)? {
                 return Ok(Ended::Again);
             }
@@ -382,7 +384,7 @@ impl<'r> Work<'r> {
     }
 
     /// What people see, and what their tools see, a few times in a second.
-    fn tick(&mut self) -> Result<()> {
+    fn tick(&mut self) {
         if self.shown.elapsed() >= Duration::from_millis(100) {
             self.shown = Instant::now();
             if let Some(show) = &mut self.options.progress {
@@ -393,9 +395,13 @@ impl<'r> Work<'r> {
         }
         if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.berths.contains_key(&0) {
             self.mirrored = Instant::now();
-            super::groups::mirror(&self.shared, self.ledger.all(), &self.record)?;
+            self.mirror();
         }
-        Ok(())
+    }
+
+    fn mirror(&mut self) {
+        let notes = groups::mirror(&self.shared, self.ledger.all(), &self.record, &mut self.left_alone);
+        notes.iter().for_each(|note| self.options.note(note));
     }
 
     fn wait(&mut self, events: &Receiver<Event>) -> Result<()> {
