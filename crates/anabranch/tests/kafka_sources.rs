@@ -39,6 +39,14 @@ fn what_others_write_is_copied_as_it_is() {
         kept.extend(lines.iter().filter(|l| !l.ends_with(":skip")).map(|l| l.replace(":NULL", ":null")));
     }
     place.run(&["run"]).exits(0).says("balanced ✓");
+    let with_times = |topic| {
+        let read =
+            ["--topic", topic, "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "5000"];
+        let show = ["--property", "print.timestamp=true", "--property", "print.key=true"];
+        let got = cluster.tool("console-consumer", &[&read[..], &show].concat(), "");
+        sorted(&String::from_utf8_lossy(&got.stdout).replace("LogAppendTime:", "CreateTime:"))
+    };
+    assert_eq!(with_times("whole"), with_times("in"), "the broker's time is carried on");
     for (topic, want) in [("whole", all), ("some", kept)] {
         let show = ["--property", "print.key=true", "--property", "key.separator=:", "--timeout-ms", "5000"];
         let read = ["--topic", topic, "--from-beginning", "--isolation-level", "read_committed"];
