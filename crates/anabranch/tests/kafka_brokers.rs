@@ -4,7 +4,8 @@
 mod common;
 use anabranch_testkit::cluster::Cluster;
 use common::{Place, sorted};
-use std::process::Child;
+use std::io::Write;
+use std::process::{Child, Stdio};
 
 const FLOW: &str = "
 flow: brokers
@@ -97,6 +98,34 @@ fn brokers_that_die_and_come_back() {
         rounds.cluster.restart(broker);
     }
     rounds.hold();
+}
+
+/// Lines that were taken from a pipe and not committed when a broker went are not lost: the process has them still.
+#[test]
+fn standard_input_outlives_a_broker() {
+    let cluster = Cluster::start(1);
+    let flow = "
+flow: piped
+streams: { all: { source: stdin, format: text }, out: { partitions: 2, format: text } }
+steps: { out: { copy: all, to: out } }
+";
+    let place = Place::with(flow, &[]).on(cluster.bootstrap());
+    let mut run = place.command(&["run"]).stdin(Stdio::piped()).spawn().expect("starts");
+    let mut input = run.stdin.take().expect("a pipe");
+    input.write_all(b"a\nb\n").expect("writes");
+    let seen = || place.run(&["consume", "out", "--from-beginning", "-q"]);
+    while !seen().out.contains('b') {
+        assert!(run.try_wait().expect("waits").is_none(), "it ended before its input");
+    }
+    cluster.kill(1);
+    input.write_all(b"c\nd\n").expect("writes");
+    cluster.restart(1);
+    input.write_all(b"e\n").expect("writes");
+    drop(input);
+    let ended = run.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("a lane was lost"), "{said}");
+    assert_eq!(sorted(&seen().out), ["a", "b", "c", "d", "e"]);
 }
 
 /// All brokers are gone for 20 s: the run says that it waits, and goes on when they are back.

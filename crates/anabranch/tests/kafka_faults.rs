@@ -91,6 +91,17 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     all.extend(more);
     place.run(&["run"]).exits(0).says("balanced ✓    10 read = 10 stored");
     assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+
+    // and once more, with more in it than was read of the last one
+    place.run(&["streams", "delete", "in"]).exits(0);
+    place.run(&["streams", "create", "in", "--partitions", "4"]).exits(0);
+    let more = lines("longer", 400);
+    produce(&place, &more);
+    place.run(&["run"]).exits(1).says("it was made anew");
+    place.run(&reset).exits(0);
+    all.extend(more);
+    place.run(&["run"]).exits(0).says("balanced ✓    400 read = 400 stored");
+    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub fn ensure(db: &Connection, owner: Option<&FlowId>, want: &StreamSpec) -> Res
     if !want.config.is_empty() {
         db.execute("UPDATE stream SET config = ? WHERE id = ?", params![config_text(&want.config), id]).map_err(sql)?;
     }
-    Ok(Shape { partitions, created: false, note: None })
+    Ok(Shape { partitions, id: String::new(), created: false, note: None })
 }
 
 /// The error of writing a stream that a flow owns.
@@ -117,7 +117,7 @@ fn create(db: &Connection, owner: Option<&FlowId>, want: &StreamSpec) -> Result<
     for p in 0..partitions {
         insert.execute(params![id, p, first.unwrap_or(0)]).map_err(sql)?;
     }
-    Ok(Shape { partitions, created: true, note: note(want) })
+    Ok(Shape { partitions, id: String::new(), created: true, note: note(want) })
 }
 
 /// What this engine does not do of what was wished.

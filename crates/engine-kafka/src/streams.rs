@@ -24,27 +24,34 @@ fn may(operation: Operation, stream: &StreamName) -> Right<'_> {
 
 /// Makes a topic, or verifies that it has this many partitions.
 pub fn ensure(cluster: &Cluster, want: &StreamSpec) -> Result<Shape> {
-    if let Some(partitions) = partitions(cluster, &want.name)? {
-        return fits(want, partitions);
+    if let Some((partitions, id)) = find(cluster, &want.name)? {
+        fits(want, partitions)?;
+        return Ok(Shape { partitions, id, created: false, note: None });
     }
-    let made = cluster.patiently(|| create(cluster, want))?;
-    let partitions = cluster.patiently(|| ready(cluster, &want.name))?;
-    if made { Ok(Shape { partitions, created: true, note: None }) } else { fits(want, partitions) }
+    let created = cluster.patiently(|| create(cluster, want))?;
+    let (partitions, id) = cluster.patiently(|| ready(cluster, &want.name))?;
+    fits(want, partitions)?;
+    Ok(Shape { partitions, id, created, note: None })
 }
 
 /// Verifies that a topic has as many partitions as are wanted.
-pub fn fits(want: &StreamSpec, partitions: u32) -> Result<Shape> {
+pub fn fits(want: &StreamSpec, partitions: u32) -> Result<()> {
     match want.partitions {
         Some(n) if n != partitions => {
             Err(Error::usage(format!("the stream {} has {partitions} partitions, not {n}", want.name))
                 .help(format!("say  partitions: {partitions}")))
         }
-        _ => Ok(Shape { partitions, created: false, note: None }),
+        _ => Ok(()),
     }
 }
 
 /// Partitions of a topic; `None` if there is none.
 pub fn partitions(cluster: &Cluster, name: &StreamName) -> Result<Option<u32>> {
+    find(cluster, name).map(|found| found.map(|(partitions, _)| partitions))
+}
+
+/// Partitions and id of a topic; `None` if there is none.
+fn find(cluster: &Cluster, name: &StreamName) -> Result<Option<(u32, String)>> {
     cluster.patiently(|| {
         let answer = cluster.look(&[name])?;
         let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
@@ -52,7 +59,7 @@ pub fn partitions(cluster: &Cluster, name: &StreamName) -> Result<Option<u32>> {
             3 => Ok(None),
             code => {
                 cluster.check(code, &format!("the stream {name}"), &[may(Operation::Describe, name)])?;
-                Ok(Some(topic.partitions.len() as u32))
+                Ok(Some((topic.partitions.len() as u32, topic.topic_id.to_string())))
             }
         }
     })
@@ -89,14 +96,14 @@ pub fn try_create(cluster: &Cluster, want: &StreamSpec, only_ask: bool) -> Resul
 }
 
 /// A topic just made is led a moment later.
-fn ready(cluster: &Cluster, name: &StreamName) -> Result<u32, Trouble> {
+fn ready(cluster: &Cluster, name: &StreamName) -> Result<(u32, String), Trouble> {
     let answer = cluster.look(&[name])?;
     let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
     check(topic.error_code, &format!("the stream {name}"))?;
     if topic.partitions.is_empty() || topic.partitions.iter().any(|p| p.leader_id.0 < 0) {
         return Err(Trouble::again(format!("{name} has no leader yet")));
     }
-    Ok(topic.partitions.len() as u32)
+    Ok((topic.partitions.len() as u32, topic.topic_id.to_string()))
 }
 
 /// Deletes a topic.

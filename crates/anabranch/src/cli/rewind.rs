@@ -45,6 +45,9 @@ pub fn reset(engine: &dyn Admin, group: &str, offsets: &[(StreamName, Partition,
                 next.next = *to;
             }
         }
+        if let Some(record) = &mut account.record {
+            record.ids.retain(|stream, _| offsets.iter().all(|(s, ..)| s != stream)); // this is the one that is meant now
+        }
         account.seq += 1;
         lane.submit(Commit { puts: vec![], account })?;
         lane.settle()?;

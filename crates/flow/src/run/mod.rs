@@ -164,7 +164,8 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
     let first = open::prepare(flow.clone(), apart, engine.clone(), world.clone())?;
     let crew = engine.crew(&flow.name, lanes::wanted(&flow, &first.plan, &first.partitions))?;
     let plan = plan(&flow, crew.lanes() > 1);
-    let mut job = Job { flow, plan, engine, world, options, manifests, crew, claim: Claim::default() };
+    let mut job =
+        Job { flow, plan, engine, world, options, manifests, crew, claim: Claim::default(), pipe: Arc::default() };
     loop {
         match job.attempt() {
             Err(e) if e.kind == ErrorKind::Doubt && !job.options.stop.load(Ordering::Relaxed) => {
@@ -203,6 +204,7 @@ struct Job {
     manifests: BTreeMap<usize, io::Manifest>,
     crew: Box<dyn Crew>,
     claim: Claim,
+    pipe: Arc<stdin::Pipe>,
 }
 
 impl Job {
@@ -295,7 +297,8 @@ impl Job {
             let closed = close::close(&shared, &mut **lane, &ledger, &mut self.options, left_alone);
             return closed.map(|r| Some(Outcome::Closed(r)));
         }
-        let mut run = Work::new(shared.clone(), &mut self.options, &mut *self.crew, ledger, lane, workers)?;
+        let (options, crew, pipe) = (&mut self.options, &mut *self.crew, self.pipe.clone());
+        let mut run = Work::new(shared.clone(), options, crew, ledger, lane, workers, pipe)?;
         let ended = match run.work() {
             Err(e) if e.kind == ErrorKind::Lost => {
                 let what = match run.lost(&e)? {

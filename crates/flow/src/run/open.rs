@@ -127,8 +127,8 @@ pub fn open(
             stored_manifests(&shared, record)?
         }
         None if let Some(wanted) = &wanted => {
-            ensure(&shared, options)?;
-            let mut account = repair::open(&shared, lane, wanted)?;
+            let ids = ensure(&shared, options)?;
+            let mut account = repair::open(&shared, lane, wanted, &ids)?;
             let record = account.record.clone().ok_or_else(|| Error::bug("a repair without a record"))?;
             name_run(&mut shared, &record);
             lengths(&shared, &record, &mut account)?;
@@ -138,8 +138,8 @@ pub fn open(
             manifests
         }
         None => {
-            ensure(&shared, options)?;
-            let record = record(&shared, lane, &manifests)?;
+            let ids = ensure(&shared, options)?;
+            let record = record(&shared, lane, ids, &manifests)?;
             begin(&mut shared, lane, record, &manifests)?;
             manifests
         }
@@ -282,8 +282,8 @@ fn count(shared: &Shared, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32>
     Ok(n)
 }
 
-/// Makes or checks the streams that the run needs.
-fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
+/// Makes or checks the streams that the run needs; gives the ids of those from outside.
+fn ensure(shared: &Shared, options: &mut Options) -> Result<BTreeMap<StreamName, String>> {
     let flow = &shared.flow;
     let kept = |name: &StreamName, partitions| {
         let spec = StreamSpec::new(name.clone(), partitions);
@@ -306,10 +306,12 @@ fn ensure(shared: &Shared, options: &mut Options) -> Result<()> {
     for (spec, _) in others.iter().zip(&of_others).filter(|(_, shape)| shape.created) {
         options.note(&format!("there was no stream {}: it is made now, and is empty", spec.name));
     }
+    let ids = others.iter().zip(&of_others).map(|(spec, shape)| (spec.name.clone(), shape.id.clone()));
+    let ids = ids.filter(|(_, id)| !id.is_empty()).collect();
     for note in shapes.into_iter().chain(of_others).filter_map(|s| s.note) {
         options.note(&note);
     }
-    Ok(())
+    Ok(ids)
 }
 
 /// What a flow keeps for itself stays until it lets it go, whatever is usual where it is kept: its items can be old.
@@ -337,7 +339,12 @@ pub(super) fn own_span(shared: &Shared, s: &StreamName, last: Option<&RunRecord>
 }
 
 /// The record of a new run.
-fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Manifest>) -> Result<RunRecord> {
+fn record(
+    shared: &Shared,
+    lane: &mut dyn Lane,
+    ids: BTreeMap<StreamName, String>,
+    manifests: &BTreeMap<usize, Manifest>,
+) -> Result<RunRecord> {
     let last = lane.account().record.clone();
     let number = last.as_ref().map_or(1, |r| r.number + 1);
     let started = shared.world.now();
@@ -353,6 +360,7 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
         starts: BTreeMap::new(),
         from: BTreeMap::new(),
         seals: BTreeMap::new(),
+        ids,
         manifest: None,
         phase: Phase::Open,
         held: last.as_ref().map_or_else(Vec::new, |r| r.held.clone()),
@@ -401,8 +409,10 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
                 let from = committed.or_else(of_group).unwrap_or_else(first);
                 let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
                 let outside = shared.flow.streams[root.from].writer == Writer::Outside;
-                if from > end || (outside && from < first()) {
-                    return Err(gap(&reader, group, &at, from, first()..end));
+                let anew =
+                    from != first() && last.as_ref().is_some_and(|last| repair::is_anew(last, &record.ids, &at.0));
+                if from > end || anew || (outside && from < first()) {
+                    return Err(gap(&reader, group, &at, from, first()..end, anew));
                 }
                 record.from.insert(key, from);
             }
@@ -412,15 +422,18 @@ fn record(shared: &Shared, lane: &mut dyn Lane, manifests: &BTreeMap<usize, Mani
 }
 
 /// A reader stands where its stream has nothing: that was cut before it was read, or the stream was made anew.
-fn gap(reader: &str, group: Option<&String>, at: &Spot, from: i64, span: std::ops::Range<i64>) -> Error {
-    let text = if from > span.end {
-        format!(
-            "{} partition {} ends at {}, but {reader} has read it to {from}: it was made anew",
-            at.0, at.1, span.end
-        )
-    } else {
-        let (stream, p, start) = (&at.0, at.1, span.start);
-        format!("{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was cut")
+fn gap(reader: &str, group: Option<&String>, at: &Spot, from: i64, span: Range<i64>, anew: bool) -> Error {
+    let (stream, p, start, end) = (&at.0, at.1, span.start, span.end);
+    let text = match (anew, from > end) {
+        (true, _) => {
+            format!("{stream} is another one than {reader} has read to {from} in partition {p}: it was made anew")
+        }
+        (_, true) => {
+            format!("{stream} partition {p} ends at {end}, but {reader} has read it to {from}: it was made anew")
+        }
+        _ => format!(
+            "{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was cut"
+        ),
     };
     let lost = Error::new(ErrorKind::Lost, text);
     match group {

@@ -8,8 +8,9 @@ use crate::model::{Flow, Kind, Mode, Stream, Writer};
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, Root};
 use anabranch_engine::{
-    Account, Admin, Again, At, BatchRef, Builder, Codec, Dest, Error, Extent, FlowId, Handle, Item, Lane, Mending,
-    Packer, Phase, Put, Result, RunKind, RunRecord, StreamName, StreamSpec, Tally, account::ACCOUNT_VERSION, chunks,
+    Account, Admin, Again, At, BatchRef, Builder, Codec, Dest, Error, Extent, FlowId, Handle, Item, Kind as ErrorKind,
+    Lane, Mending, Packer, Phase, Put, Result, RunKind, RunRecord, StreamName, StreamSpec, Tally,
+    account::ACCOUNT_VERSION, chunks,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,11 @@ impl Repair {
         let again: BTreeSet<&String> = mending.again.iter().map(|a| &a.id).collect();
         again == self.retry.iter().collect() && self.skip.iter().all(|id| mending.settled.contains(id))
     }
+}
+
+/// Whether a stream from outside is another one than it was in an earlier run.
+pub fn is_anew(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &StreamName) -> bool {
+    was.ids.get(stream).zip(ids.get(stream)).is_some_and(|(was, is)| was != is)
 }
 
 /// What is said where another run has to end first.
@@ -147,7 +153,12 @@ fn told(item: &Item, name: &str) -> String {
 }
 
 /// The record and the account with which a repair begins.
-pub fn open(shared: &Shared, lane: &mut dyn Lane, wanted: &Repair) -> Result<Account> {
+pub fn open(
+    shared: &Shared,
+    lane: &mut dyn Lane,
+    wanted: &Repair,
+    ids: &BTreeMap<StreamName, String>,
+) -> Result<Account> {
     let last = lane.account().record.clone();
     let held = last.as_ref().is_some_and(|r| r.held.iter().any(|h| h.batch == wanted.batch));
     let Some(last) = last.filter(|_| held) else {
@@ -161,6 +172,10 @@ pub fn open(shared: &Shared, lane: &mut dyn Lane, wanted: &Repair) -> Result<Acc
     if books.flow_hash != shared.flow.hash {
         let text = format!("batch {} was held by another version of the flow", wanted.batch);
         return Err(Error::usage(text).help("repair it with the flow as it was"));
+    }
+    if let Some(stream) = was.ids.keys().find(|stream| is_anew(&was, ids, stream)) {
+        let text = format!("{stream} was made anew since batch {} was held", wanted.batch);
+        return Err(Error::new(ErrorKind::Lost, text));
     }
     let mut mending = was.repair.clone().unwrap_or_default();
     let mut tally = books.tally.clone();

@@ -7,35 +7,92 @@ use crate::model::Lines;
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, name};
 use anabranch_engine::{Builder, Codec, Error, Item, Next, Result, limits};
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::Arc;
-use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Begins to read standard input, if the flow reads it and it has not ended.
+/// What this process reads from standard input. It outlives the loss of a lane: what was handed out and is not committed
+/// is handed out again.
+#[derive(Default)]
+pub struct Pipe {
+    state: Mutex<State>,
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    begun: bool,
+    /// What was read and not taken.
+    waiting: VecDeque<Said>,
+    /// What was taken, with the position behind it, until that is known to be committed.
+    taken: VecDeque<(i64, Said)>,
+    /// Who is told that something waits.
+    to: Option<(Sender<Event>, usize)>,
+}
+
+enum Said {
+    Lines(Vec<Vec<u8>>),
+    End,
+    Fault(Error),
+}
+
+impl Pipe {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something behind the rest, once there is room.
+    fn say(&self, said: Said) {
+        let state = self.room.wait_while(self.state(), |state| state.waiting.len() >= PORTIONS);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.waiting.push_back(said);
+        if let Some((to, stream)) = &state.to {
+            let _ = to.send(Event::Stdin(*stream)); // a loop that has ended: the next one looks itself
+        }
+    }
+
+    /// Goes on in a new loop, behind what is committed.
+    fn go_on(&self, committed: i64, events: &Sender<Event>, stream: usize) {
+        let mut state = self.state();
+        state.taken.retain(|(behind, _)| *behind > committed);
+        while let Some((_, said)) = state.taken.pop_back() {
+            state.waiting.push_front(said);
+        }
+        for _ in 0..state.waiting.len() {
+            let _ = events.send(Event::Stdin(stream));
+        }
+        state.to = Some((events.clone(), stream));
+    }
+}
+
+/// Begins to read standard input, if the flow reads it and it has not ended, or goes on with it.
 pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
     let shared = run.shared.clone();
     let roots = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
     for root in roots {
-        let done = marks::done(&name(&shared.flow, root.node));
+        let node = name(&shared.flow, root.node);
         let Some(chair) = run.berths.get_mut(&0) else { continue };
-        if chair.account.marks.contains_key(&done) {
+        if chair.account.marks.contains_key(&marks::done(&node)) {
             continue;
         }
         chair.pending.since.get_or_insert_with(std::time::Instant::now);
-        if chair.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() {
+        let ours = run.pipe.state().begun;
+        if chair.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() && !ours {
             // a run that was resumed: the rest of the pipe went to the process that is gone
-            chair.account.marks.insert(done, 1);
+            chair.account.marks.insert(marks::done(&node), 1);
             chair.account.marks.insert(marks::STDIN_CUT.into(), 1);
             continue;
         }
+        let key = (node, shared.flow.streams[root.from].at.clone(), 0);
+        let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
         run.commit(0)?;
-        let input = shared.world.stdin()?;
-        let (events, stream) = (events.clone(), root.from);
-        let (tokens, taken) = sync_channel(PORTIONS);
-        run.portions.insert(stream, taken);
-        let pump = move || pump(input, stream, &events, &tokens);
-        let thread = std::thread::Builder::new().name("stdin".into()).spawn(pump);
-        thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+        run.pipe.go_on(committed, events, root.from);
+        if !std::mem::replace(&mut run.pipe.state().begun, true) {
+            let (input, pipe) = (shared.world.stdin()?, run.pipe.clone());
+            let thread = std::thread::Builder::new().name("stdin".into()).spawn(move || pump(input, &pipe));
+            thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+        }
     }
     Ok(())
 }
@@ -44,7 +101,7 @@ pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
 const PORTIONS: usize = 4;
 
 /// Lines of standard input in portions, until its end. A line that is too long is cut; what is behind the cut is skipped.
-fn pump(input: Box<dyn Read + Send>, stream: usize, events: &Sender<Event>, tokens: &SyncSender<()>) {
+fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
     let mut reader = BufReader::with_capacity(limits::BATCH_TARGET_BYTES, input);
     let mut portion: Vec<Vec<u8>> = vec![];
     let mut bytes = 0;
@@ -62,44 +119,46 @@ fn pump(input: Box<dyn Read + Send>, stream: usize, events: &Sender<Event>, toke
                 portion.push(line);
                 if bytes >= limits::BATCH_TARGET_BYTES || reader.buffer().is_empty() {
                     bytes = 0;
-                    if tokens.send(()).is_err()
-                        || events.send(Event::Stdin(stream, Some(std::mem::take(&mut portion)))).is_err()
-                    {
-                        return;
-                    }
+                    pipe.say(Said::Lines(std::mem::take(&mut portion)));
                 }
             }
-            Err(e) => {
-                let _ = events.send(Event::Fault(Error::machine(format!("standard input cannot be read: {e}"))));
-                return;
-            }
+            Err(e) => return pipe.say(Said::Fault(Error::machine(format!("standard input cannot be read: {e}")))),
         }
     }
-    if !portion.is_empty() && tokens.send(()).is_ok() {
-        let _ = events.send(Event::Stdin(stream, Some(portion)));
+    if !portion.is_empty() {
+        pipe.say(Said::Lines(portion));
     }
-    let _ = events.send(Event::Stdin(stream, None));
+    pipe.say(Said::End);
 }
 
 /// Lines came, or the end.
-pub fn take(run: &mut Work<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -> Result<()> {
+pub fn take(run: &mut Work<'_>, stream: usize) -> Result<()> {
     let shared = run.shared.clone();
     let node = name(&shared.flow, Node::Source(stream));
+    let key = (node.clone(), shared.flow.streams[stream].at.clone(), 0);
+    let pipe = run.pipe.clone();
     let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
-    let Some(lines) = lines else {
-        chair.account.marks.insert(marks::done(&node), 1);
-        chair.pending.since.get_or_insert_with(std::time::Instant::now);
-        return Ok(());
+    let mut state = pipe.state();
+    let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
+    state.taken.retain(|(behind, _)| *behind > committed);
+    let Some(said) = state.waiting.pop_front() else { return Ok(()) };
+    pipe.room.notify_one();
+    let lines = match said {
+        Said::Lines(lines) => lines,
+        Said::End => {
+            state.taken.push_back((i64::MAX, Said::End));
+            chair.account.marks.insert(marks::done(&node), 1);
+            chair.pending.since.get_or_insert_with(std::time::Instant::now);
+            return Ok(());
+        }
+        Said::Fault(e) => return Err(e),
     };
-    if let Some(taken) = run.portions.get(&stream) {
-        let _ = taken.try_recv();
-    }
     let mut carrier = Carrier::new(&shared);
     let mut batch = Builder::new(Codec::None);
     let (mut n, mut too_long) = (0, 0);
-    for mut line in lines {
-        line.pop_if(|b| *b == b'\n');
-        line.pop_if(|b| *b == b'\r');
+    for line in &lines {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let json = shared.flow.streams[stream].source.as_ref().is_some_and(|s| s.lines == Lines::Json);
         if json && line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -112,13 +171,14 @@ pub fn take(run: &mut Work<'_>, stream: usize, lines: Option<Vec<Vec<u8>>>) -> R
             let error = format!("the line has more than {} bytes", limits::ITEM_BYTES);
             carrier.out.dead.push(Dead { step: node.clone(), error, attempts: 1, whence: Whence::at(place), item });
         } else {
-            batch.push(shared.started(), None, Some(&line), &[]);
+            batch.push(shared.started(), None, Some(line), &[]);
         }
     }
+    let read = chair.account.read.entry(key).or_default();
+    *read = Next { next: read.next + n as i64, items: read.items + n };
+    state.taken.push_back((read.next, Said::Lines(lines)));
+    drop(state);
     if n > 0 {
-        let key = (node.clone(), shared.flow.streams[stream].at.clone(), 0);
-        let read = chair.account.read.entry(key).or_default();
-        *read = Next { next: read.next + n as i64, items: read.items + n };
         let tally = carrier.out.tally(&node);
         *tally.took.entry(shared.flow.streams[stream].name.clone()).or_default() += n;
         tally.passed += n - too_long;

@@ -27,8 +27,8 @@ pub enum Event {
     Piece(Answer),
     /// A call of an action of that unit is answered.
     Reply(usize, Reply),
-    /// Lines came through standard input; none = it has ended.
-    Stdin(usize, Option<Vec<Vec<u8>>>),
+    /// Something came through standard input, for that stream.
+    Stdin(usize),
     /// A lane was claimed, or could not be.
     Claimed(LaneNo, Result<Box<dyn Lane>>),
     /// Accounts that other processes committed.
@@ -65,7 +65,7 @@ pub struct Work<'r> {
     pub(super) folds: Folds,
     pub(super) windows: BTreeMap<usize, Window>,
     sinks: Sinks,
-    pub(super) portions: BTreeMap<usize, Receiver<()>>,
+    pub(super) pipe: Arc<stdin::Pipe>,
     pace: Pace,
     pub(super) next_task: u64,
     pub(super) bytes_under_way: usize,
@@ -86,6 +86,7 @@ impl<'r> Work<'r> {
         ledger: Ledger,
         lane: Option<Box<dyn Lane>>,
         workers: usize,
+        pipe: Arc<stdin::Pipe>,
     ) -> Result<Work<'r>> {
         let record = ledger.record().cloned().ok_or_else(|| Error::bug("a run without a record"))?;
         let facts = facts::derive(&shared, ledger.all(), &record);
@@ -103,7 +104,7 @@ impl<'r> Work<'r> {
             folds: Folds::default(),
             windows: BTreeMap::new(),
             sinks: Sinks::new(),
-            portions: BTreeMap::new(),
+            pipe,
             pace: shared.engine.pace(),
             next_task: 0,
             bytes_under_way: 0,
@@ -444,7 +445,7 @@ impl<'r> Work<'r> {
                     window.reply(&self.shared, reply, Instant::now());
                 }
             }
-            Event::Stdin(stream, lines) => stdin::take(self, stream, lines)?,
+            Event::Stdin(stream) => stdin::take(self, stream)?,
             Event::Claimed(lane, claimed) => crew::claimed(self, lane, claimed)?,
             Event::News(accounts) => {
                 let mut news = false;
