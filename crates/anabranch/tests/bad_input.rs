@@ -36,6 +36,8 @@ fn one_dead(line: &[u8], error: &str) {
     assert!(said.contains(error), "{said}");
 }
 
+const SMALL: &str = "flow: small\nstreams: { all: { source: in.jsonl }, out: { partitions: 1 } }\nsteps: { out: { copy: all, to: out } }\n";
+
 #[test]
 fn malformed_and_truncated_json_is_a_dead_letter() {
     one_dead(br#"{"n":2"#, "not JSON");
@@ -274,4 +276,27 @@ steps: { out: { reduce: [a, b], pair: lockstep, value: { left: a, right: b } } }
 ";
     let place = Place::with(flow, &[]);
     place.run(&["run"]).exits(2).says("a has 2 and b has 3").says("same number of partitions");
+}
+
+#[test]
+fn what_a_flow_keeps_for_itself_is_not_touched() {
+    let place = Place::with(SMALL, &[("in.jsonl", "1\n")]);
+    place.run(&["run"]).exits(0);
+    for command in [&["produce", "anabranch.small.dead"][..], &["streams", "delete", "anabranch.small.dead"]] {
+        place.feed(command, b"x\n").exits(2).says("is kept by a flow for itself");
+    }
+    let create = ["streams", "create", "anabranch.mine", "--partitions", "1"];
+    place.run(&create).exits(2).says("is kept by a flow for itself");
+}
+
+#[test]
+fn a_standard_output_that_is_full_is_told() {
+    let place = Place::with(SMALL, &[("in.jsonl", "1\n")]);
+    place.run(&["run"]).exits(0);
+    for command in [&["streams", "list"][..], &["report"], &["explain"], &["graph"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("opens");
+        let mut told = place.command(command);
+        let told = Ran::from(told.stdout(full).output().expect("starts"));
+        assert!(told.exit == 1 && told.err.contains("standard output cannot be written"), "{command:?}: {}", told.err);
+    }
 }

@@ -219,7 +219,7 @@ fn the_rights_that_are_listed_are_those_it_takes() {
         faults = fewer.unwrap_or_else(|| panic!("granted in vain: {options}"));
     }
     assert_eq!(faults, 0);
-    trial.by(&alice, &["check"]).exits(0).says("Kafka fits it: 1 broker, 7 topics, User:alice has all rights");
+    trial.by(&alice, &["check"]).exits(0).says("Kafka fits it: 1 broker, 8 topics, User:alice has all rights");
     trial.by(&alice, &["run"]).exits(0).says("balanced ✓");
     feed("three\n");
     trial.by(&alice, &["run"]).exits(0).says("balanced ✓");

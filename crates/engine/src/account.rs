@@ -133,7 +133,7 @@ pub struct RunRecord {
     /// Where the batch ends in each source stream.
     #[serde(with = "pairs")]
     pub seals: BTreeMap<(StreamName, u32), i64>,
-    /// Which stream each source stream was, where an engine gives offsets again once a stream is made anew.
+    /// Which stream each of the streams was, where an engine gives offsets again once a stream is made anew.
     #[serde(default)]
     pub ids: BTreeMap<StreamName, String>,
     /// Where the list of files stands in the manifest stream.

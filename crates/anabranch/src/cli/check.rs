@@ -28,15 +28,15 @@ pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
                         "end": d.span.end + 1, "message": d.message, "label": d.label, "help": d.help })
             })
             .chain(fit.iter().flat_map(fit::as_json));
-        println!("{}", json!(all.collect::<Vec<_>>()));
+        say!("{}", json!(all.collect::<Vec<_>>()));
     } else {
         eprint!("{}", fit.as_ref().map(fit::draw).unwrap_or_default());
         if std::env::var_os("GITHUB_ACTIONS").is_some() {
             for d in diagnostics.iter().filter(|d| d.severity != Severity::Note) {
                 let word = if d.severity == Severity::Error { "error" } else { "warning" };
-                println!("::{word} file={},line={},col={}::{}", file.name, d.span.line, d.span.column + 1, d.message);
+                say!("::{word} file={},line={},col={}::{}", file.name, d.span.line, d.span.column + 1, d.message);
             }
-            fit.iter().flat_map(|f| &f.wrong).for_each(|e| println!("::error file={}::{}", file.name, e.text));
+            fit.iter().flat_map(|f| &f.wrong).for_each(|e| say!("::error file={}::{}", file.name, e.text));
         }
         if !args.quiet {
             match (errors, warnings, &file.checked.flow) {

@@ -63,7 +63,7 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
     let mut letters = letters(&*engine, &flow)?;
     letters.retain(|l| run.is_none_or(|r| told(l, "run") == r.to_string()));
     if args.json {
-        println!("{}", json!(letters.iter().map(as_json).collect::<Vec<_>>()));
+        say!("{}", json!(letters.iter().map(as_json).collect::<Vec<_>>()));
         return Ok(0);
     }
     let short = |t: String| t.lines().next().unwrap_or_default().chars().take(70).collect::<String>();
@@ -75,7 +75,7 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
     if letters.is_empty() {
         eprintln!("no dead letters");
     } else {
-        print!("{}", table(&rows, &[]));
+        show!("{}", table(&rows, &[]));
         if !args.quiet {
             eprintln!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
         }
@@ -89,27 +89,23 @@ fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
     let found = letters(&*engine, &flow)?.into_iter().find(|l| told(l, "id") == id);
     let letter = found.ok_or_else(|| unknown(id, &arg.flow))?;
     if args.json {
-        println!("{}", as_json(&letter));
+        say!("{}", as_json(&letter));
         return Ok(0);
     }
     for what in ["id", "step", "error", "attempts", "place", "run"] {
-        println!("{what:9} {}", told(&letter, what));
+        say!("{what:9} {}", told(&letter, what));
     }
     if let Some(key) = &letter.key {
-        println!("{:9} {}", "key", String::from_utf8_lossy(key));
+        say!("{:9} {}", "key", String::from_utf8_lossy(key));
     }
     for (name, value) in letter.headers.iter().filter(|(n, _)| !n.starts_with("anabranch.")) {
-        println!(
+        say!(
             "{:9} {name}: {}",
             "header",
             value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
         );
     }
-    println!(
-        "{:9} {}",
-        "item",
-        letter.value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
-    );
+    say!("{:9} {}", "item", letter.value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default());
     Ok(0)
 }
 

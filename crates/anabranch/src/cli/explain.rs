@@ -20,7 +20,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
         return Ok(0);
     };
     if args.json {
-        println!("{}", serde_json::to_string(&seen.report).unwrap_or_default());
+        say!("{}", serde_json::to_string(&seen.report).unwrap_or_default());
         return Ok(0);
     }
     let lines: Vec<&StepLine> = match &step {
@@ -34,13 +34,13 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
         None => seen.report.steps.iter().collect(),
     };
     if step.is_none() {
-        engine.workers(&flow.name)?.iter().for_each(|w| println!("{}", at_work(w)));
+        engine.workers(&flow.name)?.iter().for_each(|w| say!("{}", at_work(w)));
     }
     let letters = dead::letters(&*engine, &flow)?;
     for line in lines {
-        println!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
+        say!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
         let failed = line.lacks.values().sum::<u64>().max(line.dead);
-        println!(
+        say!(
             "  taken {}   passed {}   filtered {}   failed {failed}   waiting {}",
             line.taken,
             line.passed + line.folded,
@@ -48,13 +48,13 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             line.waiting
         );
         if let Some(gate) = &line.gate {
-            println!("  gate: {gate}");
+            say!("  gate: {gate}");
         }
         let of_run = letters.iter().filter(|l| dead::told(l, "run") == seen.report.run.to_string());
         let here =
             of_run.filter(|l| line.lacks.contains_key(&dead::told(l, "step")) || dead::told(l, "step") == line.step);
         for l in here.take(20) {
-            println!(
+            say!(
                 "  {}  {}  dead at {}, attempt {}: {}",
                 dead::told(l, "id"),
                 dead::told(l, "place"),
@@ -64,7 +64,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             );
         }
         if line.gate.as_ref().is_some_and(|g| g.starts_with("held")) {
-            println!("  {}", super::report::HELD);
+            say!("  {}", super::report::HELD);
         }
     }
     Ok(0)

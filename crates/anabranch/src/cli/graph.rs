@@ -14,7 +14,7 @@ pub fn graph(arg: &FlowArg) -> Result<Exit> {
         eprint!("{}", d.draw(&file.name, &file.text));
     }
     if let Some(flow) = &file.checked.flow {
-        print!("{}", draw::text(flow));
+        show!("{}", draw::text(flow));
     }
     Ok(if errors.is_empty() { 0 } else { 2 })
 }

@@ -14,9 +14,9 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
         Groups::List => {
             let all = engine.groups()?;
             if args.json {
-                println!("{}", json!(all.iter().map(|g| &g.name).collect::<Vec<_>>()));
+                say!("{}", json!(all.iter().map(|g| &g.name).collect::<Vec<_>>()));
             } else {
-                all.iter().for_each(|g| println!("{}", g.name));
+                all.iter().for_each(|g| say!("{}", g.name));
             }
         }
         Groups::Describe { group } => describe(args, &*engine, &find(&*engine, group)?)?,
@@ -78,9 +78,9 @@ fn describe(args: &Args, engine: &dyn Admin, group: &Group) -> Result<()> {
         rows.push(cells.to_vec());
     }
     if args.json {
-        println!("{}", json!(all))
+        say!("{}", json!(all))
     } else {
-        print!("{}", table(&rows, &[]))
+        show!("{}", table(&rows, &[]))
     }
     Ok(())
 }

@@ -1,5 +1,15 @@
 //! The command line: what was typed, turned into calls of the library, printed.
 
+/// Writes a line to standard output.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::show_text(&(format!($($text)*) + "\n")) };
+}
+
+/// Writes text to standard output as it is.
+macro_rules! show {
+    ($($text:tt)*) => { $crate::cli::show_text(&format!($($text)*)) };
+}
+
 mod args;
 mod check;
 mod consume;
@@ -68,5 +78,17 @@ fn fail(e: &Error) -> Exit {
     match e.kind {
         Kind::Usage | Kind::Busy => 2,
         _ => 1,
+    }
+}
+
+/// Standard output that cannot be written ends a command that is there to write it; who closed a pipe has seen enough.
+fn show_text(text: &str) {
+    use std::io::Write;
+    if let Err(e) = std::io::stdout().write_all(text.as_bytes()) {
+        let closed = e.kind() == std::io::ErrorKind::BrokenPipe;
+        if !closed {
+            eprintln!("error: standard output cannot be written: {e}");
+        }
+        std::process::exit(i32::from(!closed));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::args::{Args, FlowArg};
 use crate::{Config, Embedded, Kafka};
-use anabranch_engine::{Admin, Error, Result};
+use anabranch_engine::{Admin, Error, Result, StreamName};
 use anabranch_flow::check::{Checked, check_text};
 use anabranch_flow::diagnostic::Severity;
 use anabranch_flow::model::Flow;
@@ -155,4 +155,13 @@ pub fn engine_of(args: &Args, flow: &Path) -> Result<Arc<dyn Admin>> {
             .help("run the flow first:  anabranch run"));
     }
     Ok(Arc::new(Embedded::open(&dir)?))
+}
+
+/// What a flow keeps for itself is not for people to make, write or delete.
+pub fn not_of_a_flow(stream: &StreamName) -> Result<()> {
+    match stream.as_str().starts_with("anabranch.") {
+        true => Err(Error::usage(format!("{stream} is kept by a flow for itself"))
+            .help("its accounts, dead letters or lists of files would be damaged; a flow empties its own streams")),
+        false => Ok(()),
+    }
 }

@@ -13,6 +13,7 @@ const AT_ONCE: usize = 10_000;
 /// Appends an item for each line of standard input.
 pub fn produce(args: &Args, a: &Produce) -> Result<Exit> {
     let stream = StreamName::new(&a.stream)?;
+    place::not_of_a_flow(&stream)?;
     let engine = place::engine(args)?;
     let spans = engine.span(&stream)?;
     let partitions = spans.len() as u32;

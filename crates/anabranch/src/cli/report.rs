@@ -26,9 +26,9 @@ pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
         None => Error::usage(format!("{} has not run here yet", flow.name)).help("run it:  anabranch run"),
     })?;
     if args.json {
-        println!("{}", serde_json::to_string(report).unwrap_or_default());
+        say!("{}", serde_json::to_string(report).unwrap_or_default());
     } else {
-        print!("{}", draw(report, &a.flow.flow));
+        show!("{}", draw(report, &a.flow.flow));
     }
     Ok(0)
 }

@@ -40,7 +40,7 @@ pub fn run(args: &Args, a: &Run) -> Result<Exit> {
         Outcome::Stopped(report) => (report, 128 + signal.load(Ordering::Relaxed) as u8),
     };
     if args.json {
-        println!("{}", serde_json::to_string(&report).unwrap_or_default());
+        say!("{}", serde_json::to_string(&report).unwrap_or_default());
     } else if !args.quiet {
         eprint!("{}", report::draw(&report, &a.flow.flow));
     }

@@ -12,6 +12,7 @@ pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
     match what {
         Streams::Create { name, partitions, replication_factor, config, if_not_exists } => {
             let name = StreamName::new(name)?;
+            place::not_of_a_flow(&name)?;
             let config = config.iter().map(|c| place::pair(c, "--config")).collect::<Result<_>>()?;
             if engine.span(&name).is_ok() && !if_not_exists {
                 return Err(Error::usage(format!("the stream {name} is there already"))
@@ -34,9 +35,9 @@ pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
         Streams::List => {
             let all = engine.streams()?;
             if args.json {
-                println!("{}", json!(all.iter().map(as_json).collect::<Vec<_>>()));
+                say!("{}", json!(all.iter().map(as_json).collect::<Vec<_>>()));
             } else {
-                all.iter().for_each(|s| println!("{}", s.name));
+                all.iter().for_each(|s| say!("{}", s.name));
             }
         }
         Streams::Describe { name } => {
@@ -45,14 +46,11 @@ pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
             let info = found.ok_or_else(|| {
                 Error::usage(format!("there is no stream {name} here")).help("anabranch streams list  shows all")
             })?;
-            if args.json { println!("{}", as_json(&info)) } else { print!("{}", describe(&info)) }
+            if args.json { say!("{}", as_json(&info)) } else { show!("{}", describe(&info)) }
         }
         Streams::Delete { name } => {
             let name = StreamName::new(name)?;
-            if name.as_str().starts_with("anabranch.") {
-                return Err(Error::usage(format!("{name} is kept by a flow for itself"))
-                    .help("its dead letters and lists of files would be gone; a flow empties its own streams"));
-            }
+            place::not_of_a_flow(&name)?;
             engine.delete(&name)?;
             if !args.quiet {
                 eprintln!("Deleted stream {name}.");

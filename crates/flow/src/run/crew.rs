@@ -15,7 +15,7 @@ pub fn look(work: &mut Work<'_>) -> Result<bool> {
     let mine = work.crew.mine(&holding)?;
     let chairs = work.berths.contains_key(&0);
     if chairs && !mine.contains(&0) {
-        return Err(Error::new(Kind::Doubt, "this process was silent for too long, and others took its lanes"));
+        return Err(Error::new(Kind::Doubt, "this process was silent for too long, so others could take its lanes"));
     }
     if work.ledger.is_over() || (!chairs && mine.contains(&0)) {
         return Ok(true);

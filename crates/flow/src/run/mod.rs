@@ -19,6 +19,7 @@ mod open;
 mod pair;
 mod pending;
 mod pool;
+mod record;
 mod render;
 pub mod repair;
 pub mod report;

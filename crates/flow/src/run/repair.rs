@@ -2,7 +2,7 @@
 //! failed, or skipped; then its gate is judged anew, over everything that was ever done for the batch.
 
 use super::lanes::Ledger;
-use super::open::own_span;
+use super::record::own_span;
 use super::{Shared, Spot, marks};
 use crate::model::{Flow, Kind, Mode, Stream, Writer};
 use crate::patterns::{Body, Origin, Part};
@@ -36,7 +36,7 @@ impl Repair {
     }
 }
 
-/// Whether a stream from outside is another one than it was in an earlier run.
+/// Whether a stream is another one than it was in an earlier run.
 pub fn is_anew(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &StreamName) -> bool {
     was.ids.get(stream).zip(ids.get(stream)).is_some_and(|(was, is)| was != is)
 }
@@ -207,6 +207,7 @@ pub fn open(
         starts: was.starts.clone(),
         ..was.clone()
     };
+    record.ids.clone_from(ids);
     ends_now(shared, &last, &mut record)?;
     record.repair = Some(mending);
     let mut read = books.read;
@@ -232,12 +233,12 @@ pub fn open(
 fn ends_now(shared: &Shared, last: &RunRecord, record: &mut RunRecord) -> Result<()> {
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         if shared.plan.logged[s] && stream.writer != Writer::Outside {
-            for (p, span) in own_span(shared, &stream.at, Some(last))?.into_iter().enumerate() {
+            for (p, span) in own_span(shared, &stream.at, Some(last), &record.ids)?.into_iter().enumerate() {
                 record.starts.insert((stream.at.clone(), p as u32), span.end);
             }
         }
     }
-    for (p, span) in own_span(shared, &shared.dead, Some(last))?.into_iter().enumerate() {
+    for (p, span) in own_span(shared, &shared.dead, Some(last), &record.ids)?.into_iter().enumerate() {
         let spot = (shared.dead.clone(), p as u32);
         record.starts.insert(spot.clone(), span.end);
         record.seals.insert(spot, span.end);

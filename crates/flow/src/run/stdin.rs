@@ -73,11 +73,15 @@ pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
     for root in roots {
         let node = name(&shared.flow, root.node);
         let Some(chair) = run.berths.get_mut(&0) else { continue };
+        let ours = run.pipe.state().begun;
         if chair.account.marks.contains_key(&marks::done(&node)) {
+            if !ours {
+                run.options
+                    .note("standard input is not read: the run that goes on had its own; run again for this one");
+            }
             continue;
         }
         chair.pending.since.get_or_insert_with(std::time::Instant::now);
-        let ours = run.pipe.state().begun;
         if chair.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() && !ours {
             // a run that was resumed: the rest of the pipe went to the process that is gone
             chair.account.marks.insert(marks::done(&node), 1);

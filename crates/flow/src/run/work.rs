@@ -51,7 +51,7 @@ pub enum Ended {
 /// The lanes of a run that this process works.
 pub struct Work<'r> {
     pub(super) shared: Arc<Shared>,
-    options: &'r mut Options,
+    pub(super) options: &'r mut Options,
     pub(super) crew: &'r mut dyn Crew,
     pub(super) berths: BTreeMap<LaneNo, Berth>,
     /// Lanes that are being claimed.

@@ -1,0 +1,151 @@
+//! The record of a new run: which batch it works for.
+
+use super::io::Manifest;
+use super::{Shared, Spot, repair};
+use crate::model::Writer;
+use crate::plan::{How, Node, name};
+use anabranch_engine::{Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The record of a new run.
+pub fn record(
+    shared: &Shared,
+    lane: &mut dyn Lane,
+    ids: BTreeMap<StreamName, String>,
+    manifests: &BTreeMap<usize, Manifest>,
+) -> Result<RunRecord> {
+    let last = lane.account().record.clone();
+    let number = last.as_ref().map_or(1, |r| r.number + 1);
+    let started = shared.world.now();
+    let zone = jiff::tz::TimeZone::get(&shared.flow.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
+    let date = jiff::Timestamp::from_millisecond(started).unwrap_or_default().to_zoned(zone).date().to_string();
+    let mut record = RunRecord {
+        number,
+        batch: number,
+        kind: RunKind::Bounded,
+        lanes: shared.lanes,
+        started,
+        date,
+        starts: BTreeMap::new(),
+        from: BTreeMap::new(),
+        seals: BTreeMap::new(),
+        ids,
+        manifest: None,
+        phase: Phase::Open,
+        held: last.as_ref().map_or_else(Vec::new, |r| r.held.clone()),
+        ends: BTreeMap::new(),
+        extents: BTreeMap::new(),
+        repair: None,
+    };
+    stretches(shared, last.as_ref(), &mut record, manifests)?;
+    let mut groups: BTreeMap<&String, Group> = BTreeMap::new();
+    for unit in &shared.plan.units {
+        for root in unit.roots.iter().filter(|r| r.how == How::Log) {
+            if shared.flow.streams[root.from].writer != Writer::Outside && unit.pairs.is_none() {
+                continue;
+            }
+            let reader = name(&shared.flow, root.node);
+            let group = if let Node::Step(s) = root.node { shared.flow.steps[s].groups.get(root.input) } else { None };
+            for p in 0..shared.partitions[root.from] {
+                let at = (shared.flow.streams[root.from].at.clone(), p);
+                let key = (reader.clone(), at.0.clone(), p);
+                let committed = lane.account().read.get(&key).map(|n| n.next);
+                if let Some(group) = group.filter(|g| committed.is_none() && !groups.contains_key(g)) {
+                    groups.insert(group, shared.engine.group(group)?);
+                }
+                let of_group = || group.and_then(|g| groups.get(g)).and_then(|g| g.offsets.get(&at).copied());
+                let first = || record.starts.get(&at).copied().unwrap_or(0);
+                let from = committed.or_else(of_group).unwrap_or_else(first);
+                let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
+                let outside = shared.flow.streams[root.from].writer == Writer::Outside;
+                let anew =
+                    from != first() && last.as_ref().is_some_and(|last| repair::is_anew(last, &record.ids, &at.0));
+                if from > end || anew || (outside && from < first()) {
+                    return Err(gap(&reader, group, &at, from, first()..end, anew));
+                }
+                record.from.insert(key, from);
+            }
+        }
+    }
+    Ok(record)
+}
+
+/// Where the batch begins in the flow's own streams, and what it is of those from outside.
+fn stretches(
+    shared: &Shared,
+    last: Option<&RunRecord>,
+    record: &mut RunRecord,
+    manifests: &BTreeMap<usize, Manifest>,
+) -> Result<()> {
+    for (p, span) in own_span(shared, &shared.dead, last, &record.ids)?.into_iter().enumerate() {
+        record.starts.insert((shared.dead.clone(), p as u32), span.end);
+    }
+    for (s, stream) in shared.flow.streams.iter().enumerate() {
+        if let Some(manifest) = manifests.get(&s) {
+            record.seals.insert(shared.spot(How::Lines, s, 0), manifest.bytes() as i64);
+        }
+        if !shared.plan.logged[s] {
+            continue;
+        }
+        let outside = stream.writer == Writer::Outside;
+        let spans = match outside {
+            true => shared.engine.span(&stream.at)?,
+            false => own_span(shared, &stream.at, last, &record.ids)?,
+        };
+        for (p, span) in spans.into_iter().enumerate() {
+            let at = (stream.at.clone(), p as u32);
+            record.starts.insert(at.clone(), if outside { span.start } else { span.end });
+            if outside {
+                record.seals.insert(at, span.end);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The partitions of an own stream. The end of what an earlier run committed can be seen later than its owner was told
+/// of it, seconds later where a broker died; this waits for it.
+pub fn own_span(
+    shared: &Shared,
+    s: &StreamName,
+    last: Option<&RunRecord>,
+    ids: &BTreeMap<StreamName, String>,
+) -> Result<Vec<Range<i64>>> {
+    let last = last.filter(|last| !repair::is_anew(last, ids, s));
+    let until = std::time::Instant::now() + limits::MARKERS_WAIT;
+    loop {
+        let spans = shared.engine.span(s)?;
+        let of = |p: usize| (s.clone(), p as u32);
+        let end = |p: usize| last.and_then(|r| r.ends.get(&of(p)));
+        let behind = spans.iter().enumerate().any(|(p, span)| end(p).is_some_and(|end| span.end < *end));
+        if !behind || shared.lanes < 2 || std::time::Instant::now() > until {
+            return Ok(spans);
+        }
+        shared.engine.wait(limits::BELL_WAIT);
+    }
+}
+
+/// A reader stands where its stream has nothing: that was cut before it was read, or the stream was made anew.
+fn gap(reader: &str, group: Option<&String>, at: &Spot, from: i64, span: Range<i64>, anew: bool) -> Error {
+    let (stream, p, start, end) = (&at.0, at.1, span.start, span.end);
+    let text = match (anew, from > end) {
+        (true, _) => {
+            format!("{stream} is another one than {reader} has read to {from} in partition {p}: it was made anew")
+        }
+        (_, true) => {
+            format!("{stream} partition {p} ends at {end}, but {reader} has read it to {from}: it was made anew")
+        }
+        _ => format!(
+            "{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was cut"
+        ),
+    };
+    let lost = Error::new(ErrorKind::Lost, text);
+    match group {
+        Some(group) => lost.help(format!(
+            "to go on with what is there:  anabranch groups reset {group} --stream {} --to-earliest",
+            at.0
+        )),
+        None => lost,
+    }
+}
