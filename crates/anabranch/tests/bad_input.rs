@@ -290,6 +290,14 @@ fn what_a_flow_keeps_for_itself_is_not_touched() {
 }
 
 #[test]
+fn brokers_are_named_with_their_ports() {
+    let place = Place::with(SMALL, &[]);
+    for broker in ["127.0.0.1", "127.0.0.1:abc", "127.0.0.1:99999", ":9092", "http://127.0.0.1:9092"] {
+        place.run(&["streams", "list", "--kafka", broker]).exits(2).says("a broker cannot be named").says("HOST:PORT");
+    }
+}
+
+#[test]
 fn a_standard_output_that_is_full_is_told() {
     let place = Place::with(SMALL, &[("in.jsonl", "1\n")]);
     place.run(&["run"]).exits(0);

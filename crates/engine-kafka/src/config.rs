@@ -107,6 +107,21 @@ impl Config {
         self
     }
 
+    /// Every broker is named as `host:port`.
+    pub fn well_named(&self) -> Result<()> {
+        let is_well = |b: &&String| {
+            let (host, port) = b.rsplit_once(':').unwrap_or((b, ""));
+            !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+        };
+        match self.brokers.iter().find(|b| !is_well(b)) {
+            Some(broker) => {
+                Err(Error::usage(format!("a broker cannot be named `{broker}`"))
+                    .help("say  HOST:PORT, as  127.0.0.1:9092"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether it says where the cluster is.
     pub fn has_brokers(&self) -> bool {
         !self.brokers.is_empty()

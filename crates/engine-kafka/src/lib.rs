@@ -62,6 +62,7 @@ impl Kafka {
 
     /// A cluster whose brokers are spoken to as these settings say.
     pub fn connect(config: Config) -> Result<Kafka> {
+        config.well_named()?;
         let cluster = Arc::new(Cluster::new(config));
         cluster.look(&[]).map_err(trouble::Trouble::error)?;
         Ok(Kafka { ahead: Ahead::new(&cluster)?, cluster, watches: Mutex::default() })
