@@ -4,3 +4,4 @@ pub mod cluster;
 pub mod conformance;
 pub mod faulty;
 pub mod rng;
+pub mod trial;

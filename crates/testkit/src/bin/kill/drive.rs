@@ -2,13 +2,12 @@
 
 use super::cases::Case;
 use anabranch_testkit::rng::Rng;
+use anabranch_testkit::trial::{self, Compared};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The first argument of a process that stands for the command line.
-pub const CHILD: &str = "--as-the-command";
 /// Kills that one run has to bear at most.
 const KILLS_A_RUN: u64 = 12;
 /// No run of a case takes as long as this.
@@ -22,23 +21,22 @@ pub struct Found {
     /// Runs that came to their end.
     pub runs: u64,
     /// Items compared.
-    pub items: u64,
-    /// Items that the model has and we have not.
-    pub lost: u64,
-    /// Items that we have and the model has not.
-    pub twice: u64,
+    pub compared: Compared,
     /// Reports that do not balance, or that say another end.
     pub unbalanced: u64,
 }
 
 impl Found {
+    /// How much is wrong.
+    pub fn wrong(&self) -> u64 {
+        self.compared.lost + self.compared.twice + self.unbalanced
+    }
+
     /// Adds what another run found.
     pub fn add(&mut self, other: &Found) {
         self.kills += other.kills;
         self.runs += other.runs;
-        self.items += other.items;
-        self.lost += other.lost;
-        self.twice += other.twice;
+        self.compared.join(&other.compared);
         self.unbalanced += other.unbalanced;
     }
 }
@@ -131,10 +129,10 @@ impl<'c> Drive<'c> {
             let mut child = self.command(&["run", "--json"]).spawn().map_err(|e| e.to_string())?;
             let pause = Duration::from_micros(dice.below(usual.as_micros() as u64 * 5 / 4));
             let until = Instant::now() + pause;
-            while kills < most && Instant::now() < until && child.try_wait().is_ok_and(|s| s.is_none()) {
+            while kills < most && Instant::now() < until && trial::at_work(&mut child) {
                 std::hint::spin_loop();
             }
-            if kills < most && child.try_wait().is_ok_and(|s| s.is_none()) {
+            if kills < most && trial::at_work(&mut child) {
                 child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
                 kills += 1;
                 continue;
@@ -150,22 +148,14 @@ impl<'c> Drive<'c> {
 
     /// A run that does not end is a finding too.
     fn ends(&self, child: &mut std::process::Child) -> Result<(), String> {
-        let until = Instant::now() + LONGEST_RUN;
-        while child.try_wait().is_ok_and(|s| s.is_none()) {
-            if Instant::now() > until {
-                let _ = child.kill();
-                return Err(format!("{} with seed {}: the run does not end", self.case.name, self.seed));
-            }
-            std::thread::park_timeout(Duration::from_millis(1));
+        match trial::ends(child, Instant::now() + LONGEST_RUN) {
+            true => Ok(()),
+            false => Err(format!("{} with seed {}: the run does not end", self.case.name, self.seed)),
         }
-        Ok(())
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap_or_default());
-        command.arg(CHILD).args(args).current_dir(self.folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        trial::command(self.folder.path(), args)
     }
 
     fn done(&self, args: &[&str]) -> Result<String, String> {
@@ -178,16 +168,7 @@ impl<'c> Drive<'c> {
 
     fn compare(&self, expected: &BTreeMap<String, Vec<String>>, found: &mut Found) -> Result<(), String> {
         for (file, want) in expected {
-            let got = self.read(file)?;
-            let mut count: BTreeMap<&str, i64> = BTreeMap::new();
-            want.iter().for_each(|l| *count.entry(l).or_default() += 1);
-            got.lines().for_each(|l| *count.entry(l).or_default() -= 1);
-            found.items += want.len() as u64;
-            found.lost += count.values().filter(|n| **n > 0).sum::<i64>() as u64;
-            found.twice += count.values().filter(|n| **n < 0).sum::<i64>().unsigned_abs();
-            if let Some((line, n)) = count.iter().find(|(_, n)| **n != 0) {
-                eprintln!("{}: {file}: {n:+} of {line}", self.case.name);
-            }
+            found.compared.add(&format!("{}: {file}", self.case.name), want, &self.read(file)?);
         }
         Ok(())
     }

@@ -6,29 +6,16 @@
 mod cases;
 mod drive;
 
+use anabranch_testkit::trial;
 use drive::{Drive, Found};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut args: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    if args.get(1).is_some_and(|a| a == drive::CHILD) {
-        args.remove(1);
-        return anabranch::cli::run_as(args); // the process that is killed is the command line itself
-    }
-    let number = |name: &str, usual: u64| {
-        let at = args.iter().position(|a| a == name).and_then(|i| args.get(i + 1));
-        at.and_then(|v| v.to_str()).and_then(|v| v.parse().ok()).unwrap_or(usual)
-    };
-    let (kills, seed) = (number("--kills", 1000), number("--seed", 1));
-    let only = args.iter().position(|a| a == "--case").and_then(|i| args.get(i + 1)).and_then(|c| c.to_str());
-    match run(kills, seed, only) {
-        Ok(found) if found.lost + found.twice + found.unbalanced == 0 && found.kills >= kills => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(e) => {
-            eprintln!("error: {e}");
-            ExitCode::FAILURE
-        }
-    }
+    trial::main(|asked| {
+        let kills = asked.number("--kills", 1000);
+        let found = run(kills, asked.number("--seed", 1), asked.text("--case"))?;
+        Ok(found.wrong() == 0 && found.kills >= kills)
+    })
 }
 
 fn run(kills: u64, seed: u64, only: Option<&str>) -> Result<Found, String> {
@@ -40,21 +27,21 @@ fn run(kills: u64, seed: u64, only: Option<&str>) -> Result<Found, String> {
                 break;
             }
             let found = Drive::new(&case, seed + round)?.run(kills - all.kills)?;
-            if found.lost + found.twice + found.unbalanced > 0 {
+            if found.wrong() > 0 {
                 eprintln!("{} with seed {}: {found:?}", case.name, seed + round);
             }
             all.add(&found);
         }
         round += 1;
-        eprintln!("{} of {kills} kills, {} runs, {} items compared", all.kills, all.runs, all.items);
+        eprintln!("{} of {kills} kills, {} runs, {} items compared", all.kills, all.runs, all.compared.items);
     }
     println!(
         "{} kills in {} runs over every pattern, {} items compared with the naive model: {} lost, {} twice, {}",
         all.kills,
         all.runs,
-        all.items,
-        all.lost,
-        all.twice,
+        all.compared.items,
+        all.compared.lost,
+        all.compared.twice,
         if all.unbalanced == 0 { "all balanced".to_string() } else { format!("{} not balanced", all.unbalanced) }
     );
     Ok(all)

@@ -3,6 +3,7 @@
 use super::work;
 use anabranch_testkit::cluster::Cluster;
 use anabranch_testkit::rng::Rng;
+use anabranch_testkit::trial::{self, Compared};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,8 +12,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The first argument of a process that stands for the command line.
-pub const CHILD: &str = "--as-the-command";
 /// Kills that one round has to bear at most.
 const KILLS_A_ROUND: u64 = 14;
 /// Processes that work at the same time, at most.
@@ -31,23 +30,25 @@ pub struct Found {
     pub reports: u64,
     /// Reports that do not balance, that differ, or are missing.
     pub unbalanced: u64,
-    /// Items that the model has.
-    pub items: u64,
-    /// Those that Kafka's reader does not find.
-    pub lost: u64,
-    /// Items that it finds and the model has not.
-    pub twice: u64,
+    /// What Kafka's reader found.
+    pub compared: Compared,
 }
 
 impl Found {
+    /// Processes and brokers that were killed.
+    pub fn kills(&self) -> u64 {
+        self.workers + self.brokers
+    }
+
     /// Nothing is wrong.
     pub fn sound(&self) -> bool {
-        self.lost + self.twice + self.unbalanced == 0 && self.reports > 0 && self.items > 0
+        let seen = &self.compared;
+        seen.lost + seen.twice + self.unbalanced == 0 && self.reports > 0 && seen.items > 0
     }
 }
 
 /// The brokers, and a folder with the flow.
-pub struct Trial {
+pub struct Rounds {
     cluster: Arc<Cluster>,
     folder: tempfile::TempDir,
     rng: Rng,
@@ -58,19 +59,19 @@ pub struct Trial {
     pub found: Found,
 }
 
-impl Trial {
+impl Rounds {
     /// Starts three brokers.
-    pub fn new(seed: u64) -> Result<Trial, String> {
+    pub fn new(seed: u64) -> Result<Rounds, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         std::fs::write(folder.path().join("flow.yaml"), work::FLOW).map_err(|e| e.to_string())?;
         let (cluster, rng) = (Arc::new(Cluster::start(3)), Rng::new(seed));
-        let trial = Trial { cluster, folder, rng, rounds: 0, reports: BTreeMap::new(), found: Found::default() };
-        trial.done(&["streams", "create", "in", "--partitions", "6", "--replication-factor", "3"], Stdio::null())?;
-        Ok(trial)
+        let all = Rounds { cluster, folder, rng, rounds: 0, reports: BTreeMap::new(), found: Found::default() };
+        all.done(&["streams", "create", "in", "--partitions", "6", "--replication-factor", "3"], Stdio::null())?;
+        Ok(all)
     }
 
     /// A batch is given and worked; processes and brokers are killed, at most so many.
-    pub fn round(&mut self, most: u64) -> Result<(), String> {
+    pub fn next(&mut self, most: u64) -> Result<(), String> {
         let feed = self.folder.path().join("feed");
         std::fs::write(&feed, work::items(self.rounds).join("\n") + "\n").map_err(|e| e.to_string())?;
         self.rounds += 1;
@@ -110,12 +111,8 @@ impl Trial {
 
     /// A process comes to its end by itself, and says what all others say.
     fn end(&mut self, mut child: Child, until: Instant) -> Result<(), String> {
-        while child.try_wait().is_ok_and(|s| s.is_none()) {
-            if Instant::now() > until {
-                let _ = child.kill();
-                return Err(format!("round {}: a run does not end", self.rounds));
-            }
-            thread::park_timeout(Duration::from_millis(5));
+        if !trial::ends(&mut child, until) {
+            return Err(format!("round {}: a run does not end", self.rounds));
         }
         let output = child.wait_with_output().map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -136,24 +133,14 @@ impl Trial {
             let read = ["--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "15000"];
             let seen = self.cluster.tool("console-consumer", &[&["--topic", topic], &read[..]].concat(), "");
             let seen = String::from_utf8(seen.stdout).map_err(|e| e.to_string())?;
-            let mut count: BTreeMap<&str, i64> = BTreeMap::new();
-            want.iter().for_each(|l| *count.entry(l).or_default() += 1);
-            seen.lines().for_each(|l| *count.entry(l).or_default() -= 1);
-            self.found.items += want.len() as u64;
-            self.found.lost += count.values().filter(|n| **n > 0).sum::<i64>() as u64;
-            self.found.twice += count.values().filter(|n| **n < 0).sum::<i64>().unsigned_abs();
-            if let Some((line, n)) = count.iter().find(|(_, n)| **n != 0) {
-                eprintln!("{topic}: {n:+} of {line}");
-            }
+            self.found.compared.add(topic, &want, &seen);
         }
         Ok(())
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap_or_default());
-        command.arg(CHILD).args(args).current_dir(self.folder.path());
+        let mut command = trial::command(self.folder.path(), args);
         command.env("ANABRANCH_KAFKA", self.cluster.bootstrap());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -172,5 +159,5 @@ impl Trial {
 
 /// Whether nobody has come to the end yet.
 fn at_work(crew: &mut [Child]) -> bool {
-    crew.iter_mut().all(|c| c.try_wait().is_ok_and(|s| s.is_none()))
+    crew.iter_mut().all(trial::at_work)
 }

@@ -1,0 +1,101 @@
+//! What trials share that kill processes: the command line in a process of its own, and what is lost or there twice.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first argument of a process that stands for the command line.
+const CHILD: &str = "--as-the-command";
+
+/// What a trial was asked for.
+pub struct Asked(Vec<OsString>);
+
+impl Asked {
+    /// What follows an option.
+    pub fn text(&self, option: &str) -> Option<&str> {
+        let at = self.0.iter().position(|a| a == option)?;
+        self.0.get(at + 1)?.to_str()
+    }
+
+    /// The number that follows an option, or the usual one.
+    pub fn number(&self, option: &str, usual: u64) -> u64 {
+        self.text(option).and_then(|v| v.parse().ok()).unwrap_or(usual)
+    }
+}
+
+/// Runs a trial, which says whether all was well; or the command line, in a process that it started.
+pub fn main(trial: impl FnOnce(&Asked) -> Result<bool, String>) -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|a| a == CHILD) {
+        args.remove(1);
+        return anabranch::cli::run_as(args); // the process that is killed is the command line itself
+    }
+    match trial(&Asked(args)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command line with these arguments, in a folder.
+pub fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_default());
+    command.arg(CHILD).args(args).current_dir(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Whether a process is at work.
+pub fn at_work(child: &mut Child) -> bool {
+    child.try_wait().is_ok_and(|s| s.is_none())
+}
+
+/// Waits for the end of a process; false if it was killed since it did not come to one.
+pub fn ends(child: &mut Child, until: Instant) -> bool {
+    while at_work(child) {
+        if Instant::now() > until {
+            let _ = child.kill();
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Items that are looked for, those that are not there, and those that should not be.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// Items that the model has.
+    pub items: u64,
+    /// Those that were not found.
+    pub lost: u64,
+    /// Items that were found and the model has not.
+    pub twice: u64,
+}
+
+impl Compared {
+    /// Compares the lines of `what` with the model, in any order.
+    pub fn add(&mut self, what: &str, want: &[String], got: &str) {
+        let mut count: BTreeMap<&str, i64> = BTreeMap::new();
+        want.iter().for_each(|l| *count.entry(l).or_default() += 1);
+        got.lines().for_each(|l| *count.entry(l).or_default() -= 1);
+        self.items += want.len() as u64;
+        self.lost += count.values().filter(|n| **n > 0).sum::<i64>() as u64;
+        self.twice += count.values().filter(|n| **n < 0).sum::<i64>().unsigned_abs();
+        if let Some((line, n)) = count.iter().find(|(_, n)| **n != 0) {
+            eprintln!("{what}: {n:+} of {line}");
+        }
+    }
+
+    /// Adds what another comparison found.
+    pub fn join(&mut self, other: &Compared) {
+        self.items += other.items;
+        self.lost += other.lost;
+        self.twice += other.twice;
+    }
+}
