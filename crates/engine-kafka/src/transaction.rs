@@ -6,13 +6,12 @@
 use crate::cluster::{Cluster, Kind};
 use crate::produce::Producer;
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Borne, Trouble, check, judge};
-use crate::wire::Connection;
+use crate::trouble::{Borne, Trouble, check};
 use anabranch_engine::{Dest, Error};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, ApiVersionsRequest, ApiVersionsResponse, EndTxnRequest, InitProducerIdRequest,
-    ProducerId, TopicName, TransactionalId,
+    InitProducerIdResponse, ProducerId, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
@@ -36,12 +35,10 @@ pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
     loop {
         let outcome = cluster
             .coordinator(Kind::Transaction, transaction)
-            .and_then(|broker| cluster.over(&broker, |c| init(c, Some(transaction))));
+            .and_then(|broker| cluster.over(&broker, |c| c.call(&init(Some(transaction)))))
+            .and_then(|answer| given(cluster, Some(transaction), answer));
         match outcome {
-            Ok((id, epoch)) => {
-                let transaction = Some(transaction.to_string());
-                return Ok(Producer { transaction, id, epoch, sequences: BTreeMap::new() });
-            }
+            Ok(producer) => return Ok(producer),
             Err(Trouble::Fatal(e)) => return Err(e),
             Err(Trouble::Again(e)) => {
                 cluster.forget_coordinator(Kind::Transaction, transaction);
@@ -54,31 +51,26 @@ pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
 
 /// A producer id without a transaction, from whichever broker answers.
 pub fn plain(cluster: &Cluster) -> Result<Producer, Trouble> {
-    let mut last = Trouble::again("the cluster has no broker now");
-    for broker in cluster.brokers()? {
-        match cluster.over(&broker, |c| init(c, None)) {
-            Ok((id, epoch)) => return Ok(Producer { transaction: None, id, epoch, sequences: BTreeMap::new() }),
-            Err(Trouble::Again(e)) => last = Trouble::Again(e),
-            Err(fatal) => return Err(fatal),
-        }
-    }
-    Err(last)
+    given(cluster, None, cluster.anyone(&init(None))?)
 }
 
-fn init(c: &mut Connection, transaction: Option<&str>) -> Result<(i64, i16), Trouble> {
-    let call = InitProducerIdRequest::default()
+fn init(transaction: Option<&str>) -> InitProducerIdRequest {
+    InitProducerIdRequest::default()
         .with_transactional_id(transaction.map(id))
         .with_transaction_timeout_ms(TIMEOUT_MS)
         .with_producer_id(ProducerId(-1))
-        .with_producer_epoch(-1);
-    let answer = c.call(&call)?;
+        .with_producer_epoch(-1)
+}
+
+fn given(cluster: &Cluster, transaction: Option<&str>, answer: InitProducerIdResponse) -> Result<Producer, Trouble> {
     let what = format!("taking {}", transaction.unwrap_or("a producer id"));
     let needs = match transaction {
         Some(id) => Right(Operation::Write, Resource::Transaction(id)),
         None => Right(Operation::IdempotentWrite, Resource::Cluster),
     };
-    c.check(answer.error_code, &what, &[needs])?;
-    Ok((answer.producer_id.0, answer.producer_epoch))
+    cluster.check(answer.error_code, &what, &[needs])?;
+    let (id, epoch) = (answer.producer_id.0, answer.producer_epoch);
+    Ok(Producer { transaction: transaction.map(String::from), id, epoch, sequences: BTreeMap::new() })
 }
 
 /// Adds all partitions to the open transaction.
@@ -108,8 +100,8 @@ pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble>
         match refused {
             None => return Ok(()),
             // the markers of the last transaction are still being written
-            Some((code @ 51, _)) => {
-                let Some(Trouble::Again(e)) = judge(code, "ending the transaction before") else { continue };
+            Some((51, _)) => {
+                let e = Error::machine("the transaction before is still being ended");
                 if borne.is_over(&e) {
                     return Err(Trouble::Again(e));
                 }

@@ -203,13 +203,12 @@ impl<'c> Carrier<'c> {
         &mut self,
         node: &str,
         on_error: OnError,
-        whence: Whence,
+        mut whence: Whence,
         error: String,
         attempts: u32,
         item: impl FnOnce() -> Item,
     ) {
-        let place = format!("{}/{node}/{}", self.shared.flow.name, whence.place);
-        let whence = Whence { place: place.clone(), ..whence };
+        whence.place = format!("{}/{node}/{}", self.shared.flow.name, whence.place);
         match on_error {
             OnError::Skip => self.out.tally(node).skipped += 1,
             OnError::DeadLetter => {
@@ -217,7 +216,7 @@ impl<'c> Carrier<'c> {
                 self.out.dead.push(Dead { step: node.to_string(), error, attempts, whence, item: item() });
             }
             OnError::Fail => {
-                let stop = Error::machine(format!("the step {node} failed at {place}: {error}"));
+                let stop = Error::machine(format!("the step {node} failed at {}: {error}", whence.place));
                 self.out.stop.get_or_insert(stop.help("`on-error: fail` stops the run there; nothing of that item is committed, and `run` goes on with it"));
             }
         }

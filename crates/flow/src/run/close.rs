@@ -186,13 +186,11 @@ fn held(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts
     let wanted = units.filter(|(u, p)| **p == Progress::Blocked || u.folds.iter().any(unsaid));
     let streams: BTreeSet<usize> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();
     let mut extents = vec![];
-    for s in streams.into_iter().filter(|s| shared.flow.streams.get(*s).is_some() && shared.plan.logged[*s]) {
+    for s in streams.into_iter().filter(|s| shared.plan.logged[*s]) {
         for p in 0..shared.partitions[s] {
-            let at = shared.flow.streams[s].at.clone();
-            let first = record.extents.get(&(at.clone(), p)).and_then(|e| e.first()).map(|e| e.from);
-            let start = first.or_else(|| record.starts.get(&(at.clone(), p)).copied()).unwrap_or(0);
-            let end = facts::written(accounts, record, &(at.clone(), p));
-            extents.push((at, p, start, end));
+            let spot = (shared.flow.streams[s].at.clone(), p);
+            let (start, end) = (facts::begin(record, &spot), facts::written(accounts, record, &spot));
+            extents.push((spot.0, p, start, end));
         }
     }
     let dead = facts::failed_above(shared, accounts, gate);

@@ -166,9 +166,14 @@ pub fn next(accounts: &[Account], record: &RunRecord, reader: &str, spot: &Spot)
 
 /// Where a reader began in this run.
 pub fn start(record: &RunRecord, reader: &str, spot: &Spot) -> i64 {
-    let own = record.from.get(&(reader.to_string(), spot.0.clone(), spot.1));
-    let first = || record.extents.get(spot).and_then(|e| e.first()).map(|e| &e.from);
-    *own.or_else(first).or_else(|| record.starts.get(spot)).unwrap_or(&0)
+    let own = record.from.get(&(reader.to_string(), spot.0.clone(), spot.1)).copied();
+    own.unwrap_or_else(|| begin(record, spot))
+}
+
+/// Where the batch begins in a partition.
+pub fn begin(record: &RunRecord, spot: &Spot) -> i64 {
+    let first = record.extents.get(spot).and_then(|e| e.first()).map(|e| e.from);
+    first.or_else(|| record.starts.get(spot).copied()).unwrap_or(0)
 }
 
 /// Where the batch ends in a partition, once that is known: its writers are finished, or it was sealed.

@@ -1,6 +1,6 @@
 //! Handing out work: pieces to the pool, items to the actions, as far as the bounds allow.
 
-use super::pool::{Piece, Pool, Task, part};
+use super::pool::{Piece, Pool, Task, parts};
 use super::track::{Sent, Track};
 use super::work::Work;
 use super::{facts, pair, repair};
@@ -12,10 +12,11 @@ impl Work<'_> {
     /// Where a track may be read to now.
     pub(super) fn readable(&self, track: &Track) -> Option<i64> {
         let root = &self.shared.plan.units[track.unit].roots[track.root];
-        let open = self.facts.gates_before(root) == Some(true);
-        let spot = || self.shared.spot(root.how, root.from, track.partition);
-        let end = |spot| facts::written(self.ledger.all(), &self.record, &spot);
-        open.then(|| repair::stretch(&self.record, &spot(), track.sent, end(spot())).1)
+        (self.facts.gates_before(root) == Some(true)).then(|| {
+            let spot = self.shared.spot(root.how, root.from, track.partition);
+            let end = facts::written(self.ledger.all(), &self.record, &spot);
+            repair::stretch(&self.record, &spot, track.sent, end).1
+        })
     }
 
     /// Hands pieces to the pool, and items to the actions, as far as the bounds allow.
@@ -63,6 +64,9 @@ impl Work<'_> {
 
     /// Passes over what lies between the stretches of a batch; false if something before it is still under way.
     fn passed_over(&mut self, t: usize) -> bool {
+        if self.record.extents.is_empty() {
+            return true; // a batch of one run has no gaps
+        }
         let Some(track) = self.tracks.get_mut(&t) else { return false };
         let root = &self.shared.plan.units[track.unit].roots[track.root];
         let spot = self.shared.spot(root.how, root.from, track.partition);
@@ -90,17 +94,12 @@ impl Work<'_> {
         let Some(window) = self.windows.get_mut(&unit).filter(|w| w.has_room()) else { return Ok(false) };
         let at = At { stream: shared.flow.streams[root.from].at.clone(), partition: track.partition, offset: sent };
         let chunk = shared.engine.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
-        let again = shared.again.as_ref().is_some_and(|(dead, _)| *dead == root.from);
         let mut behind = sent;
         for handle in &chunk.batches {
             if !window.has_room() {
                 break;
             }
-            let parts = match again {
-                true => repair::letters(&shared, root, handle, sent..end)?,
-                false => vec![(handle.end.min(end), part(&shared, root, handle, behind, end)?)],
-            };
-            for (to, part) in parts {
+            for (to, part) in parts(&shared, root, handle, behind, end)? {
                 if window.has_room() {
                     behind = window.start(&shared, t, root.input, root.of, &part, to)?;
                 }

@@ -31,7 +31,10 @@ pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord, left: &
             }
         }
     }
-    for (group, offsets) in groups.iter().filter(|(g, _)| !left.contains(**g)).collect::<Vec<_>>() {
+    for (group, offsets) in &groups {
+        if left.contains(*group) {
+            continue;
+        }
         if let Err(e) = shared.engine.set_group(group, offsets) {
             left.insert(group.to_string());
             notes.push(format!("the group {group} does not show how far this run is ({})", e.text));

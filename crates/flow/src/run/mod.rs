@@ -217,11 +217,6 @@ impl Job {
         loop {
             let accounts = self.engine.accounts(&self.flow.name, &mut seen, wait)?;
             let record = accounts.iter().find_map(|a| a.record.clone());
-            if let (Some(open), Some(wanted)) = (record.as_ref().filter(|r| !r.phase.closed()), &self.options.repair)
-                && !wanted.is_done_by(open)
-            {
-                return Err(repair::other_is_open(open));
-            }
             if let Some(ended) = self.ended(record.as_ref())? {
                 return Ok(Some(ended));
             }
@@ -229,6 +224,7 @@ impl Job {
                 return self.preside();
             }
             if let Some(record) = record.filter(|r| !r.phase.closed()) {
+                repair::is_open(self.options.repair.as_ref(), &record)?;
                 let mut shared = self.prepare()?;
                 open::take_part(&mut shared, &record, &accounts)?;
                 return self.work(shared, Ledger::new(record.number, accounts), None);
@@ -272,10 +268,11 @@ impl Job {
             1 => vec![],
             _ => self.engine.accounts(&self.flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?,
         };
-        if lane.account().record.as_ref().is_some_and(|r| !r.phase.closed()) {
-            open::give_up(self.prepare()?, &mut *lane, &others, &mut self.options)?;
-        }
-        let shared = open::open(self.prepare()?, &mut *lane, &mut self.options, self.manifests.clone())?;
+        let prepared = match open::give_up(self.prepare()?, &mut *lane, &others, &mut self.options)? {
+            Some(prepared) => prepared,
+            None => self.prepare()?,
+        };
+        let shared = open::open(prepared, &mut *lane, &mut self.options, self.manifests.clone())?;
         self.options.fresh = false;
         let own = lane.account().clone();
         let ledger = Ledger::new(shared.number, others.into_iter().filter(|a| a.lane != 0).chain([own]));

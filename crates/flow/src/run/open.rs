@@ -2,7 +2,7 @@
 
 use super::io::{Manifest, World};
 use super::lines::Reading;
-use super::record::record;
+use super::record::{is_anew, record};
 use super::{Options, Shared, marks, repair, sinks};
 use crate::expr::RunVars;
 use crate::model::{Flow, From, Kind, Mode, Writer};
@@ -90,11 +90,17 @@ fn pairs_fit(shared: &Shared) -> Result<()> {
 }
 
 /// An open run is given up if that is asked for, or if whoever gave it up did not come to the end of it: a lane is
-/// ahead. Else the flow must be the one that began it. `others` are the accounts of the other lanes.
-pub fn give_up(mut shared: Shared, lane: &mut dyn Lane, others: &[Account], options: &mut Options) -> Result<()> {
-    let Some(record) = lane.account().record.clone() else { return Ok(()) };
+/// ahead; its names are on what was prepared then, so nothing comes back. Else the flow must be the one that began it.
+/// `others` are the accounts of the other lanes.
+pub fn give_up(
+    mut shared: Shared,
+    lane: &mut dyn Lane,
+    others: &[Account],
+    options: &mut Options,
+) -> Result<Option<Shared>> {
+    let Some(record) = lane.account().record.clone().filter(|r| !r.phase.closed()) else { return Ok(Some(shared)) };
     if !options.fresh && others.iter().all(|a| a.run <= record.number) {
-        return fits(&shared, &record, lane.account());
+        return fits(&shared, &record, lane.account()).map(|()| Some(shared));
     }
     name_run(&mut shared, &record); // its files have its name
     abandon(&shared, lane, &record)?;
@@ -103,7 +109,7 @@ pub fn give_up(mut shared: Shared, lane: &mut dyn Lane, others: &[Account], opti
         None => "its items come again",
     };
     options.note(&format!("run {} is abandoned: {again}; what was published already stays", record.number));
-    Ok(())
+    Ok(None)
 }
 
 /// Opens a run: the record is committed when this returns.
@@ -114,21 +120,18 @@ pub fn open(
     manifests: BTreeMap<usize, Manifest>,
 ) -> Result<Shared> {
     let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
-    let wanted = options.repair.clone();
     let manifests = match &resumed {
-        Some(record) if wanted.as_ref().is_some_and(|wanted| !wanted.is_done_by(record)) => {
-            return Err(repair::other_is_open(record));
-        }
         Some(record) => {
+            repair::is_open(options.repair.as_ref(), record)?;
             options.note(&format!("run {} goes on where it was", record.number));
             if shared.lanes > 1 {
                 commit(lane, |_| {})?; // who else took this lane just now learns that he lost it
             }
             stored_manifests(&shared, record)?
         }
-        None if let Some(wanted) = &wanted => {
+        None if let Some(wanted) = options.repair.clone() => {
             let ids = ensure(&shared, options)?;
-            let mut account = repair::open(&shared, lane, wanted, &ids)?;
+            let mut account = repair::open(&shared, lane, &wanted, &ids)?;
             let record = account.record.clone().ok_or_else(|| Error::bug("a repair without a record"))?;
             name_run(&mut shared, &record);
             lengths(&shared, &record, &mut account)?;
@@ -139,12 +142,10 @@ pub fn open(
         }
         None => {
             let ids = ensure(&shared, options)?;
-            if let Some(last) = &lane.account().record {
-                for stream in shared.flow.streams.iter().filter(|s| s.writer != Writer::Outside) {
-                    if repair::is_anew(last, &ids, &stream.at) {
-                        options.note(&format!("{} was made anew: what earlier runs wrote is gone", stream.name));
-                    }
-                }
+            let is_anew = |at| lane.account().record.as_ref().is_some_and(|last| is_anew(last, &ids, at));
+            let own = shared.flow.streams.iter().filter(|s| s.writer != Writer::Outside);
+            for stream in own.filter(|s| is_anew(&s.at)) {
+                options.note(&format!("{} was made anew: what earlier runs wrote is gone", stream.name));
             }
             let record = record(&shared, lane, ids, &manifests)?;
             begin(&mut shared, lane, record, &manifests)?;
@@ -296,8 +297,10 @@ fn ensure(shared: &Shared, options: &mut Options) -> Result<BTreeMap<StreamName,
         let spec = StreamSpec::new(name.clone(), partitions);
         StreamSpec { config: for_good(BTreeMap::new()), ..spec }
     };
-    let (mut own, mut others) =
-        (vec![repair::stream(&flow.name)?, kept(&shared.dead, shared.lanes), kept(&shared.manifest, 1)], vec![]);
+    let (mut own, mut others) = (
+        vec![kept(&repair::stream(&flow.name)?, 1), kept(&shared.dead, shared.lanes), kept(&shared.manifest, 1)],
+        vec![],
+    );
     for (s, stream) in flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
         let config = stream.config.clone();
         let spec = StreamSpec {

@@ -108,7 +108,7 @@ fn carry(shared: &Shared, task: &Task) -> Result<(u64, Outcome)> {
             let mut carrier = Carrier::new(shared);
             let mut items = 0;
             for handle in handles {
-                for part in parts(shared, root, handle, *from, *to)? {
+                for (_, part) in parts(shared, root, handle, *from, *to)? {
                     items += part.count();
                     carrier.deliver(root.node, root.input, root.of, &part)?;
                 }
@@ -118,13 +118,11 @@ fn carry(shared: &Shared, task: &Task) -> Result<(u64, Outcome)> {
     }
 }
 
-/// What a root takes of a batch.
-fn parts(shared: &Shared, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Vec<Part>> {
+/// What a root takes of a batch, each with the position behind it.
+pub fn parts(shared: &Shared, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Vec<(i64, Part)>> {
     match &shared.again {
-        Some((dead, _)) if *dead == root.from => {
-            Ok(repair::letters(shared, root, handle, from..to)?.into_iter().map(|(_, part)| part).collect())
-        }
-        _ => part(shared, root, handle, from, to).map(|part| vec![part]),
+        Some((dead, _)) if *dead == root.from => repair::letters(shared, root, handle, from..to),
+        _ => part(shared, root, handle, from, to).map(|part| vec![(handle.end.min(to), part)]),
     }
 }
 

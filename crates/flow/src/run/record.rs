@@ -1,7 +1,7 @@
 //! The record of a new run: which batch it works for.
 
 use super::io::Manifest;
-use super::{Shared, Spot, repair};
+use super::{Shared, Spot};
 use crate::model::Writer;
 use crate::plan::{How, Node, name};
 use anabranch_engine::{Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits};
@@ -59,8 +59,7 @@ pub fn record(
                 let from = committed.or_else(of_group).unwrap_or_else(first);
                 let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
                 let outside = shared.flow.streams[root.from].writer == Writer::Outside;
-                let anew =
-                    from != first() && last.as_ref().is_some_and(|last| repair::is_anew(last, &record.ids, &at.0));
+                let anew = from != first() && last.as_ref().is_some_and(|last| is_anew(last, &record.ids, &at.0));
                 if from > end || anew || (outside && from < first()) {
                     return Err(gap(&reader, group, &at, from, first()..end, anew));
                 }
@@ -69,6 +68,11 @@ pub fn record(
         }
     }
     Ok(record)
+}
+
+/// Whether a stream is another one than it was in an earlier run.
+pub fn is_anew(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &StreamName) -> bool {
+    was.ids.get(stream).zip(ids.get(stream)).is_some_and(|(was, is)| was != is)
 }
 
 /// Where the batch begins in the flow's own streams, and what it is of those from outside.
@@ -112,7 +116,7 @@ pub fn own_span(
     last: Option<&RunRecord>,
     ids: &BTreeMap<StreamName, String>,
 ) -> Result<Vec<Range<i64>>> {
-    let last = last.filter(|last| !repair::is_anew(last, ids, s));
+    let last = last.filter(|last| !is_anew(last, ids, s));
     let until = std::time::Instant::now() + limits::MARKERS_WAIT;
     loop {
         let spans = shared.engine.span(s)?;

@@ -2,15 +2,14 @@
 //! failed, or skipped; then its gate is judged anew, over everything that was ever done for the batch.
 
 use super::lanes::Ledger;
-use super::record::own_span;
+use super::record::{is_anew, own_span};
 use super::{Shared, Spot, marks};
 use crate::model::{Flow, Kind, Mode, Stream, Writer};
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, Root};
 use anabranch_engine::{
     Account, Admin, Again, At, BatchRef, Builder, Codec, Dest, Error, Extent, FlowId, Handle, Item, Kind as ErrorKind,
-    Lane, Mending, Packer, Phase, Put, Result, RunKind, RunRecord, StreamName, StreamSpec, Tally,
-    account::ACCOUNT_VERSION, chunks,
+    Lane, Mending, Packer, Phase, Put, Result, RunKind, RunRecord, StreamName, Tally, account::ACCOUNT_VERSION, chunks,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,14 +35,12 @@ impl Repair {
     }
 }
 
-/// Whether a stream is another one than it was in an earlier run.
-pub fn is_anew(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &StreamName) -> bool {
-    was.ids.get(stream).zip(ids.get(stream)).is_some_and(|(was, is)| was != is)
-}
-
-/// What is said where another run has to end first.
-pub fn other_is_open(record: &RunRecord) -> Error {
-    Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run")
+/// A run that is open must be the repair that is wanted, if one is: another one has to end first.
+pub fn is_open(wanted: Option<&Repair>, record: &RunRecord) -> Result<()> {
+    match wanted.is_none_or(|wanted| wanted.is_done_by(record)) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run")),
+    }
 }
 
 /// Dead letters that one repair may name.
@@ -59,15 +56,14 @@ struct Books {
 }
 
 /// Where the books of held batches are kept.
-pub fn stream(flow: &FlowId) -> Result<StreamSpec> {
-    let mut spec = StreamSpec::new(flow.own("held")?, 1);
-    spec.config.insert("retention.ms".into(), "-1".into());
-    Ok(spec)
+pub fn stream(flow: &FlowId) -> Result<StreamName> {
+    flow.own("held")
 }
 
 /// The books of a batch whose run closes as held.
 pub fn books(shared: &Shared, ledger: &Ledger, closing: &RunRecord) -> Result<Vec<Put>> {
-    let mut account = Account { version: ACCOUNT_VERSION, read: ledger.positions(), ..Account::default() };
+    let (flow_hash, read) = (shared.flow.hash.clone(), ledger.positions());
+    let mut account = Account { version: ACCOUNT_VERSION, flow_hash, read, ..Account::default() };
     for of_lane in ledger.all() {
         for (step, tally) in &of_lane.tally {
             account.tally.entry(step.clone()).or_default().add(tally);
@@ -75,7 +71,6 @@ pub fn books(shared: &Shared, ledger: &Ledger, closing: &RunRecord) -> Result<Ve
         for (mark, n) in &of_lane.marks {
             *account.marks.entry(mark.clone()).or_default() += n;
         }
-        account.flow_hash.clone_from(&shared.flow.hash);
     }
     let mut record = RunRecord { held: vec![], ..closing.clone() };
     let own = shared.flow.streams.iter().enumerate();
@@ -100,13 +95,13 @@ pub fn books(shared: &Shared, ledger: &Ledger, closing: &RunRecord) -> Result<Ve
     let mut packer = Packer::default();
     let key = Some(closing.batch.to_string().into());
     packer.push_item(&Item { key, ..Item::of(json, closing.started) });
-    let to = Dest { stream: stream(&shared.flow.name)?.name, partition: 0 };
+    let to = Dest { stream: stream(&shared.flow.name)?, partition: 0 };
     Ok(packer.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }).collect())
 }
 
 /// The newest books of a batch.
 fn find(shared: &Shared, batch: u64) -> Result<Books> {
-    let held = stream(&shared.flow.name)?.name;
+    let held = stream(&shared.flow.name)?;
     let mut found = None;
     each(&*shared.engine, &held, |_, item| {
         if item.key.as_deref() == Some(batch.to_string().as_bytes()) {
@@ -120,7 +115,7 @@ fn find(shared: &Shared, batch: u64) -> Result<Books> {
 
 /// Where the books of the batches begin that are still held: what lies before is of no use any more.
 pub fn books_from(shared: &Shared, record: &RunRecord) -> Result<Option<At>> {
-    let stream = stream(&shared.flow.name)?.name;
+    let stream = stream(&shared.flow.name)?;
     let of_held = |item: &Item| record.held.iter().any(|h| item.key.as_deref() == Some(h.batch.to_string().as_bytes()));
     let mut first = None;
     each(&*shared.engine, &stream, |offset, item| {
