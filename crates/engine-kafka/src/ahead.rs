@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Pieces that may be on their way or wait to be taken: one for each partition of a usual topic.
-const MOST: usize = 10;
+/// Pieces that may be on their way or wait to be taken.
+const MOST: usize = 4;
 /// Threads that fetch.
-const THREADS: usize = 4;
+const THREADS: usize = 2;
 /// A piece that nobody took for so long is let go: who read there reads no more.
 const KEPT: Duration = Duration::from_secs(2);
 

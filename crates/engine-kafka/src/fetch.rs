@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of one answer, unless a batch is larger: what is fetched is in memory, whatever becomes of it.
-const FETCH_BYTES: usize = 1 << 20;
+const FETCH_BYTES: usize = 2 << 20;
 /// How long a broker waits for items when there are none.
 const WAIT: Duration = Duration::from_millis(100);
 
