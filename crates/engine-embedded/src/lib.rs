@@ -104,6 +104,10 @@ impl Engine for Embedded {
         Ok(Box::new(lane::claim(self, flow, lane)?))
     }
 
+    fn counts_by_offset(&self) -> bool {
+        true
+    }
+
     fn pace(&self) -> Pace {
         Pace { bytes: limits::COMMIT_BYTES, every: std::time::Duration::from_millis(50) }
     }

@@ -18,6 +18,8 @@ pub enum Kind {
     Lost,
     /// An item is not taken where it has to go: mend that, and run again. To try again by itself would change nothing.
     Refused,
+    /// Batches wait for somebody to decide about them, too many for another one. Nothing was touched.
+    Held,
     /// Bytes at rest do not verify. Nothing after them is trusted.
     Corrupt,
     /// The machine failed (disk, memory, process): mend it and run again.

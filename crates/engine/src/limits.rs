@@ -56,6 +56,8 @@ pub const YAML_BYTES: usize = 1 << 20;
 pub const ACCOUNT_ENTRIES: usize = 8_192;
 /// Partitions of one stream.
 pub const PARTITIONS: u32 = 10_000;
+/// Batches of a flow that may be held at once: then no new run begins before some of them are settled.
+pub const HELD_BATCHES: usize = 100;
 /// Reports that are kept for each flow.
 pub const REPORTS_KEPT: usize = 100;
 /// Bytes of one report.

@@ -351,6 +351,24 @@ impl Flow {
         self.steps.iter().find(|s| s.name == name)
     }
 
+    /// Whether a stream goes on from run to run: something above it comes from outside or through standard input, or it is
+    /// kept. What is above every other one is read anew in each run.
+    pub fn goes_on(&self, stream: usize) -> bool {
+        let mut seen = vec![false; self.streams.len()];
+        let mut todo = vec![stream];
+        while let Some(s) = todo.pop() {
+            let Some(of) = self.streams.get(s).filter(|_| !std::mem::replace(&mut seen[s], true)) else { continue };
+            match of.writer {
+                _ if of.keep => return true,
+                Writer::Outside => return true,
+                Writer::Source if of.source.as_ref().is_some_and(|s| s.from == From::Stdin) => return true,
+                Writer::Source => {}
+                Writer::Step(w, _) => todo.extend(self.steps.get(w).into_iter().flat_map(|w| &w.inputs)),
+            }
+        }
+        false
+    }
+
     /// The stream of that name.
     pub fn stream(&self, name: &str) -> Option<&Stream> {
         self.streams.iter().find(|s| s.name == name)

@@ -199,6 +199,14 @@ pub enum Dead {
         #[arg(long, value_name = "N")]
         run: Option<u64>,
     },
+    /// Give up dead letters that hold a batch: it is judged without them
+    Skip {
+        #[command(flatten)]
+        flow: FlowArg,
+        /// The batch that is held
+        #[arg(long, value_name = "N")]
+        batch: u64,
+    },
     /// Show one dead letter whole
     Show {
         /// The flow file, then the id; or the id alone

@@ -4,7 +4,7 @@ use super::args::{Args, Dead, FlowArg};
 use super::table::table;
 use super::{Exit, place};
 use anabranch_engine::{Admin, At, Error, Item, Result, chunks};
-use anabranch_flow::run::own_stream;
+use anabranch_flow::run::{self, own_stream};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
     match what {
         Dead::List { flow, run } => list(args, flow, *run),
+        Dead::Skip { flow, batch } => skip(args, flow, *batch),
         Dead::Show { what, env, env_file } => {
             let (flow, id) = match what.as_slice() {
                 [flow, id] => (PathBuf::from(flow), id),
@@ -55,6 +56,27 @@ fn as_json(item: &Item) -> serde_json::Value {
     json!({ "id": told(item, "id"), "step": told(item, "step"), "error": told(item, "error"), "attempts": told(item, "attempts"),
             "place": told(item, "place"), "run": told(item, "run"), "key": text(&item.key), "value": text(&item.value),
             "headers": headers, "timestamp": item.timestamp })
+}
+
+/// Gives up what holds a batch, in as many runs as that takes.
+fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
+    let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
+    let engine = place::engine_to_run(args, &arg.flow)?;
+    loop {
+        let skip = run::repair::unsettled(&*engine, &flow.name, batch)?;
+        if skip.is_empty() {
+            let text = format!("batch {batch} is held, but none of its dead letters is left to give up");
+            return Err(
+                Error::usage(text).help("it waits for a gate that another batch cannot open; please report this")
+            );
+        }
+        let repair = run::Repair { batch, skip, ..run::Repair::default() };
+        let how = super::args::Run { flow: arg.clone(), fresh: false, progress: "auto".into() };
+        let exit = super::run::once(args, &how, Some(repair))?;
+        if exit != 4 {
+            return Ok(exit);
+        }
+    }
 }
 
 fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {

@@ -77,6 +77,7 @@ fn fail(e: &Error) -> Exit {
     eprintln!("error: {e}");
     match e.kind {
         Kind::Usage | Kind::Busy => 2,
+        Kind::Held => 4,
         _ => 1,
     }
 }

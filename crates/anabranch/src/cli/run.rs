@@ -12,6 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs a flow to its end.
 pub fn run(args: &Args, a: &Run) -> Result<Exit> {
+    once(args, a, None)
+}
+
+/// One run, for a new batch or to repair one.
+pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
     let (stop, signal) = signals()?;
     let engine = place::engine_to_run(args, &a.flow.flow)?;
@@ -21,7 +26,7 @@ pub fn run(args: &Args, a: &Run) -> Result<Exit> {
     let options = Options {
         stop,
         fresh: a.fresh,
-        repair: None,
+        repair,
         workers: 0,
         progress: Some(Box::new(move |view| shown.lock().unwrap_or_else(PoisonError::into_inner).show(view))),
         note: Some(Box::new(move |text| {

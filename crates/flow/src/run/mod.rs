@@ -1,5 +1,6 @@
 //! The runner: opens a run or takes one up, works its lanes, closes it with a report.
 
+mod arrivals;
 mod berth;
 mod chunk;
 mod close;
@@ -19,11 +20,13 @@ mod open;
 mod pair;
 mod pending;
 mod pool;
+mod positions;
 mod record;
 mod render;
 pub mod repair;
 pub mod report;
 mod sinks;
+mod stall;
 mod stdin;
 mod track;
 pub mod view;
@@ -39,7 +42,7 @@ pub use view::RunView;
 
 use crate::model::{Flow, Kind, Writer};
 use crate::patterns::Vars;
-use crate::plan::{How, Plan, plan};
+use crate::plan::{How, Node, Plan, Root, plan};
 use anabranch_engine::{
     Admin, Again, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, StreamName, limits,
 };
@@ -131,6 +134,16 @@ impl Shared {
             How::Lines => (self.manifest.clone(), stream as u32),
             How::Log | How::Stdin => (self.flow.streams[stream].at.clone(), p),
         }
+    }
+
+    /// Whether a root goes on in the next run where it is in this one: it reads a stream from outside, or is a side of a
+    /// pair whose stream goes on. Every other one begins where its run does.
+    pub fn is_carried(&self, root: &Root) -> bool {
+        if root.how != How::Log {
+            return false;
+        }
+        let pairs = matches!(root.node, Node::Step(s) if matches!(self.flow.steps[s].kind, Kind::Pair(_)));
+        self.flow.streams[root.from].writer == Writer::Outside || (pairs && self.flow.goes_on(root.of))
     }
 
     /// Whether a stream is what a join lets through.
@@ -343,7 +356,7 @@ pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>) -
     let ledger = Ledger::new(record.number, accounts);
     let facts = facts::derive(&shared, ledger.all(), &record);
     let report = report::report(&shared, ledger.all(), &record, &facts, shared.world.now());
-    let node = |i: usize| shared.plan.unit_of(crate::plan::Node::Step(i)).map(|u| facts.units[u]);
+    let node = |i: usize| shared.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
     let progress = flow.steps.iter().enumerate().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
     Ok(Some(Inspection { phase: record.phase, report, progress }))
 }

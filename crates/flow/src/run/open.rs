@@ -9,8 +9,8 @@ use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan};
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Lane, Next, Packer, Phase, Put, Result, RunKind,
-    RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
+    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put,
+    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,6 +141,7 @@ pub fn open(
             manifests
         }
         None => {
+            may_open(&shared, lane.account())?;
             let ids = ensure(&shared, options)?;
             let is_anew = |at| lane.account().record.as_ref().is_some_and(|last| is_anew(last, &ids, at));
             let own = shared.flow.streams.iter().filter(|s| s.writer != Writer::Outside);
@@ -156,6 +157,27 @@ pub fn open(
     name_run(&mut shared, &record);
     shared.readings = readings(&shared, lane.account(), &manifests)?;
     Ok(shared)
+}
+
+/// A flow holds a bounded number of batches: each keeps its items and all that lies behind them.
+fn may_open(shared: &Shared, account: &Account) -> Result<()> {
+    let held = account.record.as_ref().map_or(&[][..], |r| &r.held);
+    let [first, .., last] = held else { return Ok(()) };
+    if held.len() < limits::HELD_BATCHES {
+        return Ok(());
+    }
+    let items: i64 = held.iter().flat_map(|h| &h.extents).map(|(_, _, from, to)| to - from).sum();
+    let dead: u64 = held.iter().map(|h| h.dead).sum();
+    let (flow, n) = (&shared.flow.name, held.len());
+    let text = format!(
+        "{n} batches of {flow} are held, from {} to {}: no run begins before some of them are settled. They keep {items} items and {dead} failed ones",
+        first.batch, last.batch
+    );
+    let help = format!(
+        "anabranch dead list  shows what failed. Give up what holds a batch:  anabranch dead skip --batch {}",
+        first.batch
+    );
+    Err(Error::new(ErrorKind::Held, text).help(help))
 }
 
 /// Opens the files of a run. A repair reads a file again only for a reduce that has not said its results.
@@ -347,13 +369,13 @@ fn begin(
         run: record.number,
         ..Account::default()
     };
-    for (key, from) in &record.from {
-        account.read.insert(key.clone(), Next { next: *from, items: 0 });
-        let step = shared.flow.steps.iter().find(|s| s.name == key.0);
-        let input = step.and_then(|step| {
-            step.inputs.iter().position(|i| shared.flow.streams[*i].at == key.1).and_then(|i| step.groups.get(i))
-        });
-        account.groups.extend(input.map(|g| ((key.0.clone(), key.1.clone()), g.clone())));
+    account.read.extend(record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 })));
+    for root in shared.plan.units.iter().flat_map(|u| &u.roots) {
+        if let Node::Step(s) = root.node
+            && let Some(group) = shared.flow.steps[s].groups.get(root.input).filter(|_| shared.is_carried(root))
+        {
+            account.groups.insert((shared.flow.steps[s].name.clone(), root.taken.clone()), group.clone());
+        }
     }
     lengths(shared, &record, &mut account)?;
     let mut puts = vec![];

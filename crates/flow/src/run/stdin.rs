@@ -6,6 +6,7 @@ use super::work::{Event, Work};
 use crate::model::Lines;
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, name};
+use anabranch_engine::account::Reader;
 use anabranch_engine::{Builder, Codec, Error, Item, Next, Result, limits};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -88,7 +89,7 @@ pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
             chair.account.marks.insert(marks::STDIN_CUT.into(), 1);
             continue;
         }
-        let key = (node, shared.flow.streams[root.from].at.clone(), 0);
+        let key = shared.reader(root, 0);
         let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
         run.commit(0)?;
         run.pipe.go_on(committed, events, root.from);
@@ -139,7 +140,8 @@ fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
 pub fn take(run: &mut Work<'_>, stream: usize) -> Result<()> {
     let shared = run.shared.clone();
     let node = name(&shared.flow, Node::Source(stream));
-    let key = (node.clone(), shared.flow.streams[stream].at.clone(), 0);
+    let (taken, at) = (shared.flow.streams[stream].name.clone(), shared.flow.streams[stream].at.clone());
+    let key = Reader { step: node.clone(), taken, stream: at, partition: 0 };
     let pipe = run.pipe.clone();
     let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
     let mut state = pipe.state();

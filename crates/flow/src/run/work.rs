@@ -11,9 +11,9 @@ use super::sinks::Sinks;
 use super::track::Track;
 use super::view::RunView;
 use super::window::Window;
-use super::{Options, Shared, close, crew, finals, groups, marks, stdin};
+use super::{Options, Shared, close, crew, finals, groups, marks, positions, stall, stdin};
 use crate::model::Kind;
-use crate::plan::{How, name};
+use crate::plan::How;
 use anabranch_engine::{Account, Crew, Error, Kind as ErrorKind, Lane, LaneNo, Next, Pace, Result, RunRecord, limits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ impl<'r> Work<'r> {
         let mut tracks = BTreeMap::new();
         let mut id = 0;
         for (u, unit) in shared.plan.units.iter().enumerate() {
-            let said = |s: &usize| facts::mark(self.ledger.all(), &marks::done(&shared.flow.steps[*s].name)) > 0;
+            let said = |s: &usize| positions::mark(self.ledger.all(), &marks::done(&shared.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
                 for p in 0..shared.partitions[root.from] {
@@ -168,10 +168,9 @@ impl<'r> Work<'r> {
                     if shared.lane_of(u, r, p) != lane {
                         continue;
                     }
-                    let reader = name(&shared.flow, root.node);
-                    let spot = shared.spot(root.how, root.from, p);
-                    let start = facts::start(&self.record, &reader, &spot);
-                    let next = facts::next(self.ledger.all(), &self.record, &reader, &spot);
+                    let reader = shared.reader(root, p);
+                    let start = positions::start(&self.record, &reader);
+                    let next = positions::next(self.ledger.all(), &self.record, &reader);
                     tracks.insert(id, Track::new(lane, u, r, p, if replay { start } else { next }, next));
                 }
             }
@@ -259,9 +258,12 @@ impl<'r> Work<'r> {
             if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.berths.contains_key(&0) {
                 return Ok(Ended::Finished);
             }
-            match idle && self.can_go_on() {
-                true => self.take_all(events)?,
-                false => self.wait(events)?,
+            if idle && self.can_go_on() {
+                self.take_all(events)?;
+            } else if let Some(stall) = (idle && !stop).then(|| stall::found(self)).flatten() {
+                return Err(stall);
+            } else {
+                self.wait(events)?;
             }
         }
     }
@@ -320,8 +322,7 @@ impl<'r> Work<'r> {
     pub(super) fn moved(&mut self, t: usize, next: i64, items: u64) {
         let Some(track) = self.tracks.get(&t) else { return };
         let root = &self.shared.plan.units[track.unit].roots[track.root];
-        let spot = self.shared.spot(root.how, root.from, track.partition);
-        let key = (name(&self.shared.flow, root.node), spot.0, spot.1);
+        let key = self.shared.reader(root, track.partition);
         if let Some(berth) = self.berths.get_mut(&track.lane) {
             let read = berth.account.read.entry(key).or_insert(Next { next, items: 0 });
             *read = Next { next, items: read.items + items };
