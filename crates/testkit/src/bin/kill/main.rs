@@ -1,10 +1,12 @@
 //! Kills a running process again and again, at random points, and compares what
 //! came out with the naive model: nothing lost, nothing twice, every report balanced.
 //!
-//! `cargo run --release -p anabranch-testkit --bin kill -- --kills 1000`
+//! `cargo run --release -p anabranch-testkit --bin kill -- --kills 1000`: flows that are known, large batches.
+//! `cargo run --release -p anabranch-testkit --bin kill -- --flows 2000`: flows that are drawn, every second one killed.
 
 mod cases;
 mod drive;
+mod random;
 
 use anabranch_testkit::trial;
 use drive::{Drive, Found};
@@ -12,10 +14,28 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     trial::main(|asked| {
+        if asked.text("--flows").is_some() {
+            return Ok(flows(asked.number("--seed", 1), asked.number("--flows", 2000)));
+        }
         let kills = asked.number("--kills", 1000);
         let found = run(kills, asked.number("--seed", 1), asked.text("--case"))?;
         Ok(found.wrong() == 0 && found.kills >= kills)
     })
+}
+
+/// Whether flows that were drawn did what the model says.
+fn flows(seed: u64, flows: u64) -> bool {
+    let found = random::run(seed, flows);
+    println!(
+        "{} random flows, {} runs, {} kills, {} items compared with the naive model: {} flows differ or do not end {:?}",
+        found.flows,
+        found.runs,
+        found.kills,
+        found.compared.items,
+        found.wrong.len(),
+        found.wrong
+    );
+    found.wrong.is_empty()
 }
 
 fn run(kills: u64, seed: u64, only: Option<&str>) -> Result<Found, String> {
