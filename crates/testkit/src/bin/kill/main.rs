@@ -3,8 +3,10 @@
 //!
 //! `cargo run --release -p anabranch-testkit --bin kill -- --kills 1000`: flows that are known, large batches.
 //! `cargo run --release -p anabranch-testkit --bin kill -- --flows 2000`: flows that are drawn, every second one killed.
+//! `cargo run --release -p anabranch-testkit --bin kill -- --crowd 300`: two flows and outsiders on one directory.
 
 mod cases;
+mod crowd;
 mod drive;
 mod random;
 
@@ -17,10 +19,23 @@ fn main() -> ExitCode {
         if asked.text("--flows").is_some() {
             return Ok(flows(asked.number("--seed", 1), asked.number("--flows", 2000)));
         }
+        if asked.text("--crowd").is_some() {
+            return crowd(asked.number("--seed", 1), asked.number("--crowd", 300));
+        }
         let kills = asked.number("--kills", 1000);
         let found = run(kills, asked.number("--seed", 1), asked.text("--case"))?;
         Ok(found.wrong() == 0 && found.kills >= kills)
     })
+}
+
+/// Whether what outsiders were acknowledged is there, and both flows have it.
+fn crowd(seed: u64, calls: u64) -> Result<bool, String> {
+    let found = crowd::run(seed, calls)?;
+    println!(
+        "{} items acknowledged to outsiders beside {} runs of two flows, {} processes killed: {} lost, {} twice",
+        found.acknowledged, found.runs, found.kills, found.lost, found.twice
+    );
+    Ok(found.lost + found.twice == 0)
 }
 
 /// Whether flows that were drawn did what the model says.
