@@ -2,8 +2,8 @@
 
 use crate::expr::{Compiled, Fault, Scope, Value, opened};
 
-/// Where an item stands among all: time, then partition, then offset, then child.
-pub type Rank = (i64, u32, i64, u32);
+/// Where an item stands among all: time, then partition, then offset, then input and stream, then child.
+pub type Rank = (i64, u32, i64, u64, u32);
 
 /// One aggregate of an expression.
 #[derive(Debug, Clone)]

@@ -135,7 +135,8 @@ impl Crowd<'_> {
         let mut dice = Rng::new(seed * 100 + n);
         let (mut kills, mut acknowledged) = (0, vec![]);
         for call in 0..calls {
-            let items: Vec<String> = (0..ITEMS).map(|i| format!("{{\"outsider\":{n},\"call\":{call},\"i\":{i}}}")).collect();
+            let items: Vec<String> =
+                (0..ITEMS).map(|i| format!("{{\"outsider\":{n},\"call\":{call},\"i\":{i}}}")).collect();
             let feed = self.folder.join(format!("feed-{n}"));
             std::fs::write(&feed, items.join("\n") + "\n").map_err(|e| e.to_string())?;
             let kill = (dice.below(3) == 0).then(|| Duration::from_micros(dice.below(30_000)));
