@@ -64,3 +64,59 @@ fn detour(group: &[usize], links: &[(usize, usize, bool)], rejected: &[bool], a:
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeSet, VecDeque};
+
+    /// A DAG: edges lead from a smaller number to a larger one.
+    fn dag() -> impl Strategy<Value = (usize, Vec<Link>)> {
+        let edges = proptest::collection::vec((0..12usize, 0..12usize, any::<bool>()), 0..40);
+        edges.prop_map(|edges| {
+            let link = |(a, b, may_fuse): (usize, usize, bool)| Link {
+                from: Node::Step(a.min(b)),
+                to: Node::Step(a.max(b)),
+                may_fuse,
+            };
+            (12, edges.into_iter().filter(|(a, b, _)| a != b).map(link).collect())
+        })
+    }
+
+    /// What is left of groups when those without an edge from another one are taken away again and again.
+    fn circle(group: &BTreeMap<Node, usize>, links: &[Link]) -> BTreeSet<usize> {
+        let edges: BTreeSet<(usize, usize)> =
+            links.iter().map(|l| (group[&l.from], group[&l.to])).filter(|(a, b)| a != b).collect();
+        let mut left: BTreeSet<usize> = group.values().copied().collect();
+        let mut todo: VecDeque<usize> = left.iter().copied().collect();
+        while let Some(g) = todo.pop_front() {
+            let waits = edges.iter().any(|(a, b)| *b == g && left.contains(a));
+            if !waits && left.remove(&g) {
+                todo.extend(edges.iter().filter(|(a, _)| *a == g).map(|(_, b)| *b));
+            }
+        }
+        left
+    }
+
+    proptest! {
+        #[test]
+        fn units_wait_for_each_other_in_no_circle_and_never_for_themselves((n, links) in dag()) {
+            let nodes: Vec<Node> = (0..n).map(Node::Step).collect();
+            let group = groups(&nodes, &links);
+            prop_assert_eq!(circle(&group, &links), BTreeSet::new());
+            // what is in one group is handed over in memory; what goes through the log leads to another group
+            for link in links.iter().filter(|l| !l.may_fuse) {
+                prop_assert_ne!(group[&link.from], group[&link.to]);
+            }
+        }
+
+        #[test]
+        fn a_chain_is_one_unit(n in 1..12usize) {
+            let nodes: Vec<Node> = (0..n).map(Node::Step).collect();
+            let chain = |i: usize| Link { from: Node::Step(i - 1), to: Node::Step(i), may_fuse: true };
+            let group = groups(&nodes, &(1..n).map(chain).collect::<Vec<_>>());
+            prop_assert_eq!(group.values().collect::<BTreeSet<_>>().len(), 1);
+        }
+    }
+}
