@@ -297,3 +297,53 @@ fn readers_behind_copies_are_reset_and_added() {
     assert_eq!((count("a"), count("b"), count("c")), (7, 7, 4));
     assert_eq!(sorted(&place.run(&["consume", "c", "-q"]).out), sorted(&format!("{NUMBERS}{{\"n\":4,\"g\":1}}\n")));
 }
+
+/// What an item becomes in a stream of another format: a JSON string its text, text a JSON string, whoever writes it.
+#[test]
+fn items_take_the_format_of_the_stream_they_go_to() {
+    let place = Place::with(
+        "
+flow: formats
+streams:
+  lines: { source: { items: [x, 'say \"hi\"'] }, format: text }
+  mixed: { sink: mixed.jsonl }
+  text: { format: text, partitions: 1 }
+  parted: { format: text, partitions: 2 }
+  paired: { format: text, partitions: 1 }
+  last: { format: text, partitions: 1 }
+  json: { partitions: 1 }
+  all: { sink: all.jsonl }
+steps:
+  all: { work: every, value: { v: item, n: size(item) } }
+  every: { merge: [text, parted, paired, last, seen] }
+  seen: { work: json, value: item }
+  words: { work: lines, each: '[item]' }
+  text: { copy: words, to: text }
+  parted: { shard: words, by: item, shards: 2, to: parted }
+  paired: { reduce: [words, lines2], pair: lockstep, value: a }
+  lines2: { copy: lines, to: lines2 }
+  last: { reduce: words, value: last(item) }
+  json: { filter: lines, where: size(item) > 1, otherwise: rest }
+  rest: { filter: rest, where: 'true', to: mixed }
+",
+        &[],
+    );
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    assert_eq!(place.read("mixed.jsonl"), "\"x\"\n");
+    let (x, hi) = ("{\"v\":\"x\",\"n\":1}", "{\"v\":\"say \\\"hi\\\"\",\"n\":8}");
+    assert_eq!(sorted(&place.read("all.jsonl")), [vec![hi; 5], vec![x; 3]].concat());
+
+    let place = Place::with(
+        "flow: f\nstreams: { in: { source: in.txt, format: bytes }, out: { format: json, partitions: 1 } }\nsteps: { out: { copy: in, to: out } }\n",
+        &[],
+    );
+    place.write("in.txt", b"good\nb\xffd\n");
+    place.run(&["run"]).exits(3).says("balanced ✓").says("not UTF-8: byte 2 is wrong");
+    assert_eq!(place.run(&["consume", "out", "-q"]).out, "\"good\"\n");
+
+    let place = Place::with(
+        "flow: f\nstreams: { a: { format: text }, b: {}, out: { sink: o.jsonl } }\nsteps:\n  j: { join: [a, b] }\n  out: { copy: j, to: out }\n",
+        &[],
+    );
+    place.run(&["check"]).exits(2).says("the join `j` has streams of different formats");
+}

@@ -22,7 +22,7 @@ pub struct Flow {
     pub timezone: String,
     /// Its streams.
     pub streams: Vec<Stream>,
-    /// Its steps, sources first: a step stands behind all that it reads from.
+    /// Its steps, as they are written.
     pub steps: Vec<Step>,
     /// Hash of all that decides what a run does.
     pub hash: String,
@@ -328,6 +328,11 @@ impl Step {
             Kind::Work(p) => Some(&**p),
             Kind::Join(_) | Kind::Pair(_) | Kind::Act(_) => None,
         }
+    }
+
+    /// Whether it only decides where items go: they are passed on as they are.
+    pub fn routes(&self) -> bool {
+        matches!(self.kind, Kind::Copy(_) | Kind::Filter(_) | Kind::Split(_) | Kind::Shard(_) | Kind::Merge(_))
     }
 
     /// The gate, if the step waits for the end of its batch.

@@ -232,6 +232,22 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
     }
     groups(flow, faults);
     files(flow, faults);
+    joins(flow, faults);
+}
+
+/// A join moves no bytes, so what it lets through is of the format that it took.
+fn joins(flow: &Flow, faults: &mut Faults) {
+    for step in flow.steps.iter().filter(|s| matches!(s.kind, Kind::Join(_))) {
+        let of = |s: &usize| flow.streams.get(*s).map(|s| (s.name.as_str(), s.format));
+        let all: Vec<(&str, Format)> = step.inputs.iter().chain(step.outputs.first()).filter_map(of).collect();
+        let Some((first, format)) = all.first() else { continue };
+        if let Some((other, _)) = all.iter().find(|(_, f)| f != format) {
+            let what = format!("the join `{}` has streams of different formats: `{first}` and `{other}`", step.name);
+            let help =
+                "a join passes items on as they are: put a merge or a copy before or behind it, which convert them";
+            faults.push(Diagnostic::error("join-formats", step.span, what).help(help));
+        }
+    }
 }
 
 /// A file has one writer.

@@ -289,6 +289,12 @@ impl Making {
         Ok(())
     }
 
+    /// Adds an item with another value.
+    pub fn one(&mut self, of: &Record<'_>, value: &[u8]) {
+        self.open.push_like(of, value);
+        self.came_from(of.row(), None);
+    }
+
     /// Adds an item as it is.
     pub fn same(&mut self, of: &Record<'_>) {
         self.open.push_record(of);

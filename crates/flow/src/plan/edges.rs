@@ -104,24 +104,43 @@ impl Planner<'_> {
     /// For each step, the gates above it that can stay shut.
     ///
     /// Steps move together only if these are the same: so a unit waits behind a shut gate as a whole, or not at all.
-    fn gates_above(&self) -> Vec<BTreeSet<usize>> {
-        let mut above: Vec<BTreeSet<usize>> = vec![];
-        for step in &self.flow.steps {
+    fn gates_above(&self, order: &[usize]) -> Vec<BTreeSet<usize>> {
+        let mut above = vec![BTreeSet::new(); self.flow.steps.len()];
+        for step in order {
             let mut gates = BTreeSet::new();
-            for s in &step.inputs {
-                if let Writer::Step(w, _) = self.flow.streams[*s].writer {
-                    gates.extend(&above[w]); // steps stand behind all that they read from
-                    gates.extend(self.flow.steps[w].gate().filter(|g| g.can_stay_shut()).map(|_| w));
-                }
+            for w in self.steps_before(*step) {
+                gates.extend(&above[w]);
+                gates.extend(self.flow.steps[w].gate().filter(|g| g.can_stay_shut()).map(|_| w));
             }
-            above.push(gates);
+            above[*step] = gates;
         }
         above
     }
 
+    fn steps_before(&self, step: usize) -> impl Iterator<Item = usize> {
+        self.flow.steps[step].inputs.iter().filter_map(|s| match self.flow.streams[*s].writer {
+            Writer::Step(w, _) => Some(w),
+            _ => None,
+        })
+    }
+
+    /// The steps, each behind all that it reads from.
+    fn order(&self) -> Vec<usize> {
+        let mut order = vec![];
+        let mut placed = vec![false; self.flow.steps.len()];
+        while let Some(next) =
+            (0..placed.len()).find(|s| !placed[*s] && self.steps_before(*s).all(|w| placed[w] || w == *s))
+        {
+            placed[next] = true;
+            order.push(next);
+        }
+        order
+    }
+
     /// Who hands items to whom, in the order of the flow.
     fn links(&self) -> Vec<Link> {
-        let above = self.gates_above();
+        let order = self.order();
+        let above = self.gates_above(&order);
         let alike = |from: Node, to: Node| match (from, to) {
             (Node::Step(a), Node::Step(b)) => above[a] == above[b],
             (Node::Source(_), Node::Step(b)) => above[b].is_empty(),
@@ -129,7 +148,7 @@ impl Planner<'_> {
         };
         let rank = |node: Node| match node {
             Node::Source(s) => (0, s),
-            Node::Step(i) => (1, i), // steps stand behind all that they read from
+            Node::Step(i) => (1, order.iter().position(|s| *s == i).unwrap_or(i)),
             Node::Publish(s) | Node::Sink(s) => (2, s),
         };
         let mut links = vec![];
@@ -182,6 +201,7 @@ impl Planner<'_> {
         }
         if let (Writer::Step(w, _), Some(Kind::Copy(_))) = (self.flow.streams[s].writer, self.writer_kind(s))
             && !self.is_fused(self.flow.steps[w].inputs[0], Node::Step(w))
+            && self.flow.streams[s].format == self.flow.streams[self.flow.steps[w].inputs[0]].format
         {
             return Edge::Alias;
         }

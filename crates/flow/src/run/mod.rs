@@ -4,6 +4,7 @@ mod arrivals;
 mod berth;
 mod chunk;
 mod close;
+mod convert;
 mod crew;
 pub mod facts;
 mod finals;

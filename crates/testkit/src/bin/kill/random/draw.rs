@@ -25,6 +25,10 @@ pub fn draw(dice: &mut Rng, steps: u64) -> Shape {
         step(&mut shape, dice, i);
     }
     ends(&mut shape, dice);
+    shape.written = (0..shape.steps.len()).collect();
+    if dice.eighths(4) {
+        dice.shuffle(&mut shape.written); // a step may stand before what it reads from
+    }
     shape
 }
 

@@ -261,8 +261,8 @@ impl Run<'_> {
             sides.push(side);
         }
         let n = sides[0].len().min(sides[1].len());
-        for i in 0..n {
-            self.give(to, json!({ "l": sides[0][i], "r": sides[1][i] }));
+        for (l, r) in sides[0].iter().zip(&sides[1]) {
+            self.give(to, json!({ "l": l, "r": r }));
         }
         for (i, (side, input)) in sides.into_iter().zip(&step.inputs).enumerate() {
             if self.shape.streams[*input].moves {

@@ -9,6 +9,8 @@ pub struct Shape {
     pub streams: Vec<Stream>,
     /// Its steps, each behind all that it reads from.
     pub steps: Vec<Step>,
+    /// The order in which they are written.
+    pub written: Vec<usize>,
 }
 
 /// A stream, or the numbered streams of a sharder.
@@ -143,7 +145,7 @@ impl Shape {
             let _ = writeln!(out, "  {}: {keys}", s.name);
         }
         out += "steps:\n";
-        for step in &self.steps {
+        for step in self.written.iter().map(|s| &self.steps[*s]) {
             let _ = writeln!(out, "  {}: {{ {} }}", step.name, self.keys(step));
         }
         out
