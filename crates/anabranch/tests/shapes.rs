@@ -298,6 +298,23 @@ fn readers_behind_copies_are_reset_and_added() {
     assert_eq!(sorted(&place.run(&["consume", "c", "-q"]).out), sorted(&format!("{NUMBERS}{{\"n\":4,\"g\":1}}\n")));
 }
 
+/// A stream that only a file fills is its flow's own: two flows in one folder may both call theirs `in`.
+#[test]
+fn two_flows_may_call_their_files_alike() {
+    let one = |name: &str| {
+        format!(
+            "flow: {name}\nstreams: {{ in: {{ source: {name}.txt }}, out: {{ sink: out/{name}.txt }} }}\nsteps: {{ out: {{ work: in, pipe: [cat] }} }}\n"
+        )
+    };
+    let place = Place::new();
+    for name in ["a", "b", "a"] {
+        place.write(&format!("{name}.yaml"), one(name));
+        place.write(&format!("{name}.txt"), format!("{name}\n"));
+        place.run(&["run", &format!("{name}.yaml")]).exits(0).says("balanced ✓");
+        assert_eq!(place.read(&format!("out/{name}.txt")), format!("{name}\n"));
+    }
+}
+
 /// What an item becomes in a stream of another format: a JSON string its text, text a JSON string, whoever writes it.
 #[test]
 fn items_take_the_format_of_the_stream_they_go_to() {

@@ -74,6 +74,14 @@ pub struct Entry {
     pub reads: Reads,
 }
 
+impl Stream {
+    /// Whether its items are kept for others: it is declared, and no file has them in its place.
+    pub fn is_public(&self) -> bool {
+        let home = self.source.is_some() || self.sink.is_some();
+        self.declared && (self.keep || !home || self.writer == Writer::Outside)
+    }
+}
+
 impl Entry {
     /// Whether nothing is done, so that the item need not be looked into.
     pub fn is_plain(&self) -> bool {

@@ -40,6 +40,10 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
             faults.push(Diagnostic::error("two-writers", out.1, what).label("put a merge before it"));
         }
     }
+    // what is logged of a stream that a file has is the flow's own: another flow may have a file of that name
+    for stream in streams.iter_mut().filter(|s| s.declared && !s.is_public() && s.at.as_str() == s.name) {
+        stream.at = flow.own(&stream.name).unwrap_or_else(|_| stream.at.clone());
+    }
     for (s, step) in wired.iter().enumerate() {
         for (port, (name, span)) in step.inputs.iter().enumerate() {
             match find(streams, name) {

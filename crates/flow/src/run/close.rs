@@ -242,10 +242,8 @@ pub fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts
 fn trim(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Result<()> {
     let mut keep: Vec<At> = vec![];
     for (s, stream) in shared.flow.streams.iter().enumerate() {
-        let internal = shared.plan.logged[s]
-            && stream.writer != Writer::Outside
-            && (!stream.declared || stream.source.is_some() || stream.sink.is_some());
-        if !internal || stream.keep || shared.is_view(s) {
+        let internal = shared.plan.logged[s] && stream.writer != Writer::Outside && !stream.is_public();
+        if !internal || shared.is_view(s) {
             continue;
         }
         for p in 0..shared.partitions[s] {

@@ -20,7 +20,7 @@ pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord, left: &
     for unit in &shared.plan.units {
         for root in &unit.roots {
             let Node::Step(s) = root.node else { continue };
-            if shared.flow.streams[root.from].writer != Writer::Outside && !shared.flow.streams[root.from].declared {
+            if shared.flow.streams[root.from].writer != Writer::Outside && !shared.flow.streams[root.from].is_public() {
                 continue;
             }
             let Some(group) = shared.flow.steps[s].groups.get(root.input) else { continue };

@@ -329,7 +329,7 @@ fn ensure(shared: &Shared, options: &mut Options) -> Result<BTreeMap<StreamName,
             name: stream.at.clone(),
             partitions: Some(shared.partitions[s]),
             replication_factor: stream.replication_factor,
-            config: if stream.declared { config } else { for_good(config) },
+            config: if stream.is_public() { config } else { for_good(config) },
         };
         if stream.writer == Writer::Outside { others.push(spec) } else { own.push(spec) }
     }
