@@ -298,6 +298,24 @@ fn readers_behind_copies_are_reset_and_added() {
     assert_eq!(sorted(&place.run(&["consume", "c", "-q"]).out), sorted(&format!("{NUMBERS}{{\"n\":4,\"g\":1}}\n")));
 }
 
+/// Joins over copies of joins double at each level: refused while it is cheap.
+#[test]
+fn ways_that_double_at_each_level_are_refused() {
+    let level =
+        |i: usize| format!("  c{i}: {{ copy: j{i}, to: [a{i}, b{i}] }}\n  j{}: {{ join: [a{i}, b{i}] }}\n", i + 1);
+    let of = |n: usize| {
+        let steps: String = (0..n).map(level).collect();
+        let flow = flow("j0: {}, n: { sink: n.jsonl }", &format!("{steps}  n: {{ reduce: j{n}, value: count() }}\n"));
+        Place::with(&flow, &[])
+    };
+    of(60).run(&["check"]).exits(2).says("ways, through copies and joins");
+    let place = of(6);
+    place.run(&["streams", "create", "j0", "-q"]).exits(0);
+    place.feed(&["produce", "j0", "-q"], NUMBERS.as_bytes()).exits(0);
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    assert_eq!(place.read("n.jsonl"), "192\n");
+}
+
 /// A stream that only a file fills is its flow's own: two flows in one folder may both call theirs `in`.
 #[test]
 fn two_flows_may_call_their_files_alike() {

@@ -75,6 +75,15 @@ pub struct Entry {
 }
 
 impl Stream {
+    /// Whether its items are data in motion: from outside, or through standard input.
+    pub fn moves(&self) -> bool {
+        match self.writer {
+            Writer::Outside => true,
+            Writer::Source => self.source.as_ref().is_some_and(|s| s.from == From::Stdin),
+            Writer::Step(..) => false,
+        }
+    }
+
     /// Whether its items are kept for others: it is declared, and no file has them in its place.
     pub fn is_public(&self) -> bool {
         let home = self.source.is_some() || self.sink.is_some();
@@ -367,19 +376,23 @@ impl Flow {
     /// Whether a stream goes on from run to run: something above it comes from outside or through standard input, or it is
     /// kept. What is above every other one is read anew in each run.
     pub fn goes_on(&self, stream: usize) -> bool {
-        let mut seen = vec![false; self.streams.len()];
-        let mut todo = vec![stream];
-        while let Some(s) = todo.pop() {
-            let Some(of) = self.streams.get(s).filter(|_| !std::mem::replace(&mut seen[s], true)) else { continue };
-            match of.writer {
-                _ if of.keep => return true,
-                Writer::Outside => return true,
-                Writer::Source if of.source.as_ref().is_some_and(|s| s.from == From::Stdin) => return true,
-                Writer::Source => {}
-                Writer::Step(w, _) => todo.extend(self.steps.get(w).into_iter().flat_map(|w| &w.inputs)),
+        self.above(stream).into_iter().any(|s| self.streams[s].keep || self.streams[s].moves())
+    }
+
+    /// A stream and all that lead to it, each once.
+    pub fn above(&self, stream: usize) -> Vec<usize> {
+        let mut found = vec![stream];
+        let mut at = 0;
+        while let Some(s) = found.get(at).copied() {
+            at += 1;
+            if let Some(Writer::Step(w, _)) = self.streams.get(s).map(|s| s.writer)
+                && let Some(step) = self.steps.get(w)
+            {
+                let new: Vec<usize> = step.inputs.iter().copied().filter(|i| !found.contains(i)).collect();
+                found.extend(new);
             }
         }
-        false
+        found
     }
 
     /// The stream of that name.

@@ -5,7 +5,7 @@ use super::steps::Built;
 use super::streams::internal;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
-use crate::model::{FieldType, Flow, From, Kind, Lines, Mode, Step, Stream, To, Writer};
+use crate::model::{FieldType, Flow, Kind, Lines, Mode, Step, Stream, To, Writer};
 use crate::names::nearest;
 use crate::patterns::Format;
 use anabranch_engine::FlowId;
@@ -157,13 +157,19 @@ pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired
 /// Types of the fields of a step's items: those of its source, if it is reached by routing alone.
 pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: usize) -> BTreeMap<String, FieldType> {
     let mut of_all: Vec<BTreeMap<String, FieldType>> = vec![];
-    for (name, _) in &wired[step].inputs {
-        let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
-        of_all.push(match stream.writer {
-            Writer::Source => stream.entry.fields.iter().map(|f| (f.name.clone(), f.of)).collect(),
-            Writer::Step(w, _) if routes(wired[w].draft.verb) => types(streams, wired, w),
-            _ => BTreeMap::new(),
-        });
+    let (mut todo, mut seen) = (vec![step], BTreeSet::new());
+    while let Some(step) = todo.pop() {
+        if !seen.insert(step) {
+            continue;
+        }
+        for (name, _) in &wired[step].inputs {
+            let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
+            match stream.writer {
+                Writer::Source => of_all.push(stream.entry.fields.iter().map(|f| (f.name.clone(), f.of)).collect()),
+                Writer::Step(w, _) if routes(wired[w].draft.verb) => todo.push(w),
+                _ => of_all.push(BTreeMap::new()),
+            }
+        }
     }
     match of_all.split_first() {
         Some((first, rest)) if rest.iter().all(|r| r == first) => first.clone(),
@@ -213,7 +219,8 @@ pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) 
 
 /// What can only be said of the whole: modes of sinks, results that nobody reads.
 pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
-    let moving: Vec<bool> = (0..flow.streams.len()).map(|i| comes_from_outside(flow, i)).collect();
+    let moving: Vec<bool> =
+        (0..flow.streams.len()).map(|i| flow.above(i).into_iter().any(|s| flow.streams[s].moves())).collect();
     for (stream, moving) in flow.streams.iter_mut().zip(moving) {
         if let Some(sink) = &mut stream.sink
             && !sink.mode_said
@@ -237,6 +244,42 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
     groups(flow, faults);
     files(flow, faults);
     joins(flow, faults);
+    ways(flow, faults);
+}
+
+/// A join over copies of a join over copies, and so on, doubles with each: every way to a stream is a reader.
+fn ways(flow: &Flow, faults: &mut Faults) {
+    let mut known: Vec<Option<u64>> = vec![None; flow.streams.len()];
+    for step in &flow.steps {
+        let n = step.inputs.iter().fold(0u64, |n, s| n.saturating_add(ways_to(flow, *s, &mut known)));
+        let most = anabranch_engine::limits::WAYS;
+        if n > most + step.inputs.len() as u64 {
+            let what = format!("`{}` reaches what it reads in {n} ways, through copies and joins", step.name);
+            let help =
+                format!("at most {most} are possible: declare a stream in between, it is written then and read once");
+            faults.push(Diagnostic::error("too-many-ways", step.span, what).help(help));
+            return;
+        }
+    }
+}
+
+/// In how many ways a stream is read from the log, if all that needs no bytes of its own has none.
+fn ways_to(flow: &Flow, stream: usize, known: &mut Vec<Option<u64>>) -> u64 {
+    let Some(s) = flow.streams.get(stream) else { return 1 };
+    if let Some(n) = known[stream] {
+        return n;
+    }
+    let n = match s.writer {
+        Writer::Step(w, _) if !s.is_public() => match flow.steps.get(w) {
+            Some(step) if matches!(step.kind, Kind::Copy(_) | Kind::Join(_)) && step.done != Some(stream) => {
+                step.inputs.iter().fold(0u64, |n, s| n.saturating_add(ways_to(flow, *s, known)))
+            }
+            _ => 1,
+        },
+        _ => 1,
+    };
+    known[stream] = Some(n);
+    n
 }
 
 /// A join moves no bytes, so what it lets through is of the format that it took.
@@ -283,15 +326,5 @@ fn groups(flow: &Flow, faults: &mut Faults) {
                 );
             }
         }
-    }
-}
-
-/// Whether anything upstream is data in motion: a stream from outside or standard input.
-fn comes_from_outside(flow: &Flow, stream: usize) -> bool {
-    let Some(s) = flow.streams.get(stream) else { return false };
-    match s.writer {
-        Writer::Outside => true,
-        Writer::Source => s.source.as_ref().is_some_and(|s| s.from == From::Stdin),
-        Writer::Step(w, _) => flow.steps.get(w).is_some_and(|w| w.inputs.iter().any(|i| comes_from_outside(flow, *i))),
     }
 }

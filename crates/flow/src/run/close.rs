@@ -176,14 +176,13 @@ fn to_publish(shared: &Shared, accounts: &[Account], facts: &Facts, phase: Phase
     Ok(out)
 }
 
-/// Whether a reduce above, in the same unit, does not say its finals.
+/// Whether a reduce above does not say its finals.
 fn behind_held_fold(shared: &Shared, facts: &Facts, stream: usize) -> bool {
-    let Writer::Step(w, _) = shared.flow.streams[stream].writer else { return false };
-    let step = &shared.flow.steps[w];
-    match step.kind {
-        Kind::Reduce(..) => facts.gates[w] != Some(Verdict::Open),
-        _ => step.inputs.iter().any(|i| behind_held_fold(shared, facts, *i)),
-    }
+    let flow = &shared.flow;
+    flow.above(stream).into_iter().any(|s| match flow.streams[s].writer {
+        Writer::Step(w, _) => matches!(flow.steps[w].kind, Kind::Reduce(..)) && facts.gates[w] != Some(Verdict::Open),
+        _ => false,
+    })
 }
 
 /// What a held batch is, so that it can be found again.
