@@ -382,3 +382,14 @@ steps:
     );
     place.run(&["check"]).exits(2).says("the join `j` has streams of different formats");
 }
+
+/// What an account cannot hold is known before anything is done.
+#[test]
+fn too_many_partitions_are_refused_before_the_first_commit() {
+    let steps = "  b: { copy: in, to: b }\n  c: { work: b, pipe: [cat] }\n";
+    let place = Place::with(&flow("in: {}, b: {}, c: {}", steps), &[]);
+    place.run(&["streams", "create", "in", "--partitions", "3000", "-q"]).exits(0);
+    place.feed(&["produce", "in", "-q"], NUMBERS.as_bytes()).exits(0);
+    place.run(&["run"]).exits(2).says("12000 readers and written partitions, at most 8192 are possible");
+    place.run(&["report"]).exits(2);
+}

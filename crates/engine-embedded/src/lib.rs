@@ -104,6 +104,10 @@ impl Engine for Embedded {
         Ok(Box::new(lane::claim(self, flow, lane)?))
     }
 
+    fn largest(&self, _: &StreamName) -> Result<usize> {
+        Ok(limits::BATCH_BYTES)
+    }
+
     fn counts_by_offset(&self) -> bool {
         true
     }

@@ -2,7 +2,7 @@
 
 use crate::name::StreamName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Format of the account that this version writes.
 pub const ACCOUNT_VERSION: u32 = 2;
@@ -163,6 +163,10 @@ pub struct RunRecord {
     /// Which stream each of the streams was, where an engine gives offsets again once a stream is made anew.
     #[serde(default)]
     pub ids: BTreeMap<StreamName, String>,
+    /// Readers that were put where they are since the run closed: whatever their stream was before, this is the one that is
+    /// meant.
+    #[serde(default)]
+    pub meant: BTreeSet<Reader>,
     /// Where the list of files stands in the manifest stream.
     pub manifest: Option<(i64, i64)>,
     /// How far the run is.

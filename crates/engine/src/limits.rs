@@ -64,6 +64,8 @@ pub const HELD_BATCHES: usize = 100;
 pub const REPORTS_KEPT: usize = 100;
 /// Bytes of one report.
 pub const REPORT_BYTES: usize = 64 << 10;
+/// Dead letters below this are taken by every stream; of a larger one it is asked whether it is.
+pub const LETTER_BYTES: usize = 900 << 10;
 /// What is kept of an item that is too large to be an item.
 pub const OVERSIZE_KEPT_BYTES: usize = 4 << 10;
 /// What is kept of what a failed action printed.

@@ -40,14 +40,16 @@ pub fn reset(engine: &dyn Admin, group: &str, offsets: &[(StreamName, Partition,
                 .help("finish it first:  anabranch run"));
         }
         let readers: Vec<Reader> = account.read.keys().filter(|r| reads_as(&account, r, group)).cloned().collect();
+        let mut meant = vec![];
         for reader in readers {
             let to = offsets.iter().find(|(s, p, _)| *s == reader.stream && *p == reader.partition);
             if let (Some((_, _, to)), Some(next)) = (to, account.read.get_mut(&reader)) {
                 next.next = *to;
+                meant.push(reader);
             }
         }
         if let Some(record) = &mut account.record {
-            record.ids.retain(|stream, _| offsets.iter().all(|(s, ..)| s != stream)); // this is the one that is meant now
+            record.meant.extend(meant); // of this reader; the others are still where they were in the stream before
         }
         account.seq += 1;
         lane.submit(Commit { puts: vec![], account })?;

@@ -142,6 +142,7 @@ pub fn open(
         }
         None => {
             may_open(&shared, lane.account())?;
+            super::lanes::entries_fit(&shared)?;
             let ids = ensure(&shared, options)?;
             let is_anew = |at| lane.account().record.as_ref().is_some_and(|last| is_anew(last, &ids, at));
             let own = shared.flow.streams.iter().filter(|s| s.writer != Writer::Outside);

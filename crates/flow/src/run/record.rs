@@ -5,7 +5,7 @@ use super::{Shared, Spot};
 use crate::model::Writer;
 use crate::plan::{How, Node};
 use anabranch_engine::{Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// The record of a new run.
@@ -31,6 +31,7 @@ pub fn record(
         from: BTreeMap::new(),
         seals: BTreeMap::new(),
         ids,
+        meant: BTreeSet::new(),
         manifest: None,
         phase: Phase::Open,
         held: last.as_ref().map_or_else(Vec::new, |r| r.held.clone()),
@@ -59,7 +60,8 @@ pub fn record(
                 let from = committed.or_else(of_group).unwrap_or_else(first);
                 let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
                 let outside = shared.flow.streams[root.from].writer == Writer::Outside;
-                let anew = from != first() && last.as_ref().is_some_and(|last| is_anew(last, &record.ids, &at.0));
+                let was_another = |last: &RunRecord| is_anew(last, &record.ids, &at.0) && !last.meant.contains(&key);
+                let anew = from != first() && last.as_ref().is_some_and(was_another);
                 if from > end || anew || (outside && from < first()) {
                     return Err(gap(&key.step, group, &at, from, first()..end, anew));
                 }
@@ -67,20 +69,21 @@ pub fn record(
             }
         }
     }
-    of_joins(shared, lane, &mut record);
+    of_joins(shared, lane, last.as_ref(), &mut record);
     Ok(record)
 }
 
 /// Where the batch of each join begins in what it views from outside: behind its last one, or, for a new join, where the
 /// first of those begins who read behind it.
-fn of_joins(shared: &Shared, lane: &mut dyn Lane, record: &mut RunRecord) {
+fn of_joins(shared: &Shared, lane: &mut dyn Lane, last: Option<&RunRecord>, record: &mut RunRecord) {
     let mut begins = vec![];
     for (join, reach, viewer) in shared.viewers() {
         let spot = (viewer.stream.clone(), viewer.partition);
         let roots = shared.plan.units.iter().flat_map(|u| &u.roots);
         let behind = roots.filter(|r| r.from == reach.from && r.gates.contains(&join));
         let first = || behind.filter_map(|r| record.from.get(&shared.reader(r, viewer.partition)).copied()).min();
-        let committed = lane.account().read.get(&viewer).map(|n| n.next);
+        let anew = last.is_some_and(|last| is_anew(last, &record.ids, &viewer.stream));
+        let committed = lane.account().read.get(&viewer).map(|n| n.next).filter(|_| !anew);
         let from = committed.or_else(first).or_else(|| record.starts.get(&spot).copied()).unwrap_or(0);
         let within =
             record.starts.get(&spot).zip(record.seals.get(&spot)).map(|(start, seal)| from.clamp(*start, *seal));

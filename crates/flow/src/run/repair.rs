@@ -200,6 +200,10 @@ pub fn open(
         if wanted.skip.contains(id) {
             counted.skipped += 1;
         } else {
+            if !told(letter, "cut").is_empty() {
+                let text = format!("the dead letter {id} was too large to be kept whole, and cannot be tried again");
+                return Err(Error::usage(text).help("skip it, or run the batch anew"));
+            }
             may_retry(shared, &books, id, &step, &of)?;
             untake(counted, &of);
             mending.again.push(Again { id: id.clone(), step, of });
