@@ -3,6 +3,7 @@
 mod action;
 mod compile;
 mod draft;
+mod hash;
 mod keys;
 mod shape;
 mod steps;
@@ -46,7 +47,7 @@ pub fn check_text(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Checked {
         );
     }
     if let Some(flow) = &mut flow {
-        flow.hash = hash(text, &flow.env);
+        flow.hash = root.as_ref().map(|root| hash::of(root, &flow.env)).unwrap_or_default();
     }
     finish(flow, faults)
 }
@@ -56,7 +57,7 @@ pub fn check_tree(root: &Node, env: &dyn Fn(&str) -> Option<String>) -> Checked 
     let mut faults = vec![];
     let mut flow = build(root, env, &mut faults);
     if let Some(flow) = &mut flow {
-        flow.hash = hash(&format!("{root:?}"), &flow.env);
+        flow.hash = hash::of(root, &flow.env);
     }
     finish(flow, faults)
 }
@@ -66,12 +67,6 @@ fn finish(flow: Option<Flow>, mut faults: Faults) -> Checked {
     faults.dedup();
     let fine = faults.iter().all(|d| d.severity != Severity::Error);
     Checked { flow: flow.filter(|_| fine), diagnostics: faults }
-}
-
-/// What decides what a run does: the text of the flow and its variables.
-fn hash(text: &str, env: &Env) -> String {
-    let all = format!("{text}\n{env:?}");
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(all.as_bytes()))
 }
 
 fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faults) -> Option<Flow> {

@@ -7,10 +7,11 @@ use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
 use crate::model::{FieldType, Flow, From, Kind, Lines, Mode, Step, Stream, To, Writer};
 use crate::names::nearest;
+use crate::paths;
 use crate::patterns::Format;
 use anabranch_engine::FlowId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 fn find(streams: &[Stream], name: &str) -> Option<usize> {
     streams.iter().position(|s| s.name == name)
@@ -31,7 +32,11 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
                     continue;
                 }
                 Writer::Source => "its source".to_string(),
-                Writer::Step(other, _) if other == s => continue,
+                Writer::Step(other, _) if other == s => {
+                    let what = format!("the step {} writes to `{}` twice", step.draft.name.0, out.0);
+                    faults.push(Diagnostic::error("stream-twice", out.1, what).label("name it once"));
+                    continue;
+                }
                 Writer::Step(other, _) => {
                     wired.get(other).map_or(String::new(), |w| format!("the step {}", w.draft.name.0))
                 }
@@ -209,6 +214,14 @@ pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) 
 
 /// What can only be said of the whole: modes of sinks, results that nobody reads.
 pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
+    // outputs that nobody uses: one of them may be meant
+    let unused = |o: &&usize| flow.streams.get(**o).is_some_and(|s| !s.declared && s.readers.is_empty());
+    let ends: Vec<String> = flow
+        .steps
+        .iter()
+        .flat_map(|s| s.outputs.iter().filter(unused))
+        .map(|o| flow.streams[*o].name.clone())
+        .collect();
     let moving: Vec<bool> = (0..flow.streams.len()).map(|i| comes_from_outside(flow, i)).collect();
     for (stream, moving) in flow.streams.iter_mut().zip(moving) {
         if let Some(sink) = &mut stream.sink
@@ -217,9 +230,20 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
         {
             sink.mode = Mode::Append;
         }
-        if stream.writer == Writer::Outside && stream.sink.is_none() && stream.readers.is_empty() {
-            let what = format!("nobody reads or writes the stream `{}`", stream.name);
-            faults.push(Diagnostic::warning("unused", stream.span, what));
+        if stream.writer == Writer::Outside && stream.readers.is_empty() {
+            let (what, code) = match &stream.sink {
+                None => (format!("nobody reads or writes the stream `{}`", stream.name), "unused"),
+                Some(_) => (format!("no step writes `{}`, and it has a sink", stream.name), "unwritten-sink"),
+            };
+            let fault = Diagnostic::warning(code, stream.span, what);
+            faults.push(match &stream.sink {
+                None => fault,
+                Some(_) => {
+                    let near = nearest(&stream.name, ends.iter().map(String::as_str));
+                    let near = near.map_or(String::new(), |n| format!("did you mean `{n}`? "));
+                    fault.label(format!("{near}only what comes from outside (produce, a topic) is stored there"))
+                }
+            });
         }
     }
     for (step, wired) in flow.steps.iter().zip(wired) {
@@ -232,6 +256,43 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
     }
     groups(flow, faults);
     files(flow, faults);
+    standard_input(flow, faults);
+    own_outputs(flow, faults);
+}
+
+/// Standard input fills one stream: what one of two took would be missing in the other.
+fn standard_input(flow: &Flow, faults: &mut Faults) {
+    let reads = |s: &&Stream| s.source.as_ref().is_some_and(|s| s.from == From::Stdin);
+    let mut readers = flow.streams.iter().filter(reads);
+    let Some(first) = readers.next() else { return };
+    for second in readers {
+        let what = format!("standard input fills one stream, and `{}` has it already", first.name);
+        let fault = Diagnostic::error("stdin-twice", second.span, what);
+        faults.push(fault.help(format!("both can have all of it:  NAME: {{ copy: {}, to: [a, b] }}", first.name)));
+    }
+}
+
+/// What the flow writes is not what it reads. Of a pattern the own files are left out; a path would be read while it is
+/// written, and replaced under a run that has to go on.
+fn own_outputs(flow: &Flow, faults: &mut Faults) {
+    let sink = |s: &'_ Stream| match s.sink.as_ref().map(|s| &s.to) {
+        Some(To::File(path)) => Some(path.text.clone()),
+        _ => None,
+    };
+    for stream in &flow.streams {
+        let Some(From::Files(source)) = stream.source.as_ref().map(|s| &s.from) else { continue };
+        for (other, path) in flow.streams.iter().filter_map(|s| Some((&s.name, sink(s)?))) {
+            if paths::plain(source) == paths::plain(&path) {
+                let what = format!("`{}` reads the file that `{other}` writes: {path}", stream.name);
+                let fault = Diagnostic::error("own-output", stream.span, what);
+                faults.push(fault.help("write to another file, and put it in place when the run is done"));
+            } else if paths::matches(source, &path) {
+                let what = format!("`{source}` matches what the flow writes itself: {path} is left out");
+                let fault = Diagnostic::warning("own-output", stream.span, what);
+                faults.push(fault.label("read and write in folders of their own"));
+            }
+        }
+    }
 }
 
 /// A file has one writer.
@@ -239,8 +300,7 @@ fn files(flow: &Flow, faults: &mut Faults) {
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
     for stream in &flow.streams {
         let Some(To::File(path)) = stream.sink.as_ref().map(|s| &s.to) else { continue };
-        let path: PathBuf = Path::new(&path.text).components().filter(|c| *c != Component::CurDir).collect();
-        if let Some(other) = seen.insert(path, &stream.name) {
+        if let Some(other) = seen.insert(paths::plain(&path.text), &stream.name) {
             let what = format!("`{}` and `{other}` are written to one file", stream.name);
             faults.push(
                 Diagnostic::error("file-twice", stream.span, what)
