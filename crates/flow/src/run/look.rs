@@ -1,0 +1,110 @@
+//! A look at what lies outside before anything is touched: what `check` and a run say of the files that a flow names.
+
+use super::io::{Goal, World, Written};
+use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::model::{ActionSpec, Flow, From, Kind, Mode, Stream, To};
+use crate::paths;
+use anabranch_engine::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Everything that is wrong outside with a flow that is fine in itself.
+pub fn look(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
+    let mut faults = vec![];
+    let written = written(flow);
+    for stream in &flow.streams {
+        let Some(source) = stream.source.as_ref().filter(|s| matches!(s.from, From::Files(_))) else { continue };
+        match world.survey(source, &written) {
+            Err(e) => faults.push(fault("source", stream.span, e)),
+            Ok(manifest) => {
+                let told = |note| Diagnostic::warning("left-out", stream.span, note);
+                faults.extend(manifest.notes.into_iter().map(told));
+            }
+        }
+    }
+    faults.extend(of_sinks(flow, world));
+    faults.extend(flow.steps.iter().filter_map(|step| {
+        let Kind::Act(act) = &step.kind else { return None };
+        let (ActionSpec::Exec(command) | ActionSpec::Pipe(command)) = &act.action else { return None };
+        let args: Vec<&str> = command.args.iter().take_while(|a| a.is_plain()).map(|a| a.text.as_str()).collect();
+        let why = script(&args).and_then(|(path, starts)| world.program(path, starts))?;
+        Some(Diagnostic::warning("program", step.span, why).label("paths are relative to the folder of the flow"))
+    }));
+    faults.sort_by_key(|d| (d.span, d.severity));
+    faults
+}
+
+/// Programs that are given a script by its path.
+const INTERPRETERS: [&str; 10] = ["sh", "bash", "dash", "zsh", "python", "python3", "perl", "ruby", "node", "awk"];
+
+/// What of a command is a program, or the script of an interpreter, and given by its path; whether it is to be started.
+fn script<'a>(args: &[&'a str]) -> Option<(&'a str, bool)> {
+    match args {
+        [program, ..] if program.contains('/') => Some((program, true)),
+        [program, script, ..] if INTERPRETERS.contains(program) && is_path(script) => Some((script, false)),
+        _ => None,
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    text.contains('/') && !text.starts_with('-') && !text.contains(char::is_whitespace)
+}
+
+fn fault(code: &'static str, span: Span, e: Error) -> Diagnostic {
+    Diagnostic { severity: Severity::Error, help: e.help, ..Diagnostic::error(code, span, e.text) }
+}
+
+/// What the flow writes: its sinks.
+pub fn written(flow: &Flow) -> Vec<Written> {
+    let files = flow.streams.iter().filter_map(|s| match s.sink.as_ref().map(|s| &s.to) {
+        Some(To::File(path)) => Some(path.pieces()),
+        _ => None,
+    });
+    files.collect()
+}
+
+/// Fails if a sink cannot be written, or two are one file.
+pub fn sinks(flow: &Flow, world: &dyn World) -> Result<()> {
+    match of_sinks(flow, world).into_iter().next() {
+        Some(d) => Err(Error { help: d.help, ..Error::usage(d.message) }),
+        None => Ok(()),
+    }
+}
+
+fn of_sinks(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
+    let plain = |s: &Stream| match s.sink.as_ref().map(|s| &s.to) {
+        Some(To::File(path)) if path.is_plain() => Some(path.pieces().into_iter().flatten().collect::<String>()),
+        _ => None,
+    };
+    let paths: Vec<Option<String>> = flow.streams.iter().map(plain).collect();
+    let mut faults = vec![];
+    for (stream, path) in flow.streams.iter().zip(&paths) {
+        let Some(path) = path else { continue };
+        let replace = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+        faults.extend(world.goal(path, replace).err().map(|e| fault("sink", stream.span, e)));
+    }
+    if faults.is_empty() {
+        faults.extend(apart(flow, world, &paths).err().map(|(span, e)| fault("file-twice", span, e)));
+    }
+    faults
+}
+
+/// Fails if two of the paths of sinks lead to one file, however they are written: what one wrote would be lost. A sink
+/// that replaces writes `NAME.partial` as well.
+pub fn apart(flow: &Flow, world: &dyn World, paths: &[Option<String>]) -> Result<(), (Span, Error)> {
+    let mut seen: BTreeMap<PathBuf, (&str, &str)> = BTreeMap::new();
+    for (stream, path) in flow.streams.iter().zip(paths) {
+        let Some(path) = path else { continue };
+        let replace = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+        let Goal::File(goal) = world.goal(path, replace).map_err(|e| (stream.span, e))? else { continue };
+        let partial = replace.then(|| paths::beside(&goal, ".partial"));
+        for file in [Some(goal), partial].into_iter().flatten() {
+            if let Some((other, its)) = seen.insert(file, (&stream.name, path)) {
+                let text = format!("`{}` and `{other}` are written to one file: {path} and {its}", stream.name);
+                let e = Error::usage(text).help("give each a file of its own, or put a merge before it");
+                return Err((stream.span, e));
+            }
+        }
+    }
+    Ok(())
+}
