@@ -47,7 +47,7 @@ impl Progress {
                     *last = Instant::now();
                     let steps: Vec<String> =
                         view.steps.iter().map(|s| format!("{} {}", s.step, number(s.taken))).collect();
-                    eprintln!("{} · {} · {}", view.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "));
+                    tell!("{} · {} · {}", view.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "));
                 }
             }
         }
