@@ -107,11 +107,18 @@ steps: { c: { copy: all, to: [a, b] } }
         ("real/x", "WHOLE/real/x"),
         ("x", "no/../x"),
         ("x.partial", "x"),
+        ("real/z", "z"), // one file of two names; added to by both
     ] {
         for mode in ["replace", "append"] {
             let place = Place::with("", &[("in.txt", "a\n"), ("real/y", "")]);
             symlink("real", place.path().join("link")).expect("links");
             symlink("real/x", place.path().join("to-x")).expect("links");
+            place.write("real/z", "");
+            std::fs::hard_link(place.path().join("real/z"), place.path().join("z")).expect("links");
+            let b = if b == "z" { "{ file: z, mode: append }" } else { b };
+            if b.contains("append") && mode == "replace" {
+                continue; // they part then
+            }
             let b = b.replace("WHOLE", place.path().to_str().unwrap());
             place.write(
                 "flow.yaml",
@@ -143,8 +150,12 @@ fn a_sink_that_is_a_pipe_or_a_device_is_written_as_it_is() {
         place.run(&["run"]).exits(0).says("balanced ✓");
         assert!(place.path().join("device").symlink_metadata().expect("is there").file_type().is_char_device());
     }
-    place.write("flow.yaml", copy("in.txt", "/dev/stdout"));
-    assert_eq!(place.run(&["run"]).exits(0).out, "a\nb\n");
+    for stdout in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        place.write("flow.yaml", copy("in.txt", stdout));
+        assert_eq!(place.run(&["run"]).exits(0).out, "a\nb\n");
+        sh(&place, &format!("(echo start; {} run -q; echo end) > out.txt", env!("CARGO_BIN_EXE_anabranch")));
+        assert_eq!(place.read("out.txt"), "start\na\nb\nend\n", "{stdout}");
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn told(pattern: &str, left: &[String]) -> Option<String> {
 }
 
 fn text(written: &Written) -> Option<String> {
-    written.iter().cloned().collect()
+    written.pieces.iter().cloned().collect()
 }
 
 fn is_in(path: &Path, folder: &Path) -> bool {
@@ -62,33 +62,42 @@ fn is_in(path: &Path, folder: &Path) -> bool {
 }
 
 /// What a flow writes: its sinks, and what is beside them while they are written or after a crash.
-struct Own(Vec<Pattern>);
+struct Own {
+    paths: Vec<Pattern>,
+    /// Files that are added to, under whatever name.
+    ids: Vec<(u64, u64)>,
+}
 
 impl Own {
     fn new(folder: &Path, written: &[Written]) -> Own {
-        let mut patterns = vec![];
-        for pieces in written {
-            let glob = match text(pieces) {
-                Some(path) => goal::lead(&folder.join(path)).ok().map(|p| Pattern::escape(&p.to_string_lossy())),
-                None => templated(folder, pieces),
+        let (mut paths, mut ids) = (vec![], vec![]);
+        for one in written {
+            let glob = match text(one) {
+                Some(path) => {
+                    let found = fs::metadata(folder.join(&path)).ok().filter(|m| one.adds && m.is_file());
+                    ids.extend(found.map(|m| (m.dev(), m.ino())));
+                    goal::lead(&folder.join(path)).ok().map(|p| Pattern::escape(&p.to_string_lossy()))
+                }
+                None => templated(folder, &one.pieces),
             };
             let Some(glob) = glob else { continue };
             let all = ["", ".partial", ".cut-*", ".batch-*", ".batch-*.partial"];
-            patterns.extend(all.iter().filter_map(|more| Pattern::new(&format!("{glob}{more}")).ok()));
+            paths.extend(all.iter().filter_map(|more| Pattern::new(&format!("{glob}{more}")).ok()));
         }
-        Own(patterns)
+        Own { paths, ids }
     }
 
     fn has(&self, path: &Path) -> bool {
         const ANY: MatchOptions =
             MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        self.0.iter().any(|p| p.matches_path_with(&whole, ANY))
+        let added_to = || fs::metadata(path).is_ok_and(|m| self.ids.contains(&(m.dev(), m.ino())));
+        self.paths.iter().any(|p| p.matches_path_with(&whole, ANY)) || added_to()
     }
 }
 
 /// The pattern of what a path with expressions in it can be.
-fn templated(folder: &Path, pieces: &Written) -> Option<String> {
+fn templated(folder: &Path, pieces: &[Option<String>]) -> Option<String> {
     let first = pieces.first().cloned().flatten().unwrap_or_default();
     let (head, rest) = first.rsplit_once('/').map_or(("", first.as_str()), |(head, rest)| (head, rest));
     let head = if head.is_empty() && first.starts_with('/') { "/" } else { head };
@@ -265,8 +274,13 @@ mod tests {
         fs::create_dir(at("data")).expect("makes");
         fs::write(at("data/a.txt"), "x").expect("writes");
         std::os::unix::fs::symlink(".", at("link")).expect("links");
-        let written =
-            [vec![Some("link/out.txt".to_string())], vec![Some("day-".to_string()), None, Some(".txt".to_string())]];
+        let some = |text: &str| Some(text.to_string());
+        let written = [
+            Written { pieces: vec![some("link/out.txt")], adds: false },
+            Written { pieces: vec![some("day-"), None, some(".txt")], adds: false },
+            Written { pieces: vec![some("log")], adds: true },
+        ];
+        fs::write(at("log"), "x").and_then(|()| fs::hard_link(at("log"), at("log-2"))).expect("writes");
         let data = [at("data")];
         let survey = |pattern: &str| survey(dir.path(), pattern, &data, &written);
         let found = survey("**/*").expect("finds");
@@ -274,6 +288,7 @@ mod tests {
         assert_eq!(names, ["a.txt", "x.txt"]);
         assert!(found.notes[0].contains("out.txt (the flow writes it)"), "{:?}", found.notes);
         assert!(survey("out.txt").expect_err("own").text.contains("what the flow writes itself"));
+        assert!(survey("log-2").expect_err("own").text.contains("what the flow writes itself"));
         assert!(survey("day-3.txt").expect_err("own").text.contains("is not there"));
         assert!(survey("day-1.txt").expect_err("own").text.contains("what the flow writes itself"));
         assert!(survey("data/a.txt").expect_err("ours").text.contains("in the data directory"));

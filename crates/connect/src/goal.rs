@@ -22,7 +22,7 @@ pub fn lead(path: &Path) -> std::io::Result<PathBuf> {
         }
         let folder = whole(at.parent().unwrap_or(Path::new("")));
         if folder.starts_with("/proc") {
-            return Ok(at);
+            return Ok(folder.join(at.file_name().unwrap_or_default()));
         }
         at = folder.join(fs::read_link(&at)?);
     }
@@ -46,7 +46,7 @@ pub fn goal(path: &Path, replace: bool) -> Result<Goal> {
     let leads = lead(path).map_err(|e| refused("cannot follow the link", path, &e))?;
     let found = match fs::metadata(path) {
         Ok(found) => found,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Goal::File(leads)),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Goal::File(leads, None)),
         Err(e) => return Err(refused("cannot look at the sink", path, &e)),
     };
     let kind = found.file_type();
@@ -55,7 +55,7 @@ pub fn goal(path: &Path, replace: bool) -> Result<Goal> {
             .help("name a file in it:  sink: FOLDER/FILE.jsonl"));
     }
     if kind.is_fifo() || kind.is_char_device() || leads.starts_with("/proc") {
-        return Ok(Goal::Through);
+        return Ok(Goal::Through(leads));
     }
     if !kind.is_file() {
         return Err(Error::usage(format!("the sink {} is {}, and no file", path.display(), what(&found))));
@@ -65,7 +65,7 @@ pub fn goal(path: &Path, replace: bool) -> Result<Goal> {
         let text = format!("the sink {} belongs to another user, and a file in its place would not", path.display());
         return Err(Error::usage(text).help("add to it with  mode: append , or take it away first"));
     }
-    Ok(Goal::File(leads))
+    Ok(Goal::File(leads, Some((found.dev(), found.ino()))))
 }
 
 /// What something is that is no file.
@@ -105,7 +105,12 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_written_through_or_refused() {
-        assert_eq!(goal(Path::new("/dev/null"), true).expect("a device"), Goal::Through);
+        let through = |path: &str| Goal::Through(path.into());
+        assert_eq!(goal(Path::new("/dev/null"), true).expect("a device"), through("/dev/null"));
+        let own = |fd: u32| through(&format!("/proc/{}/fd/{fd}", std::process::id()));
+        for (path, fd) in [("/dev/stdout", 1), ("/dev/fd/1", 1), ("/proc/self/fd/2", 2), ("/dev/stderr", 2)] {
+            assert_eq!(goal(Path::new(path), true).expect("is open"), own(fd), "{path}");
+        }
         let dir = tempfile::tempdir().expect("a folder");
         assert!(goal(dir.path(), true).expect_err("a folder").text.contains("is a folder"));
         let socket = dir.path().join("socket");

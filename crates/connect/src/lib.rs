@@ -97,7 +97,7 @@ impl World for Local {
         let goal = goal::goal(&self.folder.join(path), replace)?;
         let ours = |file: &Path| self.data.iter().filter_map(|d| goal::lead(d).ok()).any(|d| file.starts_with(d));
         match &goal {
-            Goal::File(file) if ours(file) => Err(Error::usage(format!("the sink {path} is in the data directory"))
+            Goal::File(file, _) if ours(file) => Err(Error::usage(format!("the sink {path} is in the data directory"))
                 .help("what is kept there would be damaged: name a file elsewhere")),
             _ => Ok(goal),
         }

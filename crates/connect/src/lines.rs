@@ -131,10 +131,10 @@ impl Files {
                 }
             };
             let stop = end.unwrap_or(bytes.len());
-            let text = bare(&bytes[at..stop], byte == 0);
-            if is_nothing(text, end.is_some()) {
+            if end.is_none() && is_nothing(&bytes[at..stop], byte == 0) {
                 break;
             }
+            let text = bare(&bytes[at..stop], byte == 0);
             let too_long = text.len() > limits::ITEM_BYTES;
             let grown = (end.is_none() && !too_long).then(|| files::has_grown(&window.file, listed));
             each(Line { file: i, byte, at: start + byte, text, too_long, grown });

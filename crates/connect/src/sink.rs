@@ -13,8 +13,8 @@ use std::path::Path;
 /// Opens what the path of a sink leads to: the file, or the device or pipe as it is.
 pub fn open(path: &Path, replace: bool, run: u64, resume: Option<u64>, stop: &Stop) -> Result<Box<dyn SinkFile>> {
     Ok(match goal::goal(path, replace)? {
-        Goal::File(file) => Box::new(FileSink::open(&file, replace, run, resume)?),
-        Goal::Through => Box::new(Through::open(path, resume, stop)?),
+        Goal::File(file, _) => Box::new(FileSink::open(&file, replace, run, resume)?),
+        Goal::Through(leads) => Box::new(Through::open(&leads, resume, stop)?),
     })
 }
 
@@ -149,14 +149,15 @@ impl SinkFile for FileSink {
 /// Puts `NAME.partial`, of this length, in the place of `NAME`, with the owner and the rights of the file that is there.
 /// Done twice it does nothing.
 pub fn publish(path: &Path, length: u64) -> Result<()> {
-    let Goal::File(target) = goal::goal(path, true)? else { return Ok(()) };
+    let Goal::File(target, _) = goal::goal(path, true)? else { return Ok(()) };
     let partial = beside(&target, ".partial");
     let gone = || {
         Error::machine(format!("{} is gone: somebody took it away while the flow ran", partial.display()))
             .help("give this run up with  --fresh : its items come again")
     };
     let file = match File::open(&partial) {
-        Ok(file) => file,
+        Ok(file) => Some(file),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => None, // it has its rights, and they are not for us
         Err(e) if e.kind() == ErrorKind::NotFound => {
             return match fs::metadata(&target) {
                 Ok(there) if there.len() == length => Ok(()),
@@ -165,7 +166,7 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
         }
         Err(e) => return Err(failed("cannot put in place", &target, &e)),
     };
-    if let Ok(was) = fs::metadata(&target) {
+    if let (Some(file), Ok(was)) = (file, fs::metadata(&target)) {
         like(&file, &partial, &was, 0)?;
         file.sync_all().map_err(|e| failed("cannot sync", &partial, &e))?;
     }
@@ -175,7 +176,7 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
 
 /// Removes `NAME.partial`.
 pub fn discard(path: &Path) -> Result<()> {
-    let Goal::File(target) = goal::goal(path, true)? else { return Ok(()) };
+    let Goal::File(target, _) = goal::goal(path, true)? else { return Ok(()) };
     match fs::remove_file(beside(&target, ".partial")) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("cannot remove", path, &e)),
         _ => Ok(()),

@@ -32,14 +32,18 @@ pub struct Through {
 impl Through {
     /// Opens it; a pipe waits a while for who reads it.
     pub fn open(path: &Path, resume: Option<u64>, stop: &Stop) -> Result<Through> {
+        let opened = |file: File| {
+            let (path, length) = (path.to_path_buf(), resume.unwrap_or(0));
+            Through { file, path, length, stop: stop.clone() }
+        };
+        if let Some(file) = own(path)? {
+            return Ok(opened(file));
+        }
         let until = Instant::now() + limits::READER_WAIT;
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
         loop {
             match OpenOptions::new().append(true).custom_flags(flags).open(path) {
-                Ok(file) => {
-                    let (path, length) = (path.to_path_buf(), resume.unwrap_or(0));
-                    return Ok(Through { file, path, length, stop: stop.clone() });
-                }
+                Ok(file) => return Ok(opened(file)),
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
                     stopped(stop)?;
                     if Instant::now() > until {
@@ -52,6 +56,17 @@ impl Through {
             }
         }
     }
+}
+
+/// Standard output or standard error by its other name: to open it anew would be another file with a place of its own.
+fn own(path: &Path) -> Result<Option<File>> {
+    let of = |fd: &str| Path::new("/proc").join(std::process::id().to_string()).join("fd").join(fd);
+    let cloned = match path {
+        path if path == of("1") => std::io::stdout().as_fd().try_clone_to_owned(),
+        path if path == of("2") => std::io::stderr().as_fd().try_clone_to_owned(),
+        _ => return Ok(None),
+    };
+    cloned.map(|fd| Some(fd.into())).map_err(|e| failed("cannot write", path, &e))
 }
 
 fn stopped(stop: &Stop) -> Result<()> {
@@ -69,13 +84,15 @@ fn write_all(
     failed: &dyn Fn(std::io::Error) -> Error,
 ) -> Result<()> {
     let patience = Timespec::try_from(limits::BELL_WAIT).unwrap_or_default();
+    let kind = rustix::fs::fstat(to).map(|s| FileType::from_raw_mode(s.st_mode));
+    let most = if matches!(kind, Ok(FileType::RegularFile)) { bytes.len() } else { PIPE_BUF };
     while !bytes.is_empty() {
         let ready = poll(&mut [PollFd::new(&to, PollFlags::OUT)], Some(&patience));
         if !matches!(ready, Ok(1..)) {
             stopped(stop)?;
             continue;
         }
-        match rustix::io::write(to, &bytes[..bytes.len().min(PIPE_BUF)]) {
+        match rustix::io::write(to, &bytes[..bytes.len().min(most)]) {
             Ok(n) => bytes = &bytes[n..],
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             Err(e) => return Err(failed(e.into())),

@@ -13,9 +13,9 @@ pub fn bare(line: &[u8], first: bool) -> &[u8] {
     if first { line.strip_prefix(MARK).unwrap_or(line) } else { line }
 }
 
-/// Whether what stands between the last line end and the end of an input is no line: there is nothing but a mark.
-pub fn is_nothing(text: &[u8], ended: bool) -> bool {
-    text.is_empty() && !ended
+/// Whether what stands behind the last line end of an input is no line: there is nothing, or only a mark.
+pub fn is_nothing(rest: &[u8], first: bool) -> bool {
+    rest.is_empty() || (first && rest == MARK)
 }
 
 /// A line of an input that is read once, from its start.
@@ -55,15 +55,15 @@ impl<R: BufRead> Frames<R> {
         let ended = line.last() == Some(&b'\n');
         let skipped = if n == MOST && !ended { self.input.skip_until(b'\n')? } else { 0 };
         self.byte += (n + skipped) as u64;
-        let text = bare(&line, byte == 0);
-        if is_nothing(text, ended) {
+        if !ended && is_nothing(&line, byte == 0) {
             return Ok(None);
         }
-        let too_long = text.len() > limits::ITEM_BYTES;
-        if text.len() < line.len() {
-            line = text.to_vec();
+        let len = bare(&line, byte == 0).len();
+        if byte == 0 && line.starts_with(MARK) {
+            line.drain(..MARK.len());
         }
-        Ok(Some(Framed { byte, text: line, too_long }))
+        line.truncate(len);
+        Ok(Some(Framed { byte, text: line, too_long: len > limits::ITEM_BYTES }))
     }
 }
 
@@ -92,6 +92,7 @@ mod tests {
         assert_eq!(lines(b"\xef\xbb\xbf"), [], "a mark alone is nothing");
         assert_eq!(lines(b"\xef\xbb\xbf\n"), [line(0, "")], "with a line end it is an empty line");
         assert_eq!(lines(b"\r\n"), [line(0, "")]);
+        assert_eq!(lines(b"one\n\r"), [line(0, "one"), line(4, "")], "half an end is a line");
     }
 
     #[test]

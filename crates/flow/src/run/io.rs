@@ -54,16 +54,22 @@ pub enum Input {
     Something,
 }
 
-/// A path that a flow writes, in pieces; `None` where an expression stands.
-pub type Written = Vec<Option<String>>;
+/// A path that a flow writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The path in pieces; `None` where an expression stands.
+    pub pieces: Vec<Option<String>>,
+    /// The file that is there is added to.
+    pub adds: bool,
+}
 
 /// What the path of a sink leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
-    /// A file, there or not yet: its whole path, without links.
-    File(PathBuf),
-    /// A device or a pipe: what is written goes through.
-    Through,
+    /// A file: its whole path, without links, and its device and inode if it is there.
+    File(PathBuf, Option<(u64, u64)>),
+    /// A device or a pipe, or what this process has open: what is written goes through.
+    Through(PathBuf),
 }
 
 /// The files of a source when a run opened.

@@ -35,7 +35,7 @@ pub fn look(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
 }
 
 /// Programs that are given a script by its path.
-const INTERPRETERS: [&str; 10] = ["sh", "bash", "dash", "zsh", "python", "python3", "perl", "ruby", "node", "awk"];
+const INTERPRETERS: [&str; 9] = ["sh", "bash", "dash", "zsh", "python", "python3", "perl", "ruby", "node"];
 
 /// What of a command is a program, or the script of an interpreter, and given by its path; whether it is to be started.
 fn script<'a>(args: &[&'a str]) -> Option<(&'a str, bool)> {
@@ -47,7 +47,7 @@ fn script<'a>(args: &[&'a str]) -> Option<(&'a str, bool)> {
 }
 
 fn is_path(text: &str) -> bool {
-    text.contains('/') && !text.starts_with('-') && !text.contains(char::is_whitespace)
+    text.contains(['/', '.']) && !text.starts_with('-') && !text.contains(char::is_whitespace)
 }
 
 fn fault(code: &'static str, span: Span, e: Error) -> Diagnostic {
@@ -57,10 +57,14 @@ fn fault(code: &'static str, span: Span, e: Error) -> Diagnostic {
 /// What the flow writes: its sinks.
 pub fn written(flow: &Flow) -> Vec<Written> {
     let files = flow.streams.iter().filter_map(|s| match s.sink.as_ref().map(|s| &s.to) {
-        Some(To::File(path)) => Some(path.pieces()),
+        Some(To::File(path)) => Some(Written { pieces: path.pieces(), adds: adds(s) }),
         _ => None,
     });
     files.collect()
+}
+
+fn adds(stream: &Stream) -> bool {
+    stream.sink.as_ref().is_some_and(|s| s.mode == Mode::Append)
 }
 
 /// Fails if a sink cannot be written, or two are one file.
@@ -80,8 +84,7 @@ fn of_sinks(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
     let mut faults = vec![];
     for (stream, path) in flow.streams.iter().zip(&paths) {
         let Some(path) = path else { continue };
-        let replace = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
-        faults.extend(world.goal(path, replace).err().map(|e| fault("sink", stream.span, e)));
+        faults.extend(world.goal(path, !adds(stream)).err().map(|e| fault("sink", stream.span, e)));
     }
     if faults.is_empty() {
         faults.extend(apart(flow, world, &paths).err().map(|(span, e)| fault("file-twice", span, e)));
@@ -89,16 +92,24 @@ fn of_sinks(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
     faults
 }
 
+/// What tells a file that is written from others.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum File {
+    At(PathBuf),
+    Is((u64, u64)),
+}
+
 /// Fails if two of the paths of sinks lead to one file, however they are written: what one wrote would be lost. A sink
 /// that replaces writes `NAME.partial` as well.
 pub fn apart(flow: &Flow, world: &dyn World, paths: &[Option<String>]) -> Result<(), (Span, Error)> {
-    let mut seen: BTreeMap<PathBuf, (&str, &str)> = BTreeMap::new();
+    let mut seen: BTreeMap<File, (&str, &str)> = BTreeMap::new();
     for (stream, path) in flow.streams.iter().zip(paths) {
         let Some(path) = path else { continue };
-        let replace = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
-        let Goal::File(goal) = world.goal(path, replace).map_err(|e| (stream.span, e))? else { continue };
-        let partial = replace.then(|| paths::beside(&goal, ".partial"));
-        for file in [Some(goal), partial].into_iter().flatten() {
+        let replace = !adds(stream);
+        let Goal::File(goal, id) = world.goal(path, replace).map_err(|e| (stream.span, e))? else { continue };
+        let partial = replace.then(|| File::At(paths::beside(&goal, ".partial")));
+        let id = id.filter(|_| !replace).map(File::Is); // two that replace it part its names
+        for file in [Some(File::At(goal)), partial, id].into_iter().flatten() {
             if let Some((other, its)) = seen.insert(file, (&stream.name, path)) {
                 let text = format!("`{}` and `{other}` are written to one file: {path} and {its}", stream.name);
                 let e = Error::usage(text).help("give each a file of its own, or put a merge before it");

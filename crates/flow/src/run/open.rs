@@ -412,7 +412,7 @@ fn lengths(shared: &Shared, record: &RunRecord, account: &mut Account) -> Result
                 .help("`mode: fail` does not touch it: move it away, or say  mode: replace"));
         }
         let length = match sink.mode {
-            Mode::Append if shared.world.goal(&path, false)? != Goal::Through => {
+            Mode::Append if matches!(shared.world.goal(&path, false)?, Goal::File(..)) => {
                 shared.world.sink(&path, false, record.number, None)?.sync()?
             }
             _ => 0,
