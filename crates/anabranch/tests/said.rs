@@ -130,6 +130,11 @@ fn json_is_one_document_whatever_happens() {
             (&"anabranch.error/1".into(), &"unwritten".into())
         );
     }
+    let line = format!("{} run --json | true; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_anabranch"));
+    let dead = COPY.replace("copy: all", "filter: all, where: 'int(item) > 1'");
+    place.write("flow.yaml", &dead);
+    let closed = Command::new("bash").args(["-c", &line]).current_dir(place.path()).output().expect("starts");
+    assert_eq!(closed.status.code(), Some(3), "a reader that has gone changes nothing of how the run ended");
     std::fs::remove_file(place.path().join("in.txt")).expect("removes");
     let gone = json(&place.run(&["run", "--json"]).exits(2).out);
     assert!(gone["error"].as_str().expect("text").contains("in.txt is not there"), "{gone}");

@@ -60,12 +60,22 @@ pub fn goal(path: &Path, replace: bool) -> Result<Goal> {
     if !kind.is_file() {
         return Err(Error::usage(format!("the sink {} is {}, and no file", path.display(), what(&found))));
     }
-    let me = rustix::process::geteuid();
-    if replace && !me.is_root() && found.uid() != me.as_raw() {
-        let text = format!("the sink {} belongs to another user, and a file in its place would not", path.display());
+    if replace && let Some(who) = others(&found) {
+        let text = format!("the sink {} belongs to another {who}, and a file in its place would not", path.display());
         return Err(Error::usage(text).help("add to it with  mode: append , or take it away first"));
     }
     Ok(Goal::File(leads, Some((found.dev(), found.ino()))))
+}
+
+/// The user or the group that a file belongs to, and that we cannot give to another file.
+fn others(found: &Metadata) -> Option<&'static str> {
+    use rustix::process::{getegid, geteuid, getgroups};
+    let (me, group) = (geteuid(), found.gid());
+    if me.is_root() {
+        return None;
+    }
+    let mine = || getegid().as_raw() == group || getgroups().is_ok_and(|all| all.iter().any(|g| g.as_raw() == group));
+    if found.uid() != me.as_raw() { Some("user") } else { (!mine()).then_some("group") }
 }
 
 /// What something is that is no file.

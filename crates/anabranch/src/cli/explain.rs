@@ -17,6 +17,9 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
     let seen = inspect(flow.clone(), engine.clone(), world)?;
     let Some(seen) = seen else {
         tell!("no run of {} was begun here yet", flow.name);
+        if args.json {
+            print::document(&None::<anabranch_flow::run::Report>);
+        }
         return Ok(0);
     };
     if args.json {

@@ -4,8 +4,8 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
-/// Text on standard output, for people. It cannot be written: that ends a command that is there to write it; who closed
-/// a pipe has seen enough.
+/// Text on standard output, for people. It cannot be written: that ends a command that is there to write it; that its
+/// reader has gone changes nothing of what a command does.
 pub fn show(text: &str) {
     put(&plain(text));
 }
@@ -16,12 +16,12 @@ pub fn document(document: &impl Serialize) {
 }
 
 fn put(text: &str) {
-    if let Err(e) = stdout().write_all(text.as_bytes()) {
-        let closed = e.kind() == ErrorKind::BrokenPipe;
-        if !closed {
+    match stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
             tell(&format!("error: standard output cannot be written: {e}\n"));
+            std::process::exit(1);
         }
-        std::process::exit(i32::from(!closed));
+        _ => {}
     }
 }
 
