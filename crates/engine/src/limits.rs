@@ -73,7 +73,7 @@ pub const BELL_WAIT: Duration = Duration::from_millis(100);
 /// How long a sink that is a pipe waits for who reads it.
 pub const READER_WAIT: Duration = Duration::from_secs(10);
 /// Files of sources that are open at once in one process.
-pub const OPEN_FILES: usize = 64;
+pub const OPEN_FILES: usize = 16;
 /// What a pattern leaves out is told by name up to so many.
 pub const LEFT_OUT_TOLD: usize = 5;
 /// Lanes of a flow.
