@@ -216,6 +216,9 @@ fn a_name_in_a_file_of_variables_that_the_flow_does_not_list_is_told() {
 #[test]
 fn check_looks_at_files_and_programs() {
     let place = Place::with(COPY, &[]);
+    place.write("flow.yaml", COPY.replace("in.txt", "'in/*.txt'"));
+    place.run(&["check"]).exits(0).says("note: in/*.txt matches no file now").says("is fine");
+    place.write("flow.yaml", COPY);
     let ran = place.run(&["check"]).exits(2).says("in.txt is not there").says("flow.yaml:3:12");
     assert!(!ran.err.contains("is fine"), "{}", ran.err);
     let flow = "
@@ -256,6 +259,8 @@ fn help_is_a_command_and_a_mistyped_one_has_a_hint() {
     assert!(place.run(&["help", "run"]).exits(0).out.contains("Run a flow to its end"));
     assert!(place.run(&["help"]).exits(0).out.contains("Commands:"));
     place.run(&["chek"]).exits(2).says("'check'");
+    place.write("sales.yaml", COPY);
+    place.run(&["sales.yaml"]).exits(2).says("anabranch run sales.yaml");
     place.run(&["streams", "lst"]).exits(2).says("'list'");
     place.run(&["-q", "--data", "x", "test"]).exits(2).says("`test` is not in this version");
 }

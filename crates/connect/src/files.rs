@@ -50,7 +50,7 @@ fn told(pattern: &str, left: &[String]) -> Option<String> {
         _ => String::new(),
     };
     let some = left.iter().take(limits::LEFT_OUT_TOLD).cloned().collect::<Vec<_>>().join(", ");
-    (!left.is_empty()).then(|| format!("of {pattern} these are left out: {some}{more}"))
+    (!left.is_empty()).then(|| format!("files that match {pattern} but are not read: {some}{more}"))
 }
 
 fn text(written: &Written) -> Option<String> {
@@ -92,7 +92,7 @@ impl Own {
             MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         let added_to = || fs::metadata(path).is_ok_and(|m| self.ids.contains(&(m.dev(), m.ino())));
-        self.paths.iter().any(|p| p.matches_path_with(&whole, ANY)) || added_to()
+        self.paths.iter().any(|p| p.matches_with(&whole.to_string_lossy(), ANY)) || added_to()
     }
 }
 

@@ -61,7 +61,7 @@ pub fn goal(path: &Path, replace: bool) -> Result<Goal> {
         return Err(Error::usage(format!("the sink {} is {}, and no file", path.display(), what(&found))));
     }
     if replace && let Some(who) = others(&found) {
-        let text = format!("the sink {} belongs to another {who}, and a file in its place would not", path.display());
+        let text = format!("the sink {} belongs to another {who}; a new file in its place would not", path.display());
         return Err(Error::usage(text).help("add to it with  mode: append , or take it away first"));
     }
     Ok(Goal::File(leads, Some((found.dev(), found.ino()))))

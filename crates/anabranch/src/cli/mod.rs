@@ -57,6 +57,9 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
                 return ExitCode::from(2);
             }
             let _ = e.print();
+            if !unknown.is_empty() && std::path::Path::new(&unknown).is_file() {
+                tell!("\n  {unknown} is a file; to run it:  anabranch run {unknown}");
+            }
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };

@@ -13,12 +13,16 @@ pub fn look(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
     let mut faults = vec![];
     let written = written(flow);
     for stream in &flow.streams {
-        let Some(source) = stream.source.as_ref().filter(|s| matches!(s.from, From::Files(_))) else { continue };
+        let Some(source) = &stream.source else { continue };
+        let From::Files(path) = &source.from else { continue };
         match world.survey(source, &written) {
             Err(e) => faults.push(fault("source", stream.span, e)),
             Ok(manifest) => {
                 let told = |note| Diagnostic::warning("left-out", stream.span, note);
                 faults.extend(manifest.notes.into_iter().map(told));
+                if manifest.files.is_empty() {
+                    faults.push(Diagnostic::note("no-match", stream.span, format!("{path} matches no file now")));
+                }
             }
         }
     }
