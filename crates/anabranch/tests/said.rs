@@ -82,6 +82,19 @@ steps:
 }
 
 #[test]
+fn items_are_printed_as_they_are_but_on_a_terminal() {
+    let place = Place::new();
+    place.run(&["streams", "create", "s"]).exits(0);
+    place.feed(&["produce", "s"], b"a \x1b[31mred\n").exits(0);
+    assert_eq!(place.run(&["consume", "s"]).exits(0).out, "a \x1b[31mred\n");
+    let program = env!("CARGO_BIN_EXE_anabranch");
+    let line = format!("import pty; pty.spawn(['{program}', 'consume', 's', '-q'])");
+    let seen = Command::new("python3").args(["-c", &line]).current_dir(place.path()).stdin(Stdio::null()).output();
+    let seen = String::from_utf8(seen.expect("python3 makes a terminal").stdout).expect("text");
+    assert_eq!(seen.trim_end(), "a \\u{1b}[31mred");
+}
+
+#[test]
 fn to_look_makes_nothing() {
     let place = Place::with(COPY, &[("in.txt", "a\n")]);
     std::fs::create_dir(place.path().join("empty")).expect("makes");
