@@ -6,36 +6,63 @@ mod children;
 mod code;
 mod exec;
 mod files;
+mod goal;
 mod lines;
 mod pipe;
+mod program;
 mod sink;
+mod through;
+mod walk;
 
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, From, Source};
-use anabranch_flow::run::io::{LineReader, Manifest, Reply, Seat, Session, SinkFile, World};
+use anabranch_flow::run::io::{Goal, Input, LineReader, Manifest, Reply, Seat, Session, SinkFile, World, Written};
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::time::{SystemTime, UNIX_EPOCH};
+use through::Stop;
 
 /// The operating system, seen from the folder of a flow.
 pub struct Local {
     folder: PathBuf,
+    /// The data directory, or what is in it where it is the folder of the flow or one above.
+    data: Vec<PathBuf>,
+    stop: Stop,
 }
 
 impl Local {
     /// All relative paths, and the working folder of programs, are `folder`.
     pub fn new(folder: &Path) -> Local {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        Local { folder: folder.to_path_buf() }
+        Local { folder: folder.to_path_buf(), data: vec![], stop: Stop::default() }
+    }
+
+    /// The data directory: nothing in it is a source or a sink.
+    pub fn with_data(self, data: &Path) -> Local {
+        const INSIDE: [&str; 6] = ["seg", "flow", "bell", "index.db", "index.db-wal", "index.db-shm"];
+        let holds_the_flow =
+            matches!((self.folder.canonicalize(), data.canonicalize()), (Ok(f), Ok(d)) if f.starts_with(&d));
+        let data = match holds_the_flow {
+            true => INSIDE.iter().map(|name| data.join(name)).collect(),
+            false => vec![data.to_path_buf()],
+        };
+        Local { data, ..self }
+    }
+
+    /// Who waits for something outside gives up once this is set.
+    pub fn until(self, stop: Arc<AtomicBool>) -> Local {
+        Local { stop, ..self }
     }
 }
 
 impl World for Local {
-    fn survey(&self, source: &Source) -> Result<Manifest> {
+    fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest> {
         match &source.from {
-            From::Files(pattern) => files::survey(&self.folder, pattern),
+            From::Files(pattern) => files::survey(&self.folder, pattern, &self.data, written),
             From::Stdin | From::Items(_) => Ok(Manifest::default()),
         }
     }
@@ -44,16 +71,20 @@ impl World for Local {
         Ok(Arc::new(lines::Files::open(&self.folder, manifest)?))
     }
 
+    fn input(&self) -> Input {
+        through::input(std::io::stdin().as_fd())
+    }
+
     fn stdin(&self) -> Result<Box<dyn Read + Send>> {
         Ok(Box::new(std::io::stdin()))
     }
 
     fn sink(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>> {
-        Ok(Box::new(sink::FileSink::open(&self.folder.join(path), replace, run, resume)?))
+        sink::open(&self.folder.join(path), replace, run, resume, &self.stop)
     }
 
     fn stdout(&self) -> Result<Box<dyn SinkFile>> {
-        Ok(Box::new(sink::Stdout::default()))
+        Ok(Box::new(through::Stdout::new(&self.stop)))
     }
 
     fn pause(&self) {
@@ -62,8 +93,18 @@ impl World for Local {
         std::thread::park_timeout(std::time::Duration::from_millis(20 + random % 230));
     }
 
-    fn is_folder(&self, path: &str) -> bool {
-        self.folder.join(path).is_dir()
+    fn goal(&self, path: &str, replace: bool) -> Result<Goal> {
+        let goal = goal::goal(&self.folder.join(path), replace)?;
+        let ours = |file: &Path| self.data.iter().filter_map(|d| goal::lead(d).ok()).any(|d| file.starts_with(d));
+        match &goal {
+            Goal::File(file, _) if ours(file) => Err(Error::usage(format!("the sink {path} is in the data directory"))
+                .help("what is kept there would be damaged: name a file elsewhere")),
+            _ => Ok(goal),
+        }
+    }
+
+    fn program(&self, path: &str, starts: bool) -> Option<String> {
+        program::missing(&self.folder, path, starts)
     }
 
     fn publish(&self, path: &str, length: u64) -> Result<()> {
@@ -94,10 +135,19 @@ impl World for Local {
 /// An error of the operating system that names the path.
 fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
     let error = Error::machine(format!("{what} {}: {e}", path.display()));
+    let full = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(|e| Some(e.raw_os_error()));
     match e.kind() {
         std::io::ErrorKind::StorageFull => {
             error.help("free some space on that disk and run again: what was committed stays")
         }
+        _ if full.contains(&e.raw_os_error()) => {
+            error.help("this process may not open more files: raise that limit with  ulimit -n , and run again")
+        }
         _ => error,
     }
+}
+
+/// The same where nothing was touched yet.
+fn refused(what: &str, path: &Path, e: &std::io::Error) -> Error {
+    Error { kind: anabranch_engine::Kind::Usage, ..failed(what, path, e) }
 }

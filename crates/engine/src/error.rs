@@ -24,6 +24,10 @@ pub enum Kind {
     Corrupt,
     /// The machine failed (disk, memory, process): mend it and run again.
     Machine,
+    /// It was told to stop: what is committed stays, and to run it again goes on.
+    Stopped,
+    /// Who read its output is gone, and has seen enough. To run it again goes on.
+    Closed,
     /// A bug of ours: please report it.
     Bug,
 }

@@ -76,6 +76,12 @@ pub const RESULT_BYTES: usize = ITEM_BYTES;
 pub const MIRROR_EVERY: Duration = Duration::from_secs(1);
 /// The longest wait for news when nothing rings the bell.
 pub const BELL_WAIT: Duration = Duration::from_millis(100);
+/// How long a sink that is a pipe waits for who reads it.
+pub const READER_WAIT: Duration = Duration::from_secs(10);
+/// Files of sources that are open at once in one process.
+pub const OPEN_FILES: usize = 16;
+/// What a pattern leaves out is told by name up to so many.
+pub const LEFT_OUT_TOLD: usize = 5;
 /// Lanes of a flow.
 pub const LANES: u32 = 32;
 /// Files that one templated sink may write in a run.

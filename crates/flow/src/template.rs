@@ -49,6 +49,12 @@ impl Template {
         self.parts.iter().all(|p| matches!(p, Piece::Text(_)))
     }
 
+    /// Its pieces: text, and `None` where an expression stands.
+    pub fn pieces(&self) -> Vec<Option<String>> {
+        let piece = |p: &Piece| if let Piece::Text(t) = p { Some(t.clone()) } else { None };
+        self.parts.iter().map(piece).collect()
+    }
+
     /// The text for what `scope` shows.
     pub fn render(&self, scope: &Scope<'_>) -> Result<String, Fault> {
         let mut out = String::new();

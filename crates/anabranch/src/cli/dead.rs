@@ -2,7 +2,7 @@
 
 use super::args::{Args, Dead, FlowArg};
 use super::table::table;
-use super::{Exit, place};
+use super::{Exit, place, print};
 use anabranch_engine::{Admin, At, Error, Item, Result, chunks};
 use anabranch_flow::run::{self, own_stream};
 use serde_json::json;
@@ -85,7 +85,7 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
     let mut letters = letters(&*engine, &flow)?;
     letters.retain(|l| run.is_none_or(|r| told(l, "run") == r.to_string()));
     if args.json {
-        say!("{}", json!(letters.iter().map(as_json).collect::<Vec<_>>()));
+        print::document(&json!(letters.iter().map(as_json).collect::<Vec<_>>()));
         return Ok(0);
     }
     let short = |t: String| t.lines().next().unwrap_or_default().chars().take(70).collect::<String>();
@@ -95,11 +95,11 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
         rows.push(vec![told(l, "id"), told(l, "step"), told(l, "attempts"), short(told(l, "error")), short(value)]);
     }
     if letters.is_empty() {
-        eprintln!("no dead letters");
+        tell!("no dead letters");
     } else {
-        show!("{}", table(&rows, &[]));
+        print::show(&table(&rows, &[]));
         if !args.quiet {
-            eprintln!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
+            tell!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
         }
     }
     Ok(0)
@@ -111,7 +111,7 @@ fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
     let found = letters(&*engine, &flow)?.into_iter().find(|l| told(l, "id") == id);
     let letter = found.ok_or_else(|| unknown(id, &arg.flow))?;
     if args.json {
-        say!("{}", as_json(&letter));
+        print::document(&as_json(&letter));
         return Ok(0);
     }
     for what in ["id", "step", "error", "attempts", "place", "run"] {

@@ -2,9 +2,9 @@
 
 use super::args::{Args, Run};
 use super::progress::Progress;
-use super::{Exit, place, report};
+use super::{Exit, place, print, report};
 use crate::Local;
-use anabranch_engine::{Error, Result};
+use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::run::{self, Options, Outcome};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,8 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
     let (stop, signal) = signals()?;
     let engine = place::engine_to_run(args, &a.flow.flow)?;
-    let world = Arc::new(Local::new(&place::folder(&a.flow.flow)));
+    let file = &a.flow.flow;
+    let world = Local::new(&place::folder(file)).with_data(&place::of_flow(args, file)).until(stop.clone());
     let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json)));
     let (shown, quiet) = (progress.clone(), args.quiet);
     let options = Options {
@@ -31,25 +32,32 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
         progress: Some(Box::new(move |view| shown.lock().unwrap_or_else(PoisonError::into_inner).show(view))),
         note: Some(Box::new(move |text| {
             if !quiet {
-                eprintln!("note: {text}")
+                tell!("note: {text}")
             }
         })),
     };
-    let outcome = run::run(flow, engine, world, options);
+    let outcome = run::run(flow, engine, Arc::new(world), options);
     progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    let (report, exit) = match outcome? {
-        Outcome::Closed(report) => {
-            let exit = report.exit;
-            (report, exit)
+    let stopped = || 128 + signal.load(Ordering::Relaxed) as u8;
+    let (report, ended) = match outcome {
+        Ok(Outcome::Closed(report)) => (report, None),
+        Ok(Outcome::Stopped(report)) => (report, Some(stopped())),
+        Err(e) if e.kind == Kind::Stopped => {
+            if !args.quiet {
+                tell!("stopped: {e}");
+            }
+            return Ok(stopped());
         }
-        Outcome::Stopped(report) => (report, 128 + signal.load(Ordering::Relaxed) as u8),
+        Err(e) => return Err(e),
     };
     if args.json {
-        say!("{}", serde_json::to_string(&report).unwrap_or_default());
+        print::document(&report);
     } else if !args.quiet {
-        eprint!("{}", report::draw(&report, &a.flow.flow));
+        print::tell(&report::draw(&report, &a.flow.flow));
+    } else if ended.is_none() && report.exit != 0 {
+        tell!("{}", report::in_short(&report)); // who hears of nothing else hears of this
     }
-    Ok(exit)
+    Ok(ended.unwrap_or(report.exit))
 }
 
 /// The first Ctrl-C or SIGTERM stops the run safely; the second one ends it at once.

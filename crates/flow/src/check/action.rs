@@ -58,6 +58,12 @@ pub fn work(keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> 
 fn retry(keys: &mut Keys<'_>, faults: &mut Faults) -> (u32, Duration, Duration) {
     let usual = (3, Duration::from_secs(1), Duration::from_secs(30));
     let Some(node) = keys.node("retry") else { return usual };
+    if let Some(n) = node.as_str() {
+        let n = n.parse::<u32>().ok().filter(|n| *n > 0).unwrap_or(usual.0);
+        let fault = Diagnostic::error("not-a-map", node.span, "`retry` is a map");
+        faults.push(fault.label(format!("write  retry: {{ attempts: {n} }}")));
+        return usual;
+    }
     let Some(mut keys) = Keys::of(node, "`retry`", faults) else { return usual };
     let attempts = keys.number("attempts", 1..=1_000, faults).map_or(usual.0, |n| n as u32);
     let backoff = keys.duration("backoff", faults).unwrap_or(usual.1);

@@ -1,16 +1,15 @@
-//! The shape of the whole: writers, readers, order, formats, ends.
+//! The shape of the flow: writers, readers, order, formats.
 
 use super::keys::Faults;
 use super::steps::Built;
 use super::streams::internal;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
-use crate::model::{FieldType, Flow, Kind, Lines, Mode, Step, Stream, To, Writer};
+use crate::model::{FieldType, Lines, Step, Stream, To, Writer};
 use crate::names::nearest;
 use crate::patterns::Format;
 use anabranch_engine::FlowId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
 
 fn find(streams: &[Stream], name: &str) -> Option<usize> {
     streams.iter().position(|s| s.name == name)
@@ -31,7 +30,11 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
                     continue;
                 }
                 Writer::Source => "its source".to_string(),
-                Writer::Step(other, _) if other == s => continue,
+                Writer::Step(other, _) if other == s => {
+                    let what = format!("the step {} writes to `{}` twice", step.draft.name.0, out.0);
+                    faults.push(Diagnostic::error("stream-twice", out.1, what).label("name it once"));
+                    continue;
+                }
                 Writer::Step(other, _) => {
                     wired.get(other).map_or(String::new(), |w| format!("the step {}", w.draft.name.0))
                 }
@@ -214,117 +217,5 @@ pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) 
         on_error: built.on_error,
         groups,
         done,
-    }
-}
-
-/// What can only be said of the whole: modes of sinks, results that nobody reads.
-pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
-    let moving: Vec<bool> =
-        (0..flow.streams.len()).map(|i| flow.above(i).into_iter().any(|s| flow.streams[s].moves())).collect();
-    for (stream, moving) in flow.streams.iter_mut().zip(moving) {
-        if let Some(sink) = &mut stream.sink
-            && !sink.mode_said
-            && moving
-        {
-            sink.mode = Mode::Append;
-        }
-        if stream.writer == Writer::Outside && stream.sink.is_none() && stream.readers.is_empty() {
-            let what = format!("nobody reads or writes the stream `{}`", stream.name);
-            faults.push(Diagnostic::warning("unused", stream.span, what));
-        }
-    }
-    for (step, wired) in flow.steps.iter().zip(wired) {
-        let makes = matches!(step.kind, Kind::Reduce(..) | Kind::Join(_) | Kind::Filter(_) | Kind::Pair(_));
-        let lost = step.outputs.first().map(|o| &flow.streams[*o]).is_some_and(|s| !s.declared && s.readers.is_empty());
-        if makes && lost {
-            let what = format!("nobody reads what `{}` makes", step.name);
-            faults.push(Diagnostic::warning("unread-result", wired.draft.name.1, what));
-        }
-    }
-    groups(flow, faults);
-    files(flow, faults);
-    joins(flow, faults);
-    ways(flow, faults);
-}
-
-/// A join over copies of a join over copies, and so on, doubles with each: every way to a stream is a reader.
-fn ways(flow: &Flow, faults: &mut Faults) {
-    let mut known: Vec<Option<u64>> = vec![None; flow.streams.len()];
-    for step in &flow.steps {
-        let n = step.inputs.iter().fold(0u64, |n, s| n.saturating_add(ways_to(flow, *s, &mut known)));
-        let most = anabranch_engine::limits::WAYS;
-        if n > most + step.inputs.len() as u64 {
-            let what = format!("`{}` reaches what it reads in {n} ways, through copies and joins", step.name);
-            let help =
-                format!("at most {most} are possible: declare a stream in between, it is written then and read once");
-            faults.push(Diagnostic::error("too-many-ways", step.span, what).help(help));
-            return;
-        }
-    }
-}
-
-/// In how many ways a stream is read from the log, if all that needs no bytes of its own has none.
-fn ways_to(flow: &Flow, stream: usize, known: &mut Vec<Option<u64>>) -> u64 {
-    let Some(s) = flow.streams.get(stream) else { return 1 };
-    if let Some(n) = known[stream] {
-        return n;
-    }
-    let n = match s.writer {
-        Writer::Step(w, _) if !s.is_public() => match flow.steps.get(w) {
-            Some(step) if matches!(step.kind, Kind::Copy(_) | Kind::Join(_)) && step.done != Some(stream) => {
-                step.inputs.iter().fold(0u64, |n, s| n.saturating_add(ways_to(flow, *s, known)))
-            }
-            _ => 1,
-        },
-        _ => 1,
-    };
-    known[stream] = Some(n);
-    n
-}
-
-/// A join moves no bytes, so what it lets through is of the format that it took.
-fn joins(flow: &Flow, faults: &mut Faults) {
-    for step in flow.steps.iter().filter(|s| matches!(s.kind, Kind::Join(_))) {
-        let of = |s: &usize| flow.streams.get(*s).map(|s| (s.name.as_str(), s.format));
-        let all: Vec<(&str, Format)> = step.inputs.iter().chain(step.outputs.first()).filter_map(of).collect();
-        let Some((first, format)) = all.first() else { continue };
-        if let Some((other, _)) = all.iter().find(|(_, f)| f != format) {
-            let what = format!("the join `{}` has streams of different formats: `{first}` and `{other}`", step.name);
-            let help =
-                "a join passes items on as they are: put a merge or a copy before or behind it, which convert them";
-            faults.push(Diagnostic::error("join-formats", step.span, what).help(help));
-        }
-    }
-}
-
-/// A file has one writer.
-fn files(flow: &Flow, faults: &mut Faults) {
-    let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
-    for stream in &flow.streams {
-        let Some(To::File(path)) = stream.sink.as_ref().map(|s| &s.to) else { continue };
-        let path: PathBuf = Path::new(&path.text).components().filter(|c| *c != Component::CurDir).collect();
-        if let Some(other) = seen.insert(path, &stream.name) {
-            let what = format!("`{}` and `{other}` are written to one file", stream.name);
-            faults.push(
-                Diagnostic::error("file-twice", stream.span, what)
-                    .help("give each a file of its own, or put a merge before it"),
-            );
-        }
-    }
-}
-
-/// Two readers of one stream in one group would share its items, and each is to have all.
-fn groups(flow: &Flow, faults: &mut Faults) {
-    let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for step in &flow.steps {
-        for (input, group) in step.inputs.iter().zip(&step.groups) {
-            let Some(stream) = flow.streams.get(*input) else { continue };
-            if !seen.insert((group, stream.name.as_str())) {
-                let what = format!("two steps read `{}` as the group `{group}`", stream.name);
-                faults.push(
-                    Diagnostic::error("group-twice", step.span, what).label("each reader needs a group of its own"),
-                );
-            }
-        }
     }
 }

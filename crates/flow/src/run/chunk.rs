@@ -22,6 +22,8 @@ pub struct Outcome {
     pub sinks: BTreeMap<usize, Vec<u8>>,
     /// Items that failed and are kept.
     pub dead: Vec<Dead>,
+    /// What is to be known when the run goes on.
+    pub marks: BTreeMap<String, u64>,
     /// What the reduces folded.
     pub scratch: BTreeMap<usize, Scratch>,
     /// Something that must stop the run.

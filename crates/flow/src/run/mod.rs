@@ -9,6 +9,7 @@ mod crew;
 pub mod facts;
 mod finals;
 mod folds;
+pub mod frame;
 mod gather;
 mod give;
 mod groups;
@@ -16,6 +17,7 @@ pub mod io;
 
 pub mod lanes;
 mod lines;
+pub mod look;
 mod marks;
 mod open;
 mod pair;
@@ -176,6 +178,7 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
             options.note(&format!("{pattern} matches no file: the stream {} is empty", flow.streams[*stream].name));
         }
     }
+    manifests.values().flat_map(|m| &m.notes).for_each(|note| options.note(note));
     let first = open::prepare(flow.clone(), apart, engine.clone(), world.clone())?;
     let crew = engine.crew(&flow.name, lanes::wanted(&flow, &first.plan, &first.partitions))?;
     let plan = plan(&flow, crew.lanes() > 1);
@@ -193,6 +196,7 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
             }
             Ok(None) => {}
             Ok(Some(outcome)) => return Ok(outcome),
+            Err(e) if e.kind == ErrorKind::Doubt => return Err(Error { kind: ErrorKind::Stopped, ..e }),
             Err(e) => return Err(e),
         }
     }
@@ -244,7 +248,8 @@ impl Job {
                 return self.work(shared, Ledger::new(record.number, accounts), None);
             }
             if self.options.stop.load(Ordering::Relaxed) {
-                return Err(Error::machine(format!("no run of {} was open when it was told to stop", self.flow.name)));
+                let text = format!("no run of {} was open when it was told to stop", self.flow.name);
+                return Err(Error::new(ErrorKind::Stopped, text));
             }
             wait = limits::BELL_WAIT;
         }

@@ -40,6 +40,7 @@ impl Pending {
             self.sinks.entry(sink).or_default().append(&mut bytes);
         }
         self.dead.extend(outcome.dead);
+        account.marks.extend(outcome.marks);
         Ok(())
     }
 
