@@ -1,14 +1,19 @@
 //! `anabranch check`
 
 use super::args::{Args, FlowArg};
-use super::{Exit, fit, place};
+use super::{Exit, fit, place, programs};
 use anabranch_engine::Result;
 use anabranch_flow::diagnostic::Severity;
 use serde_json::json;
 
 /// Says everything that is wrong with a flow, and whether the Kafka cluster that was named fits it.
 pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
-    let file = place::read(arg)?;
+    let mut file = place::read(arg)?;
+    if let Some(flow) = &file.checked.flow {
+        let found = programs::look(flow, &place::folder(&arg.flow));
+        file.checked.diagnostics.extend(found);
+        file.checked.diagnostics.sort_by_key(|d| (d.span, d.severity));
+    }
     let diagnostics = &file.checked.diagnostics;
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let (mut errors, warnings) = (count(Severity::Error), count(Severity::Warning));

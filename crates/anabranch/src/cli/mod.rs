@@ -20,6 +20,7 @@ mod graph;
 mod groups;
 mod place;
 mod produce;
+mod programs;
 mod progress;
 mod report;
 mod rewind;
