@@ -2,33 +2,58 @@
 //!
 //! Everything here is called by the runner, never by a pattern.
 
+mod bell;
+mod by_id;
 mod children;
 mod code;
 mod exec;
 mod files;
+mod in_order;
 mod lines;
+mod notes;
 mod pipe;
+mod queue;
 mod sink;
+mod talk;
 
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, From, Source};
 use anabranch_flow::run::io::{LineReader, Manifest, Reply, Seat, Session, SinkFile, World};
+use notes::Keeper;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The operating system, seen from the folder of a flow.
 pub struct Local {
     folder: PathBuf,
+    data: Option<PathBuf>,
+    keeper: Mutex<Option<Arc<Keeper>>>,
 }
 
 impl Local {
     /// All relative paths, and the working folder of programs, are `folder`.
     pub fn new(folder: &Path) -> Local {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        Local { folder: folder.to_path_buf() }
+        Local { folder: folder.to_path_buf(), data: None, keeper: Mutex::default() }
+    }
+
+    /// The processes of actions are noted in the data directory `data`, and those that a run before this one left there,
+    /// because it was killed, are ended.
+    pub fn noting(self, data: &Path) -> Result<Local> {
+        notes::end_left_behind(data)?;
+        Ok(Local { data: Some(data.to_path_buf()), ..self })
+    }
+
+    /// Notes the processes of all actions.
+    fn keeper(&self) -> Result<Arc<Keeper>> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*keeper {
+            Some(keeper) => Ok(keeper.clone()),
+            None => Ok(keeper.insert(Keeper::open(self.data.as_deref())?).clone()),
+        }
     }
 }
 
@@ -80,9 +105,11 @@ impl World for Local {
 
     fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>> {
         Ok(match &act.action {
-            ActionSpec::Exec(_) => Box::new(exec::Exec::start(&self.folder, act, &replies)?),
-            ActionSpec::Pipe(command) => Box::new(pipe::Pipe::start(&self.folder, act, command, &seat, &replies)?),
-            ActionSpec::Code(code) => Box::new(code::Code::start(act, code, &replies)?),
+            ActionSpec::Exec(command) => {
+                Box::new(exec::Exec::start(&self.folder, self.keeper()?, act, command, &replies)?)
+            }
+            ActionSpec::Pipe(_) => Box::new(pipe::Pipe::start(&self.folder, self.keeper()?, act, seat, &replies)),
+            ActionSpec::Code(code) => Box::new(code::start(act, code, &replies)),
         })
     }
 

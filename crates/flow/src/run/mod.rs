@@ -1,6 +1,7 @@
 //! The runner: opens a run or takes one up, works its lanes, closes it with a report.
 
 mod berth;
+mod call;
 mod chunk;
 mod close;
 mod crew;
@@ -26,6 +27,7 @@ pub mod report;
 mod sinks;
 mod stdin;
 mod track;
+mod trial;
 pub mod view;
 mod window;
 mod work;
