@@ -6,7 +6,7 @@ use super::{Exit, place, report};
 use crate::Local;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::run::{self, Options, Outcome};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,12 @@ pub fn run(args: &Args, a: &Run) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
     let (stop, signal) = signals()?;
     let engine = place::engine_to_run(args, &a.flow.flow)?;
-    let world = Arc::new(Local::new(&place::folder(&a.flow.flow)));
+    let world = Local::new(&place::folder(&a.flow.flow));
+    let world = match place::kafka_is_meant(args) {
+        true => world,
+        false => world.noting(&place::of_flow(args, &a.flow.flow))?,
+    };
+    let world = Arc::new(world);
     let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json)));
     let (shown, quiet) = (progress.clone(), args.quiet);
     let options = Options {
@@ -47,12 +52,15 @@ pub fn run(args: &Args, a: &Run) -> Result<Exit> {
     Ok(exit)
 }
 
-/// The first Ctrl-C or SIGTERM stops the run safely; the second one ends it at once.
+/// The first Ctrl-C, SIGTERM or SIGHUP stops the run safely; a second Ctrl-C or SIGTERM ends it at once. A terminal that
+/// is closed may send SIGHUP twice; under `nohup` it means nothing.
 fn signals() -> Result<(Arc<AtomicBool>, Arc<AtomicUsize>)> {
     let (stop, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| *s != SIGHUP || !is_ignored(*s)) {
         let register = || -> std::io::Result<()> {
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+            if signal != SIGHUP {
+                signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+            }
             signal_hook::flag::register_usize(signal, which.clone(), signal as usize)?;
             signal_hook::flag::register(signal, stop.clone())?;
             Ok(())
@@ -60,4 +68,11 @@ fn signals() -> Result<(Arc<AtomicBool>, Arc<AtomicUsize>)> {
         register().map_err(|e| Error::machine(format!("cannot watch for signals: {e}")))?;
     }
     Ok((stop, which))
+}
+
+/// Whether this process was started with a signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).map(str::trim);
+    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
