@@ -238,3 +238,13 @@ fn a_result_that_is_too_large_is_told_as_that() {
         assert_eq!(errors(&place), ["the result has more than 16777216 bytes"], "{action}");
     }
 }
+
+#[test]
+fn calls_do_not_cost_more_the_more_items_there_are() {
+    // all items of a batch share it, however often the step reads on: kept once for each it would be 250 MB
+    let place = place(1, "exec: ['true'], concurrency: 4");
+    place.write("in.txt", (0..3_000).map(|n| format!("{n:080}\n")).collect::<String>());
+    let (ran, kib) = place.run_weighed(&["run"]);
+    ran.exits(0).says("balanced ✓");
+    assert!(kib < 48 << 10, "{kib} KiB");
+}
