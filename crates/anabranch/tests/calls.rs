@@ -248,3 +248,18 @@ fn calls_do_not_cost_more_the_more_items_there_are() {
     ran.exits(0).says("balanced ✓");
     assert!(kib < 48 << 10, "{kib} KiB");
 }
+
+#[test]
+fn what_a_call_leaves_behind_reads_its_own_item() {
+    let late = "touch up; while test ! -e go; do :; done; echo \\$(cat) >> got";
+    let call = format!("rm -f up; exec 3<&0; setsid sh -c \"{late}\" <&3 >&- 2>&- & while test ! -e up; do :; done");
+    let (place, ran) = run(4, &format!("exec: [sh, -c, '{call}'], concurrency: 1"));
+    ran.exits(0);
+    place.write("go", "");
+    let got = || std::fs::read_to_string(place.path().join("got")).unwrap_or_default();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while got().lines().count() < 4 && std::time::Instant::now() < until {
+        std::hint::spin_loop();
+    }
+    assert_eq!(common::sorted(&got()), ["1", "2", "3", "4"]);
+}

@@ -114,9 +114,10 @@ impl Caller {
     }
 }
 
-/// A new file with these bytes, to be read from its beginning.
+/// A new file with these bytes, to be read from its beginning. What an earlier call left behind may still read its own.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
-    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    let _ = std::fs::remove_file(path);
+    let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file)
