@@ -174,3 +174,28 @@ fn an_error_that_is_null_fails_nothing() {
     ran.exits(0);
     assert_eq!(place.read("out.txt"), "{\"error\":null}\n");
 }
+
+#[test]
+fn whatever_a_program_says_no_answer_comes_to_another_item() {
+    let script = "while read l; do
+  [ $l = 150 ] && continue
+  echo r$l
+  [ $((l % 13)) = 0 ] && echo x$l
+  [ $((l % 17)) = 0 ] && printf \"y$l\\nz\"
+  [ $((l % 19)) = 0 ] && exit $((l % 3))
+done";
+    let action =
+        "pipe: [sh, ./p.sh], concurrency: 3, timeout: 3s, retry: { attempts: 1 }, value: { i: item, r: result }";
+    let flow = format!(
+        "
+flow: piped
+streams: {{ all: {{ source: in.txt }}, out: {{ sink: out.jsonl }} }}
+steps: {{ out: {{ work: all, {action}, on-error: dead-letter }} }}
+"
+    );
+    let place = Place::with(&flow, &[("in.txt", &numbers(1..=300)), ("p.sh", script)]);
+    place.run(&["run"]).exits(3).says("balanced ✓");
+    let good = (1..=300).filter(|n| n % 13 != 0 && n % 17 != 0 && *n != 150);
+    let want: String = good.map(|n| format!("{{\"i\":\"{n}\",\"r\":\"r{n}\"}}\n")).collect();
+    assert_eq!(place.read("out.jsonl"), want);
+}
