@@ -36,12 +36,12 @@ fn a_line_without_an_answer_fails_itself_and_moves_no_other() {
             200,
             &format!(
                 "pipe: [sh, -c, 'while read l; do test $l = 77 || echo $l; done'], concurrency: {concurrency}, \
-                 timeout: 1s, retry: {{ attempts: 1 }}"
+                 timeout: 2s, retry: {{ attempts: 1 }}"
             ),
         );
         ran.exits(3).says("balanced ✓");
         assert_eq!(place.read("out.txt"), numbers((1..=200).filter(|n| *n != 77)));
-        assert!(errors(&place)[0].contains("no answer within 1s"));
+        assert!(errors(&place)[0].contains("no answer within 2s"));
     }
 }
 
@@ -105,7 +105,7 @@ fn by_id(answer: &str) -> String {
         "import sys, json, os\\nfor line in sys.stdin:\\n  q = json.loads(line)\\n  a = {answer}\\n  \
          print(json.dumps(a), flush=True)"
     );
-    format!("answers: by-id, timeout: 1s, retry: {{ attempts: 1 }}, concurrency: 1, pipe: [python3, -c, \"{script}\"]")
+    format!("answers: by-id, timeout: 60s, retry: {{ attempts: 1 }}, concurrency: 1, pipe: [python3, -c, \"{script}\"]")
         .replace("{'", "{{'")
         .replace("'}", "'}}")
 }
@@ -129,12 +129,22 @@ fn the_item_that_ends_a_program_is_found_among_those_that_are_with_it() {
 }
 
 #[test]
-fn an_item_without_an_answer_is_found_by_its_id() {
+fn a_line_that_is_no_answer_fails_its_item() {
     let answer = "dict(id=q['id'], result=q['item']) if q['item'] != '30' else None";
     let (place, ran) = run(60, &by_id(answer));
     ran.exits(3).says("balanced ✓");
     assert_eq!(place.read("out.txt"), numbers((1..=60).filter(|n| *n != 30)));
     assert!(errors(&place)[0].contains("no answer: null"), "{:?}", errors(&place));
+}
+
+#[test]
+fn an_item_without_an_answer_is_found_by_its_id() {
+    let script = r#"/"item":"30"/!s/"item":/"result":/p"#;
+    let (place, ran) =
+        run(60, &format!("answers: by-id, timeout: 3s, retry: {{ attempts: 1 }}, pipe: [sed, -un, '{script}']"));
+    ran.exits(3).says("balanced ✓");
+    assert_eq!(place.read("out.txt"), numbers((1..=60).filter(|n| *n != 30)));
+    assert!(errors(&place)[0].contains("no answer within 3s"), "{:?}", errors(&place));
 }
 
 #[test]
