@@ -263,3 +263,13 @@ fn what_a_call_leaves_behind_reads_its_own_item() {
     }
     assert_eq!(common::sorted(&got()), ["1", "2", "3", "4"]);
 }
+
+#[test]
+fn more_files_than_may_be_open_are_the_machines_fault() {
+    let place = place(400, "exec: [sh, -c, 'read n < wait'], concurrency: 400");
+    Command::new("mkfifo").arg(place.path().join("wait")).status().expect("makes a pipe");
+    let run = place.command(&["run"]);
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -n 200; exec \"$0\" run"]).arg(run.get_program()).current_dir(place.path());
+    Ran::from(few.output().expect("starts")).exits(1).says("cannot run sh").says("ulimit -n");
+}

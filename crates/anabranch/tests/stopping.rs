@@ -248,3 +248,16 @@ steps:
     ran.exits(0).says("balanced ✓");
     assert_eq!(place.read("out.txt"), "a\nb\nc\n");
 }
+
+#[test]
+fn a_run_that_was_started_to_ignore_the_end_of_children_hears_it() {
+    for verb in ["exec", "pipe"] {
+        let place = Place::with(&FAMILY.replace("VERB", verb), &[("in.txt", "a\n"), ("go", "")]);
+        let run = place.command(&["run"]);
+        let mut deaf = Command::new("python3");
+        let ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
+        deaf.args(["-c", ignore]).arg(run.get_program()).arg("run").current_dir(place.path());
+        common::Ran::from(deaf.output().expect("starts")).exits(0).says("balanced ✓");
+        assert_eq!(place.read("out.txt"), "a\n");
+    }
+}

@@ -146,6 +146,7 @@ pub fn with(error: String, said: &str) -> String {
 /// Why a program does not start. `fixed`: neither program nor arguments come from an item, so none is to blame.
 pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error) -> Failure {
     const NO_EXEC: i32 = 8;
+    const TOO_MANY_FILES: i32 = 24;
     let text = format!("cannot run {program}: {e}");
     let of_arguments = [ErrorKind::ArgumentListTooLong, ErrorKind::InvalidInput, ErrorKind::InvalidFilename];
     let is_there = program.contains('/') && folder.join(program).exists();
@@ -159,9 +160,13 @@ pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => "the path is no file",
         kind if of_arguments.contains(&kind) => "its arguments cannot be handed over",
         _ => {
-            return Failure::Run(
-                Error::machine(text).help("the machine lacks something; the run goes on when it is run again"),
-            );
+            let help = match e.raw_os_error() {
+                Some(TOO_MANY_FILES) => {
+                    "more files are open than may be: raise the limit (ulimit -n), or lower `concurrency`"
+                }
+                _ => "the machine lacks something",
+            };
+            return Failure::Run(Error::machine(text).help(format!("{help}; the run goes on when it is run again")));
         }
     };
     match fixed {

@@ -79,7 +79,7 @@ impl Caller {
         let mut talk = begun.map_err(|e| not_started(&job.args[0], &self.folder, self.fixed, &e))?;
         self.listen(&mut talk)?;
         let (status, said) = talk.end();
-        let status = status.map_err(|e| format!("cannot wait for the program: {e}"))?;
+        let status = status.map_err(unheard)?;
         if !status.success() {
             return Err(ended(status, &said).into());
         }
@@ -93,7 +93,7 @@ impl Caller {
         let mut has_ended = false;
         loop {
             let turn = talk.turn(false, until, &self.stop);
-            let turn = turn.map_err(|e| format!("cannot wait for the program: {e}"))?;
+            let turn = turn.map_err(unheard)?;
             if turn.rung {
                 return Err("the run was stopped".into());
             }
@@ -112,6 +112,11 @@ impl Caller {
             }
         }
     }
+}
+
+/// How a program ended cannot be told: no item is to blame.
+fn unheard(e: std::io::Error) -> Failure {
+    Failure::Run(Error::machine(format!("cannot wait for a program: {e}")).help("the run goes on when it is run again"))
 }
 
 /// A new file with these bytes, to be read from its beginning. What an earlier call left behind may still read its own.

@@ -6,7 +6,7 @@ use super::{Exit, place, report};
 use crate::Local;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::run::{self, Options, Outcome};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,6 +66,11 @@ fn signals() -> Result<(Arc<AtomicBool>, Arc<AtomicUsize>)> {
             Ok(())
         };
         register().map_err(|e| Error::machine(format!("cannot watch for signals: {e}")))?;
+    }
+    // who ignores the end of children never hears how they ended
+    if is_ignored(SIGCHLD) {
+        let heard = signal_hook::flag::register(SIGCHLD, Arc::default());
+        heard.map_err(|e| Error::machine(format!("cannot watch for the end of children: {e}")))?;
     }
     Ok((stop, which))
 }
