@@ -2,27 +2,34 @@
 //!
 //! Everything here is called by the runner, never by a pattern.
 
+mod bell;
+mod by_id;
 mod children;
 mod code;
 mod exec;
 mod files;
 mod goal;
+mod in_order;
 mod lines;
+mod notes;
 mod pipe;
 mod program;
+mod queue;
 mod sink;
+mod talk;
 mod through;
 mod walk;
 
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, From, Source};
 use anabranch_flow::run::io::{Goal, Input, LineReader, Manifest, Reply, Seat, Session, SinkFile, World, Written};
+use notes::Keeper;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use through::Stop;
 
@@ -32,13 +39,22 @@ pub struct Local {
     /// The data directory, or what is in it where it is the folder of the flow or one above.
     data: Vec<PathBuf>,
     stop: Stop,
+    /// Where processes of actions are noted.
+    notes: Option<PathBuf>,
+    keeper: Mutex<Option<Arc<Keeper>>>,
 }
 
 impl Local {
     /// All relative paths, and the working folder of programs, are `folder`.
     pub fn new(folder: &Path) -> Local {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        Local { folder: folder.to_path_buf(), data: vec![], stop: Stop::default() }
+        Local {
+            folder: folder.to_path_buf(),
+            data: vec![],
+            stop: Stop::default(),
+            notes: None,
+            keeper: Mutex::default(),
+        }
     }
 
     /// The data directory: nothing in it is a source or a sink.
@@ -56,6 +72,22 @@ impl Local {
     /// Who waits for something outside gives up once this is set.
     pub fn until(self, stop: Arc<AtomicBool>) -> Local {
         Local { stop, ..self }
+    }
+
+    /// The processes of actions are noted in the data directory `data`, and those that a run before this one left there,
+    /// because it was killed, are ended.
+    pub fn noting(self, data: &Path) -> Result<Local> {
+        notes::end_left_behind(data)?;
+        Ok(Local { notes: Some(data.to_path_buf()), ..self })
+    }
+
+    /// Notes the processes of all actions.
+    fn keeper(&self) -> Result<Arc<Keeper>> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*keeper {
+            Some(keeper) => Ok(keeper.clone()),
+            None => Ok(keeper.insert(Keeper::open(self.notes.as_deref())?).clone()),
+        }
     }
 }
 
@@ -121,9 +153,11 @@ impl World for Local {
 
     fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>> {
         Ok(match &act.action {
-            ActionSpec::Exec(_) => Box::new(exec::Exec::start(&self.folder, act, &replies)?),
-            ActionSpec::Pipe(command) => Box::new(pipe::Pipe::start(&self.folder, act, command, &seat, &replies)?),
-            ActionSpec::Code(code) => Box::new(code::Code::start(act, code, &replies)?),
+            ActionSpec::Exec(command) => {
+                Box::new(exec::Exec::start(&self.folder, self.keeper()?, act, command, &replies)?)
+            }
+            ActionSpec::Pipe(_) => Box::new(pipe::Pipe::start(&self.folder, self.keeper()?, act, seat, &replies)),
+            ActionSpec::Code(code) => Box::new(code::start(act, code, &replies)),
         })
     }
 

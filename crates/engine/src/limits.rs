@@ -30,8 +30,16 @@ pub const INLINE_BYTES: usize = 32 << 10;
 pub const SEGMENT_BYTES: u64 = 256 << 20;
 /// Claims of a lane, one after the other, without a commit by anybody: then the run stops and tells why.
 pub const CLAIMS_IN_VAIN: usize = 50;
-/// Items that an action may have started and not committed.
+/// Items that an action may have started and not committed, whatever its concurrency.
 pub const WINDOW_ITEMS: usize = 1_000;
+/// The same for each call that it may make at once: how far a step runs ahead of an item that is not done.
+pub const WINDOW_ITEMS_PER_CALL: usize = 64;
+/// From one commit of what calls gave to the next, while more calls are under way.
+pub const COMMIT_CALLS_EVERY: Duration = Duration::from_millis(10);
+/// Failed items that are like each other: so many, and no other, at the beginning of a step stop the run.
+pub const FAILED_ALIKE: usize = 20;
+/// The longest time that may be given for a call or a pause.
+pub const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Bytes of items that an action may have started and not committed.
 pub const WINDOW_BYTES: usize = 16 << 20;
 /// Memory that the folds of a process may take.

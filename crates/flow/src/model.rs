@@ -231,6 +231,8 @@ pub struct Step {
     pub shards: Option<Vec<String>>,
     /// What becomes of a failed item.
     pub on_error: OnError,
+    /// Whether the flow says so itself.
+    pub on_error_said: bool,
     /// Names of its consumer groups, one for each input.
     pub groups: Vec<String>,
     /// Where this step's outputs are declared to go, for drawing: `done:` of a join.
@@ -283,6 +285,17 @@ pub struct Act {
     pub backoff_max: Duration,
     /// Names the work; the item's place where there is none.
     pub idempotency_key: Option<Compiled>,
+    /// How the answers of a `pipe` find their items.
+    pub answers: Answers,
+}
+
+/// How the answers of a program that answers line by line find their items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// A line is sent when the last one is answered.
+    InOrder,
+    /// Each answer carries the id of its item.
+    ById,
 }
 
 /// An action: what reaches out of the flow.
@@ -303,6 +316,8 @@ pub struct Command {
     pub args: Vec<Template>,
     /// Variables it gets beside ours.
     pub env: Vec<(String, Template)>,
+    /// Which program it is does not depend on the item.
+    pub fixed: bool,
 }
 
 /// What a Rust function of the user gives: the value that goes on, or why it failed.

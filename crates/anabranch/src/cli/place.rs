@@ -131,9 +131,14 @@ pub fn from_here(args: &Args) -> Result<PathBuf> {
     Ok(found.unwrap_or_else(|| here.join(".anabranch")))
 }
 
+/// Whether streams are to be on Kafka.
+pub fn kafka_is_meant(args: &Args) -> bool {
+    args.kafka.is_some() || args.command_config.is_some()
+}
+
 /// The Kafka cluster that was named, if one was.
 pub fn kafka(args: &Args) -> Result<Option<Arc<Kafka>>> {
-    if args.kafka.is_none() && args.command_config.is_none() {
+    if !kafka_is_meant(args) {
         return Ok(None);
     }
     if args.data.is_some() {

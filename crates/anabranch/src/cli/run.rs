@@ -6,7 +6,7 @@ use super::{Exit, place, print, report};
 use crate::Local;
 use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::run::{self, Options, Outcome};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +22,10 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
     let engine = place::engine_to_run(args, &a.flow.flow)?;
     let file = &a.flow.flow;
     let world = Local::new(&place::folder(file)).with_data(&place::of_flow(args, file)).until(stop.clone());
+    let world = match place::kafka_is_meant(args) {
+        true => world,
+        false => world.noting(&place::of_flow(args, file))?,
+    };
     let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json)));
     let (shown, quiet) = (progress.clone(), args.quiet);
     let options = Options {
@@ -60,17 +64,32 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
     Ok(ended.unwrap_or(report.exit))
 }
 
-/// The first Ctrl-C or SIGTERM stops the run safely; the second one ends it at once.
+/// The first Ctrl-C, SIGTERM or SIGHUP stops the run safely; a second Ctrl-C or SIGTERM ends it at once. A terminal that
+/// is closed may send SIGHUP twice; under `nohup` it means nothing.
 fn signals() -> Result<(Arc<AtomicBool>, Arc<AtomicUsize>)> {
     let (stop, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| *s != SIGHUP || !is_ignored(*s)) {
         let register = || -> std::io::Result<()> {
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+            if signal != SIGHUP {
+                signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+            }
             signal_hook::flag::register_usize(signal, which.clone(), signal as usize)?;
             signal_hook::flag::register(signal, stop.clone())?;
             Ok(())
         };
         register().map_err(|e| Error::machine(format!("cannot watch for signals: {e}")))?;
     }
+    // who ignores the end of children never hears how they ended
+    if is_ignored(SIGCHLD) {
+        let heard = signal_hook::flag::register(SIGCHLD, Arc::default());
+        heard.map_err(|e| Error::machine(format!("cannot watch for the end of children: {e}")))?;
+    }
     Ok((stop, which))
+}
+
+/// Whether this process was started with a signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).map(str::trim);
+    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -215,6 +215,7 @@ pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) 
         outputs,
         shards: wired.shards.clone(),
         on_error: built.on_error,
+        on_error_said: built.on_error_said,
         groups,
         done,
     }

@@ -2,7 +2,7 @@
 //! Implemented in `connect`, called by the runner, never by a pattern.
 
 use crate::model::{Act, Source};
-use anabranch_engine::Result;
+use anabranch_engine::{Error, Result};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -144,13 +144,15 @@ pub trait SinkFile: Send {
     fn sync(&mut self) -> Result<u64>;
 }
 
-/// Who calls an action, so that its children can be told apart.
-#[derive(Debug, Clone)]
+/// Who calls an action, and how its programs are called that are the same for all items.
+#[derive(Debug, Clone, Default)]
 pub struct Seat {
     /// The step.
     pub step: String,
-    /// The shard, if the step is replicated.
-    pub shard: Option<String>,
+    /// The program of a `pipe` and its arguments, filled in.
+    pub args: Vec<String>,
+    /// Its variables, filled in.
+    pub env: Vec<(String, String)>,
 }
 
 /// One call of an action.
@@ -194,17 +196,47 @@ impl Ticket {
     }
 }
 
+/// Why a call gave nothing.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// The item is to blame: the call is made again, or the item has failed.
+    Item(String),
+    /// No item is to blame: the run stops.
+    Run(Error),
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Failure {
+        Failure::Item(error)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(error: &str) -> Failure {
+        Failure::Item(error.to_string())
+    }
+}
+
+/// What a call gave; `None` = nothing, so the item goes on as it is.
+pub type Outcome = std::result::Result<Option<Bytes>, Failure>;
+
 /// The answer to one call.
 #[derive(Debug)]
 pub struct Reply {
-    /// The call.
+    /// The call. Where the run has to stop it may be any.
     pub slot: u64,
-    /// What it gave; `None` = nothing, so the item goes on as it is.
-    pub outcome: Result<Option<Bytes>, String>,
+    /// What it gave.
+    pub outcome: Outcome,
 }
 
 /// An action that takes calls. Dropping it ends its children.
 pub trait Session: Send {
-    /// Takes a call; never waits. The reply comes in its own time; a call that was withdrawn has none.
+    /// Takes a call; never waits. The reply comes in its own time; a call that was withdrawn has none. A call that is
+    /// made again goes before those that wait.
     fn start(&mut self, job: Job);
+
+    /// All calls are answered, and no more will come: fails if what answered them turns out not to be trusted.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

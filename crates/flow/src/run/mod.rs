@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod berth;
+mod call;
 mod chunk;
 mod close;
 mod convert;
@@ -32,6 +33,7 @@ mod sinks;
 mod stall;
 mod stdin;
 mod track;
+mod trial;
 pub mod view;
 mod window;
 mod work;

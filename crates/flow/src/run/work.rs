@@ -3,7 +3,7 @@
 use super::berth::Berth;
 use super::facts::{self, Facts, Progress};
 use super::folds::Folds;
-use super::io::{Reply, Seat};
+use super::io::Reply;
 use super::lanes::Ledger;
 use super::pool::{Answer, Pool};
 use super::report::Report;
@@ -71,6 +71,8 @@ pub struct Work<'r> {
     pub(super) bytes_under_way: usize,
     pub(super) pieces_under_way: usize,
     pub(super) workers: usize,
+    /// When something was committed last.
+    committed: Option<Instant>,
     mirrored: Instant,
     left_alone: groups::LeftAlone,
     shown: Instant,
@@ -110,6 +112,7 @@ impl<'r> Work<'r> {
             bytes_under_way: 0,
             pieces_under_way: 0,
             workers,
+            committed: None,
             mirrored: now,
             left_alone: groups::LeftAlone::new(),
             shown: now,
@@ -215,21 +218,18 @@ impl<'r> Work<'r> {
             {
                 let (replies, inbox) = channel();
                 forward(inbox, u, sender.clone())?;
-                let shards = shared.flow.steps[step].shards.clone();
-                let inputs = shared.flow.steps[step].inputs.len();
-                let seat = |i: usize| Seat {
-                    step: shared.flow.steps[step].name.clone(),
-                    shard: shards.as_ref().and_then(|s| s.get(i).cloned()),
-                };
-                let sessions = (0..inputs).map(|i| shared.world.action(act, seat(i), replies.clone()));
-                self.windows.insert(u, Window::new(step, sessions.collect::<Result<_>>()?));
+                self.windows.insert(u, Window::open(&shared, step, act, replies)?);
             }
         }
         stdin::begin(self, &sender)?;
         let alone = shared.lanes == 1 && self.berths.contains_key(&0);
         let news = (!alone).then(|| crew::listen(&shared, &sender)).transpose()?;
         self.events = (!alone).then_some(sender);
-        let outcome = self.turn(&pool, &events);
+        let mut outcome = self.turn(&pool, &events);
+        if let Ok(Ended::Finished) = outcome {
+            let finish = self.windows.values_mut().try_for_each(Window::finish);
+            outcome = finish.map(|()| Ended::Finished);
+        }
         self.windows.clear();
         drop(news);
         outcome
@@ -345,15 +345,25 @@ impl<'r> Work<'r> {
     }
 
     fn commit_if_due(&mut self, stop: bool) -> Result<()> {
-        let now = stop || self.pieces_under_way == 0;
+        let now = Instant::now();
         let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.berths.len().max(1));
         let most = self.pace.bytes.min(share.max(limits::BATCH_TARGET_BYTES));
         let is_due = |b: &Berth| {
             let Some(since) = b.pending.since else { return false };
-            now || b.leaving || b.pending.bytes >= most || since.elapsed() >= self.pace.every
+            stop || b.leaving || b.pending.bytes >= most || self.commit_at(since) <= now
         };
         let due: Vec<LaneNo> = self.berths.iter().filter(|(_, b)| is_due(b)).map(|(lane, _)| *lane).collect();
         due.into_iter().try_for_each(|lane| self.commit(lane))
+    }
+
+    /// When what waits since a moment is due to be committed: at once where nothing else is under way; where calls are,
+    /// not many times in a row.
+    fn commit_at(&self, since: Instant) -> Instant {
+        match (self.pieces_under_way, self.windows.values().all(|w| w.len() == 0)) {
+            (0, true) => since,
+            (0, false) => self.committed.map_or(since, |last| since.max(last + limits::COMMIT_CALLS_EVERY)),
+            _ => since + self.pace.every,
+        }
     }
 
     fn commit_all(&mut self) -> Result<()> {
@@ -364,6 +374,7 @@ impl<'r> Work<'r> {
     /// Commits everything that is pending in a lane.
     pub(super) fn commit(&mut self, lane: LaneNo) -> Result<()> {
         let Some(berth) = self.berths.get_mut(&lane) else { return Ok(()) };
+        self.committed = Some(Instant::now());
         berth.commit(&self.shared, &mut self.sinks)?;
         while self.berths.get(&lane).is_some_and(|b| b.unsettled >= limits::COMMITS_UNDER_WAY) {
             self.settle(lane)?;
@@ -413,7 +424,7 @@ impl<'r> Work<'r> {
             until = window.retry(now).map_or(until, |due| due.min(until));
         }
         if let Some(since) = self.berths.values().filter_map(|b| b.pending.since).min() {
-            until = until.min(since + self.pace.every);
+            until = until.min(self.commit_at(since));
         }
         match events.recv_timeout(until.saturating_duration_since(now)) {
             Ok(event) => self.take(event)?,
