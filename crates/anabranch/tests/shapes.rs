@@ -346,11 +346,12 @@ streams:
   parted: { format: text, partitions: 2 }
   paired: { format: text, partitions: 1 }
   last: { format: text, partitions: 1 }
+  same: { format: text, partitions: 1 }
   json: { partitions: 1 }
   all: { sink: all.jsonl }
 steps:
   all: { work: every, value: { v: item, n: size(item) } }
-  every: { merge: [text, parted, paired, last, seen] }
+  every: { merge: [text, parted, paired, last, same, seen] }
   seen: { work: json, value: item }
   words: { work: lines, each: '[item]' }
   text: { copy: words, to: text }
@@ -358,6 +359,7 @@ steps:
   paired: { reduce: [words, lines2], pair: lockstep, value: a }
   lines2: { copy: lines, to: lines2 }
   last: { reduce: words, value: last(item) }
+  same: { work: words, exec: ['true'] }
   json: { filter: lines, where: size(item) > 1, otherwise: rest }
   rest: { filter: rest, where: 'true', to: mixed }
 ",
@@ -366,7 +368,7 @@ steps:
     place.run(&["run"]).exits(0).says("balanced ✓");
     assert_eq!(place.read("mixed.jsonl"), "\"x\"\n");
     let (x, hi) = ("{\"v\":\"x\",\"n\":1}", "{\"v\":\"say \\\"hi\\\"\",\"n\":8}");
-    assert_eq!(sorted(&place.read("all.jsonl")), [vec![hi; 5], vec![x; 3]].concat());
+    assert_eq!(sorted(&place.read("all.jsonl")), [vec![hi; 6], vec![x; 4]].concat());
 
     let place = Place::with(
         "flow: f\nstreams: { in: { source: in.txt, format: bytes }, out: { format: json, partitions: 1 } }\nsteps: { out: { copy: in, to: out } }\n",

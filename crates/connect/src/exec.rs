@@ -92,6 +92,7 @@ impl Caller {
         let mut until = Instant::now().checked_add(self.timeout); // none: for ever
         let mut has_ended = false;
         loop {
+            let before = talk.heard.len();
             let turn = talk.turn(false, until, &self.stop);
             let turn = turn.map_err(unheard)?;
             if turn.rung {
@@ -106,7 +107,8 @@ impl Caller {
             }
             let over = until.is_some_and(|until| Instant::now() >= until);
             match has_ended {
-                true if talk.is_mute() || over => return Ok(()),
+                // all that it said before its end is in the pipe: it is read however late we are
+                true if talk.is_mute() || (over && talk.heard.len() == before) => return Ok(()),
                 false if over => return Err(format!("timeout after {:?}", self.timeout).into()),
                 _ => {}
             }

@@ -158,9 +158,14 @@ impl<'d> InOrder<'d> {
     /// unless it is the first.
     fn gone(&mut self) -> Result<Got, Failure> {
         let until = Some(Instant::now() + GRACE);
-        while let Some(child) = self.child.as_mut().filter(|c| !c.is_mute() && until > Some(Instant::now())) {
+        while let Some(child) = self.child.as_mut().filter(|c| !c.is_mute()) {
+            let before = child.heard.len();
             if turn(child, self.desk, false, until)?.rung {
                 return Ok(Got::Stopped);
+            }
+            // all that it said before its end is in the pipe: it is read however late we are
+            if child.heard.len() == before && until <= Some(Instant::now()) {
+                break;
             }
         }
         if self.answered > 0 && self.child.as_mut().is_some_and(|c| c.has_line().is_some()) {
@@ -176,6 +181,7 @@ impl<'d> InOrder<'d> {
     /// Hears the answer to the line that was sent.
     fn listen(&mut self, slot: u64, late: Option<Instant>) -> Result<Got, Failure> {
         let mut until = late;
+        let mut heard = true;
         loop {
             let Some(child) = &mut self.child else { return Ok(Got::Again) };
             if let Some(line) = child.take_line()? {
@@ -183,18 +189,20 @@ impl<'d> InOrder<'d> {
                 self.held = Some((slot, answer(line)));
                 return Ok(Got::Answer);
             }
-            let over = until.is_some_and(|until| Instant::now() >= until);
+            let over = until.is_some_and(|until| Instant::now() >= until) && !(heard && child.exited());
             match child.exited() {
                 _ if child.is_mute() => return Ok(Got::Failed(self.autopsy())),
                 true if over => return Ok(Got::Failed(self.autopsy())), // what it left behind holds its output open
                 false if over => return Ok(Got::Failed(self.desk.silence().into())),
                 _ => {}
             }
-            let lived = !child.exited();
+            let (lived, before) = (!child.exited(), child.heard.len());
             if turn(child, self.desk, false, until)?.rung {
                 return Ok(Got::Stopped);
             }
+            heard = child.heard.len() > before;
             if lived && child.exited() {
+                heard = true; // what it said last may still be in the pipe
                 until = Instant::now().checked_add(GRACE);
             }
         }

@@ -165,7 +165,7 @@ impl<'c> Carrier<'c> {
                 emit.partition.unwrap_or_else(|| partition::through(part.partition, shared.partitions[stream]));
             let to = shared.flow.streams[stream].format;
             if step.routes() && convert::is_needed(format, to) {
-                let parts = convert::converted(&next, format, to)?;
+                let parts = convert::converted(&next, format)?;
                 parts.iter().try_for_each(|next| self.emit(&step.name, stream, next))?;
             } else {
                 self.emit(&step.name, stream, &next)?;

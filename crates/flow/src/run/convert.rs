@@ -26,14 +26,11 @@ pub fn to_json(part: &Part) -> Result<(Rows, Vec<(usize, Fault)>)> {
 }
 
 /// The part in another format, in one piece or several.
-pub fn converted(part: &Part, from: Format, to: Format) -> Result<Vec<Part>> {
+pub fn converted(part: &Part, from: Format) -> Result<Vec<Part>> {
     let records = part.body.records()?;
     let mut made = Making::with_capacity(records.bytes());
     for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
-        let value = match (from, to) {
-            (Format::Json, _) => text(&record),
-            _ => quoted(&record).map(Cow::Owned).unwrap_or_default(), // rows that cannot be were left out before
-        };
+        let value = value(&record, from).unwrap_or_default(); // rows that cannot be were left out before
         made.one(&record, &value);
     }
     let parent = Arc::new(part.clone());
@@ -42,6 +39,14 @@ pub fn converted(part: &Part, from: Format, to: Format) -> Result<Vec<Part>> {
         Part { body: Body::Ready(batch), rows: None, origin, partition: part.partition }
     });
     Ok(parts.collect())
+}
+
+/// The value of an item of this format in one of the others.
+pub fn value<'r>(record: &Record<'r>, from: Format) -> std::result::Result<Cow<'r, [u8]>, Fault> {
+    match from {
+        Format::Json => Ok(text(record)),
+        _ => quoted(record).map(Cow::Owned),
+    }
 }
 
 /// What a JSON string says; anything else, and what is no JSON, as it stands.

@@ -113,7 +113,7 @@ fn pairs(run: &mut Work<'_>, s: usize, left: usize, right: usize) -> Result<usiz
         for batch in made.finish() {
             let part = of_step(&step.name, batch, p, &mut number);
             let parts = match convert::is_needed(Format::Json, format) {
-                true => convert::converted(&part, Format::Json, format)?,
+                true => convert::converted(&part, Format::Json)?,
                 false => vec![part],
             };
             parts.iter().try_for_each(|part| carrier.emit(&step.name, stream, part))?;

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::call;
 use super::chunk::{Carrier, Outcome, Whence, view};
+use super::convert;
 use super::io::{Failure, Job, Reply, Session};
 use super::trial::Trial;
 use crate::expr::{Value, json};
@@ -299,6 +300,7 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
     let of = step.inputs[input];
     let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
     let view = view(shared, &part, shared.flow.streams[of].format, shard)?;
+    let format = step.output(input, 0).map_or(view.format, |s| shared.flow.streams[s].format);
     let mut made = Making::with_capacity(0);
     let mut columns = vec![];
     let mut records = view.items_from(spot);
@@ -313,6 +315,10 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
             scope.extra = &extra;
             let values = act.work.shape(&scope).map_err(|f| f.to_string())?;
             match &values {
+                None if convert::is_needed(view.format, format) => {
+                    let value = convert::value(&record, view.format).map_err(|f| f.to_string())?;
+                    made.one(&record, &value);
+                }
                 None => made.same(&record),
                 Some(values) => made.children(&record, values, act.work.many()).map_err(|f| f.to_string())?,
             }
