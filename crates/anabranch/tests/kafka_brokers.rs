@@ -4,7 +4,7 @@
 mod common;
 use anabranch_testkit::cluster::Cluster;
 use common::{Place, sorted};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
 const FLOW: &str = "
@@ -141,4 +141,31 @@ fn all_brokers_gone_for_a_while() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success() && said.contains("it is tried again"), "{said}");
     rounds.hold();
+}
+
+/// A broker that is not known while a flow makes its streams is trouble that passes: it may be on its way.
+#[test]
+fn streams_are_made_when_a_broker_is_back() {
+    let cluster = Cluster::start(3);
+    let flow = "
+flow: early
+streams: { in: {}, out: { replication-factor: 3 } }
+steps: { c: { copy: in, to: out } }
+";
+    let place = Place::with(flow, &[]).on(cluster.bootstrap());
+    place.run(&["streams", "create", "in", "--partitions", "1", "--replication-factor", "2"]).exits(0);
+    place.feed(&["produce", "in", "-q"], b"1\n2\n3\n").exits(0);
+    cluster.kill(3);
+    let gone = cluster.tool("cluster", &["unregister", "--bootstrap-server", cluster.bootstrap(), "--id", "3"], "");
+    assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
+    let mut run = place.command(&["run"]).spawn().expect("starts");
+    let mut said = BufReader::new(run.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains("larger than the number of brokers; it is tried again") {
+        assert!(said.read_line(&mut line).expect("reads") > 0, "{line}");
+    }
+    cluster.restart(3);
+    said.read_to_string(&mut line).expect("reads");
+    assert!(run.wait().expect("ends").success() && line.contains("balanced ✓"), "{line}");
+    assert_eq!(place.run(&["consume", "out", "-q"]).out.lines().count(), 3);
 }

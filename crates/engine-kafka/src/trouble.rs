@@ -46,7 +46,8 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
                 .help("stop them, or let the step read as another  group"),
         ),
         UnknownTopicOrPartition => Trouble::Again(Error::usage(format!("{what}: there is no such topic or partition"))),
-        InvalidReplicationFactor => Trouble::Fatal(
+        // a broker that was not heard of yet may be on its way: it is a mistake only if that stays so
+        InvalidReplicationFactor => Trouble::Again(
             Error::usage(format!("{what}: the replication factor is larger than the number of brokers"))
                 .help("say a smaller  replication-factor"),
         ),
