@@ -2,7 +2,7 @@
 
 use crate::through::{Stop, Through};
 use crate::{failed, goal};
-use anabranch_engine::{Error, Result};
+use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::paths::beside;
 use anabranch_flow::run::io::{Goal, SinkFile};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
@@ -58,19 +58,25 @@ impl FileSink {
         if let Some(was) = &was {
             options.mode((was.mode() & 0o777) | WRITABLE); // nobody sees of the new file what he did not see of the old one
         }
-        let mut file = options.open(&path).map_err(|e| failed("cannot write", &path, &e))?;
-        let found = file.metadata().map_err(|e| failed("cannot look at", &path, &e))?;
-        if !found.is_file() {
-            return Err(Error::usage(format!("{} is {}, and no file", path.display(), goal::what(&found)))
-                .help("the sink is written there: take it away"));
-        }
-        match try_lock(&file) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::machine(format!("another process writes {}", path.display())));
+        let (mut file, found) = loop {
+            let file = options.open(&path).map_err(|e| failed("cannot write", &path, &e))?;
+            let found = file.metadata().map_err(|e| failed("cannot look at", &path, &e))?;
+            if !found.is_file() {
+                return Err(Error::usage(format!("{} is {}, and no file", path.display(), goal::what(&found)))
+                    .help("the sink is written there: take it away"));
             }
-            Err(TryLockError::Error(e)) => return Err(failed("cannot lock", &path, &e)),
-        }
+            match try_lock(&file) {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::machine(format!("another process writes {}", path.display())));
+                }
+                Err(TryLockError::Error(e)) => return Err(failed("cannot lock", &path, &e)),
+            }
+            // who put an earlier file in its place meanwhile took this one away from here
+            if fs::metadata(&path).is_ok_and(|is| (is.dev(), is.ino()) == (found.dev(), found.ino())) {
+                break (file, found);
+            }
+        };
         if let Some(was) = &was {
             like(&file, &path, was, WRITABLE)?;
         }
@@ -166,8 +172,20 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
         }
         Err(e) => return Err(failed("cannot put in place", &target, &e)),
     };
-    if let (Some(file), Ok(was)) = (file, fs::metadata(&target)) {
-        like(&file, &partial, &was, 0)?;
+    if let Some(file) = &file {
+        // a process that was stopped for long may find the file of the next run here: that one is locked, or of another length
+        let is = file.metadata().map_err(|e| failed("cannot look at", &partial, &e))?.len();
+        let locked = matches!(try_lock(file), Err(TryLockError::WouldBlock));
+        if locked || is != length {
+            let text = match locked {
+                true => format!("another process writes {}", partial.display()),
+                false => format!("{} has {is} bytes, and {length} were committed", partial.display()),
+            };
+            return Err(Error::new(Kind::Doubt, text));
+        }
+    }
+    if let (Some(file), Ok(was)) = (&file, fs::metadata(&target)) {
+        like(file, &partial, &was, 0)?;
         file.sync_all().map_err(|e| failed("cannot sync", &partial, &e))?;
     }
     fs::rename(&partial, &target).map_err(|e| failed("cannot put in place", &target, &e))?;
@@ -218,6 +236,24 @@ mod tests {
             assert_eq!(fs::read(&path).expect("reads"), b"new");
             fs::remove_file(&path).expect("removes");
         }
+    }
+
+    #[test]
+    fn a_file_of_another_run_is_not_put_in_place() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("x");
+        fs::write(&path, "done").expect("writes");
+        let mut next = open(&path, true, 2, Some(0), &Stop::default()).expect("opens");
+        next.write(b"half").expect("writes");
+        next.sync().expect("syncs");
+        let late = publish(&path, 4).expect_err("it is at work");
+        assert_eq!(late.kind, Kind::Doubt, "{late}");
+        drop(next);
+        let late = publish(&path, 3).expect_err("it is another one's");
+        assert_eq!(late.kind, Kind::Doubt, "{late}");
+        assert_eq!(fs::read(&path).expect("reads"), b"done");
+        publish(&path, 4).expect("its own");
+        assert_eq!(fs::read(&path).expect("reads"), b"half");
     }
 
     #[test]

@@ -202,6 +202,7 @@ impl<'r> Work<'r> {
 
     /// Closes a run whose work is over.
     pub fn close(mut self) -> Result<Report> {
+        self.sinks = Sinks::new(); // files are put in place by whoever closes, and nobody else has them then
         let (shared, ledger) = (self.shared.clone(), std::mem::take(&mut self.ledger));
         let chair = self.berths.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
         close::close(&shared, chair.lane(), &ledger, self.options, &mut self.left_alone)
