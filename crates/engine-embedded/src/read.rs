@@ -36,7 +36,7 @@ const ROWS: usize = 4096;
 /// Batches from `at` on that begin before `end`.
 pub fn read(index: &Index, files: &Arc<Files>, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
     let At { stream, partition, offset } = at;
-    let (start, found) = index.read(|db| {
+    let (start, next, found) = index.read(|db| {
         let part = part(db, stream, *partition)?;
         let first = "SELECT max(id) FROM ext WHERE id BETWEEN ? AND ?";
         let first: Option<i64> = db
@@ -50,7 +50,7 @@ pub fn read(index: &Index, files: &Arc<Files>, at: &At, end: Offset, max: Limit)
             Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, i64>(3)? as u64, r.get::<_, i64>(4)? as usize))
         });
         let rows: Vec<(i64, u32, i64, u64, usize)> = rows.and_then(Iterator::collect).map_err(sql)?;
-        Ok((part.start, rows))
+        Ok((part.start, part.next, rows))
     })?;
     if *offset < start {
         return Err(Error::new(
@@ -69,6 +69,9 @@ pub fn read(index: &Index, files: &Arc<Files>, at: &At, end: Offset, max: Limit)
         if behind <= *offset {
             continue;
         }
+        if base > chunk.next {
+            break; // told below
+        }
         if bytes > 0 && bytes + len > max.bytes {
             break;
         }
@@ -77,6 +80,13 @@ pub fn read(index: &Index, files: &Arc<Files>, at: &At, end: Offset, max: Limit)
         let extent = Extent { files: files.clone(), at: at.clone(), id, n, seg, pos, len };
         chunk.batches.push(Handle::new(at, n, behind, len, Arc::new(extent)));
         chunk.next = behind;
+    }
+    // offsets have no gaps: what no row names between two that there are is lost
+    if chunk.batches.is_empty() && *offset < end.min(next) {
+        let text =
+            format!("{stream} partition {partition}: the index names no items at offset {offset}, of {start}..{next}");
+        return Err(Error::corrupt(text)
+            .help("its rows were changed from outside: take the directory from a backup, or make the stream again"));
     }
     Ok(chunk)
 }

@@ -60,11 +60,35 @@ pub fn partitions(db: &Connection, stream: &StreamName) -> Result<Option<u32>> {
 /// First kept offset .. next offset, for each partition.
 pub fn spans(db: &Connection, stream: &StreamName) -> Result<Vec<Range<Offset>>> {
     let mut find = db
-        .prepare_cached("SELECT start, next FROM part JOIN stream ON stream.id = part.stream WHERE name = ? ORDER BY p")
+        .prepare_cached(
+            "SELECT tp, start, next FROM part JOIN stream ON stream.id = part.stream WHERE name = ? ORDER BY p",
+        )
         .map_err(sql)?;
-    let rows = find.query_map([stream.as_str()], |r| Ok(r.get(0)?..r.get(1)?)).map_err(sql)?;
-    let spans: Vec<Range<Offset>> = rows.collect::<Result<_, _>>().map_err(sql)?;
+    let rows = find.query_map([stream.as_str()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).map_err(sql)?;
+    let mut spans = vec![];
+    for (p, row) in rows.enumerate() {
+        let (tp, start, next): (i64, Offset, Offset) = row.map_err(sql)?;
+        ends_there(db, stream, p, tp, start..next)?;
+        spans.push(start..next);
+    }
     if spans.is_empty() { Err(unknown(stream, None)) } else { Ok(spans) }
+}
+
+/// The last batch of a partition ends where the partition does: what was changed from outside would be lost in silence.
+fn ends_there(db: &Connection, stream: &StreamName, p: usize, tp: i64, span: Range<Offset>) -> Result<()> {
+    let last = "SELECT id, n FROM ext WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1";
+    let last: Option<(i64, i64)> = db
+        .prepare_cached(last)
+        .and_then(|mut s| s.query_row([ext_id(tp, 0), ext_id(tp + 1, 0)], |r| Ok((r.get(0)?, r.get(1)?))).optional())
+        .map_err(sql)?;
+    let end = last.map_or(span.start, |(id, n)| ext_base(id) + n);
+    if end == span.end {
+        return Ok(());
+    }
+    let text =
+        format!("{stream} partition {p}: the index says that it ends at {}, but its last items end at {end}", span.end);
+    Err(Error::corrupt(text)
+        .help("its rows were changed from outside: take the directory from a backup, or make the stream again"))
 }
 
 /// Makes a stream, or checks that it has the wanted shape.

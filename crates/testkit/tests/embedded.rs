@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
 
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Engine, FlowId, Item, Limit, Put, StreamName,
+    Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Engine, FlowId, Item, Kind, Limit, Put, StreamName,
     StreamSpec, chunks,
 };
 use anabranch_engine_embedded::{Disk, Embedded, RealDisk, SegmentFile};
@@ -136,6 +136,31 @@ fn a_row_never_names_a_segment_that_was_removed() {
     let error = engine.append(&stream, &[(0, Item::of(vec![b'x'; 100_000], 1))]).expect_err("its bytes are gone");
     assert!(error.text.contains("was removed before its batches were committed"), "{error}");
     assert_eq!(engine.span(&stream).expect("is there"), vec![0..0]);
+}
+
+/// Rows of the index that somebody edits are told, whether they would hide items or be waited for.
+#[test]
+fn rows_that_were_edited_are_told() {
+    for edit in [
+        "UPDATE part SET next = next - 2",
+        "UPDATE part SET next = next + 2",
+        "UPDATE ext SET id = id + 1 WHERE id & 1023 = 3",
+        "DELETE FROM ext WHERE id & 1023 = 3",
+    ] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let engine = Embedded::open(dir.path()).expect("opens");
+        let stream = StreamName::new("s").expect("a name");
+        engine.ensure(None, &[StreamSpec::new(stream.clone(), 1)]).expect("makes");
+        for _ in 0..3 {
+            engine.append(&stream, &vec![(0, Item::of("x", 1)); 3]).expect("appends");
+        }
+        rusqlite::Connection::open(dir.path().join("index.db")).expect("opens").execute(edit, []).expect("edits");
+        let at = At { stream: stream.clone(), partition: 0, offset: 0 };
+        let read = engine
+            .span(&stream)
+            .and_then(|_| chunks(&engine, at, 9).map(|c| c.map(|c| c.batches.len())).sum::<Result<usize, _>>());
+        assert_eq!(read.expect_err(edit).kind, Kind::Corrupt, "{edit}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Exit, place, print, report};
 use crate::Local;
 use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::run::{self, Options, Outcome};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -84,6 +84,9 @@ fn signals() -> Result<(Arc<AtomicBool>, Arc<AtomicUsize>)> {
         let heard = signal_hook::flag::register(SIGCHLD, Arc::default());
         heard.map_err(|e| Error::machine(format!("cannot watch for the end of children: {e}")))?;
     }
+    // where files may not grow any more, a write fails and says so; without this the process would end without a word
+    let limit = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    limit.map_err(|e| Error::machine(format!("cannot watch for signals: {e}")))?;
     Ok((stop, which))
 }
 

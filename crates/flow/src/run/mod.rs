@@ -245,6 +245,11 @@ impl Job {
             }
             if let Some(record) = record.filter(|r| !r.phase.closed()) {
                 repair::is_open(self.options.repair.as_ref(), &record)?;
+                if self.options.fresh {
+                    let text = format!("run {} of {} is at work in another process", record.number, self.flow.name);
+                    return Err(Error::new(ErrorKind::Busy, text)
+                        .help("stop that one first, then give the run up with  --fresh"));
+                }
                 let mut shared = self.prepare()?;
                 open::take_part(&mut shared, &record, &accounts)?;
                 return self.work(shared, Ledger::new(record.number, accounts), None);
