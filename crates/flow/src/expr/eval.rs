@@ -1,14 +1,19 @@
 //! Evaluating a compiled expression for one item.
 
+use super::compare::find;
 use super::compile::{Compiled, Loop, Node};
+use super::functions::{self, Func};
 use super::scope::Scope;
-use super::value::{Value, find};
-use super::{Fault, functions};
+use super::size::{Listing, Size};
+use super::time::Time;
+use super::value::Value;
+use super::{Fault, times};
+use anabranch_engine::limits;
 
 impl Compiled {
     /// The value for what `scope` shows.
     pub fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<Value<'a>, Fault> {
-        Eval { scope, locals: vec![], steps: 0 }.node(&self.node)
+        Eval { scope, locals: vec![], steps: 0, handed: 0 }.node(&self.node)
     }
 
     /// The text of the field that it is, if it is only that and the item has it.
@@ -17,6 +22,11 @@ impl Compiled {
             Node::Field(slot, _) => scope.slots.get(*slot).copied().flatten(),
             _ => None,
         }
+    }
+
+    /// Whether it is only `result`.
+    pub fn is_result(&self) -> bool {
+        matches!(self.node, Node::Extra(_)) && self.aggregates.is_empty()
     }
 
     /// Whether it holds; anything but true or false is a fault.
@@ -33,10 +43,9 @@ struct Eval<'s, 'a> {
     locals: Vec<Value<'a>>,
     /// Steps that loops have taken.
     steps: usize,
+    /// Bytes that functions and operators were given.
+    handed: usize,
 }
-
-/// Steps that all loops of one evaluation may take together.
-const LOOP_STEPS: usize = 1_000_000;
 
 impl<'a> Eval<'_, 'a> {
     fn node(&mut self, node: &'a Node) -> Result<Value<'a>, Fault> {
@@ -57,7 +66,7 @@ impl<'a> Eval<'_, 'a> {
             Node::Shard => scope.place.shard.map_or(Value::Null, Value::text),
             Node::RunId => Value::text(&scope.run.id),
             Node::RunDate => Value::text(&scope.run.date),
-            Node::RunStarted => Value::Timestamp(scope.run.started),
+            Node::RunStarted => Value::Timestamp(Time::of(scope.run.started).ok_or_else(functions::overflow)?),
             Node::Env(name) => scope.env.get(name).map_or(Value::Null, |v| Value::text(v)),
             Node::Extra(i) => scope.extra.get(*i).cloned().unwrap_or(Value::Null),
             Node::Local(i) => self.locals.get(*i).cloned().unwrap_or(Value::Null),
@@ -67,6 +76,7 @@ impl<'a> Eval<'_, 'a> {
             },
             Node::Select(of, field) => {
                 let of = self.node(of)?;
+                self.charge(&[&of])?;
                 if let Value::Optional(of) = of {
                     let found = of.map(|of| select(&of, field)).transpose()?.flatten();
                     return Ok(Value::Optional(found.map(Box::new)));
@@ -79,6 +89,7 @@ impl<'a> Eval<'_, 'a> {
             }
             Node::OptSelect(of, field) => {
                 let (of, field) = (self.node(of)?, self.node(field)?);
+                self.charge(&[&of])?;
                 let of = match of {
                     Value::Optional(None) => return Ok(Value::Optional(None)),
                     Value::Optional(Some(v)) => *v,
@@ -88,6 +99,7 @@ impl<'a> Eval<'_, 'a> {
             }
             Node::Index(of, at) => {
                 let (of, at) = (self.node(of)?, self.node(at)?);
+                self.charge(&[&of])?;
                 match of {
                     Value::Optional(of) => {
                         Value::Optional(of.and_then(|of| functions::index(&of, &at).ok().map(Box::new)))
@@ -95,18 +107,38 @@ impl<'a> Eval<'_, 'a> {
                     of => functions::index(&of, &at)?,
                 }
             }
-            Node::List(list) => Value::List(list.iter().map(|n| self.node(n)).collect::<Result<_, _>>()?),
-            Node::Map(map) => {
-                let mut out: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(map.len());
-                for (k, v) in map {
-                    let (k, v) = (self.node(k)?, self.node(v)?);
-                    if find(&out, &k)?.is_some() {
-                        return Err(Fault::new("an object has the same name twice"));
+            Node::OrElse(of, default, value) => match (self.node(of)?, value) {
+                (Value::Optional(Some(v)), true) => *v,
+                (found @ Value::Optional(Some(_)), false) => found,
+                (Value::Optional(None), _) => self.node(default)?, // only now: its fault is none where it is not needed
+                (other, _) => return Err(Fault::new(format!("`orValue` of {}, not of an optional", other.kind()))),
+            },
+            Node::OptMap(of, body, flat) => match self.node(of)? {
+                Value::Optional(None) => Value::Optional(None),
+                Value::Optional(Some(v)) => {
+                    self.locals.push(*v);
+                    let made = self.node(body);
+                    self.locals.pop();
+                    match (made?, flat) {
+                        (v, false) => Value::Optional(Some(Box::new(v))),
+                        (v @ Value::Optional(_), true) => v,
+                        (v, true) => {
+                            return Err(Fault::new(format!("`optFlatMap` needs an optional, not {}", v.kind())));
+                        }
                     }
-                    out.push((k, v));
                 }
-                Value::Map(out)
+                other => return Err(Fault::new(format!("`optMap` of {}, not of an optional", other.kind()))),
+            },
+            Node::Absent(why) => return Err(Fault::new(&**why)),
+            Node::List(list) => {
+                let mut out = Listing::default();
+                for (node, optional) in list {
+                    let v = self.node(node)?;
+                    self.entry(v, *optional)?.map_or(Ok(()), |v| out.push(v))?;
+                }
+                out.finish()
             }
+            Node::Map(map) => self.object(map)?,
             Node::And(a, b) => Value::Bool(self.both(a, b, false)?),
             Node::Or(a, b) => Value::Bool(self.both(a, b, true)?),
             Node::If(c, a, b) => match self.node(c)? {
@@ -114,24 +146,84 @@ impl<'a> Eval<'_, 'a> {
                 Value::Bool(false) => self.node(b)?,
                 other => return Err(Fault::new(format!("the condition of `?:` is {}", other.kind()))),
             },
+            Node::Call(func @ (Func::Floor | Func::Format), args) => {
+                let args = args.iter().map(|n| self.node(n)?.plain()).collect::<Result<Vec<_>, _>>()?;
+                match times::in_zone(*func, &args, &scope.run.zone.0) {
+                    Some(outcome) => outcome?,
+                    None => func.call(&args)?,
+                }
+            }
             Node::Call(func, args) => match args.as_slice() {
-                [a] => func.call(&[self.node(a)?])?,
+                [a] => {
+                    let a = self.node(a)?;
+                    self.charge(&[&a])?;
+                    func.call(&[a])?
+                }
                 [a, b] => match (func, self.node(a)?, self.node(b)?) {
-                    (functions::Func::Add, Value::List(mut a), Value::List(b)) => {
-                        a.extend(b);
-                        Value::List(a)
+                    (Func::Add, Value::List(mut made), Value::List(b)) => {
+                        if !matches!(a, Node::Accu(_)) {
+                            return functions::concatenated(made, b);
+                        }
+                        made.extend(b); // the loop counts what it makes
+                        Value::List(made)
                     }
-                    (func, a, b) => func.call(&[a, b])?,
+                    (func, a, b) => {
+                        self.charge(&[&a, &b])?;
+                        func.call(&[a, b])?
+                    }
                 },
                 args => func.call(&args.iter().map(|n| self.node(n)).collect::<Result<Vec<_>, _>>()?)?,
             },
             Node::Regex(func, regex, args) => {
                 let args = args.iter().map(|n| self.node(n)).collect::<Result<Vec<_>, _>>()?;
+                self.charge(&args.iter().collect::<Vec<_>>())?;
                 func.call_regex(regex, &args)?
             }
             Node::Loop(l) => self.each(l)?,
             Node::Code(code) => (code.0)(scope.bytes())?,
         })
+    }
+
+    /// An element or field, if it is there.
+    fn entry(&self, v: Value<'a>, optional: bool) -> Result<Option<Value<'a>>, Fault> {
+        match v {
+            Value::Optional(v) if optional => Ok(v.map(|v| *v)),
+            v if optional => Err(Fault::new(format!("`?` stands before {}, not before an optional", v.kind()))),
+            v => Ok(Some(v)),
+        }
+    }
+
+    fn object(&mut self, fields: &'a [(Node, Node, bool)]) -> Result<Value<'a>, Fault> {
+        let mut out: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(fields.len());
+        let mut size = Size::default();
+        for (k, v, optional) in fields {
+            let k = self.node(k)?.plain()?;
+            let v = self.node(v)?;
+            let Some(v) = self.entry(v, *optional)? else { continue };
+            if find(&out, &k)?.is_some() {
+                return Err(Fault::new("an object has the same name twice"));
+            }
+            size.add(&k)?;
+            size.add(&v)?;
+            out.push((k, v));
+        }
+        Ok(Value::Map(out))
+    }
+
+    /// Counts what a function is given, so that loops over large values end.
+    fn charge(&mut self, args: &[&Value<'_>]) -> Result<(), Fault> {
+        let bytes = |v: &&Value<'_>| match v {
+            Value::Text(t) | Value::Json(t) => t.len(),
+            Value::Bytes(b) => b.len(),
+            Value::List(l) => std::mem::size_of_val::<[Value<'_>]>(l),
+            Value::Map(m) => std::mem::size_of_val::<[(Value<'_>, Value<'_>)]>(m),
+            _ => 0,
+        };
+        self.handed = self.handed.saturating_add(args.iter().map(bytes).sum());
+        if self.handed > limits::EVALUATION_BYTES {
+            return Err(Fault::new("it looks through large values too often: it would take minutes for this item"));
+        }
+        Ok(())
     }
 
     /// `&&` and `||` of CEL: the deciding side decides even if the other one fails.
@@ -161,11 +253,12 @@ impl<'a> Eval<'_, 'a> {
         let accu = self.locals.len();
         let init = self.node(&l.init)?;
         self.locals.push(init);
+        let (mut counted, mut size) = (0, Size::default());
         for (k, v) in pairs {
             self.steps += 1;
-            if self.steps > LOOP_STEPS {
+            if self.steps > limits::LOOP_STEPS {
                 self.locals.truncate(accu);
-                return Err(Fault::new(format!("its loops take more than {LOOP_STEPS} steps")));
+                return Err(Fault::new(format!("its loops take more than {} steps", limits::LOOP_STEPS)));
             }
             match (l.two, is_map) {
                 (true, _) => self.locals.extend([k, v]),
@@ -184,6 +277,12 @@ impl<'a> Eval<'_, 'a> {
                 Some(Err(f)) if l.decides => fault = fault.or(Some(f)),
                 Some(v) => {
                     let v = v.inspect_err(|_| self.locals.truncate(accu))?;
+                    if let Value::List(made) = &v {
+                        let more = made.get(counted..).unwrap_or_default();
+                        let fits = more.iter().try_for_each(|v| size.add(v));
+                        fits.inspect_err(|_| self.locals.truncate(accu))?;
+                        counted = made.len();
+                    }
                     if let Some(a) = self.locals.get_mut(accu) {
                         *a = v;
                     }

@@ -7,7 +7,7 @@
 use super::aggregate::{Aggregate, Kind, Partial, Rank};
 use super::groups::{self, Groups, Met};
 use super::{Effects, Finals, Pattern, Scratch, Stripe, Vars, View, bounded};
-use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
+use crate::expr::{Compiled, Fault, Reads, Scope, Size, Value, write};
 use anabranch_engine::Item;
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -52,9 +52,14 @@ impl Shape {
         match self {
             Shape::One(e) => Ok(e.eval(scope)?.into_owned()),
             Shape::Object(fields) => {
-                let field =
-                    |(n, e): &(String, Compiled)| Ok((Value::Text(n.clone().into()), e.eval(scope)?.into_owned()));
-                Ok(Value::Map(fields.iter().map(field).collect::<Result<_, Fault>>()?))
+                let mut size = Size::default();
+                let mut object = Vec::with_capacity(fields.len());
+                for (name, e) in fields {
+                    let value = e.eval(scope)?;
+                    size.add(&value)?;
+                    object.push((Value::Text(name.clone().into()), value.into_owned()));
+                }
+                Ok(Value::Map(object))
             }
         }
     }
@@ -131,10 +136,13 @@ impl Reduce {
                 e.eval(&scope)?.into_owned()
             }
             Fold::Object(fields) => {
+                let mut size = Size::default();
                 let mut object = Vec::with_capacity(fields.len());
                 for (name, e, before) in fields {
                     scope.extra = values.get(*before..).unwrap_or_default();
-                    object.push((Value::text(name), e.eval(&scope)?.into_owned()));
+                    let value = e.eval(&scope)?;
+                    size.add(&value)?;
+                    object.push((Value::text(name), value.into_owned()));
                 }
                 Value::Map(object)
             }
@@ -160,11 +168,12 @@ impl Reduce {
             return Ok(value);
         }
         let names = self.by.iter().map(|(n, _)| Value::text(n));
+        let keys = by.len();
         let mut object: Vec<_> = names.zip(by).collect();
         match crate::expr::opened(value)? {
             Value::Map(fields) => {
                 for (name, value) in fields {
-                    if crate::expr::find(&object, &name)?.is_none() {
+                    if crate::expr::find(&object[..keys], &name)?.is_none() {
                         object.push((name, value));
                     }
                 }

@@ -243,7 +243,8 @@ fn job<'a>(
 ) -> Result<Job, Fault> {
     let scope = view.scope(record, &act.work.reads, slots)?;
     let id = match &act.idempotency_key {
-        Some(key) => write::text(&key.eval(&scope)?)?,
+        Some(key) => String::from_utf8(write::key(&key.eval(&scope)?)?)
+            .map_err(|_| Fault::new("an idempotency key that is not UTF-8"))?,
         None => place,
     };
     let (mut args, mut env) = (vec![], vec![]);
@@ -268,11 +269,12 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
     let mut records = view.items();
     let taken = slots.len() as u64;
     let (mut passed, mut filtered) = (0, 0);
+    let as_printed = act.work.as_printed() && !matches!(act.action, ActionSpec::Code(_));
     for slot in slots {
         let Some(record) = records.by_ref().find(|r| r.row() == slot.row) else { continue };
         let outcome = slot.done.take().unwrap_or(Ok(None));
         let shaped = outcome.and_then(|result| {
-            let extra: Vec<Value<'_>> = value(result.as_ref()).into_iter().collect();
+            let extra: Vec<Value<'_>> = value(result.as_ref(), as_printed).into_iter().collect();
             let mut scope = view.scope(&record, &act.work.reads, &mut columns).map_err(|f| f.to_string())?;
             scope.extra = &extra;
             let values = act.work.shape(&scope).map_err(|f| f.to_string())?;
@@ -305,15 +307,16 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
     Ok(())
 }
 
-/// What an action gave: JSON if it reads as such, else text; nothing = none.
-fn value(result: Option<&Bytes>) -> Option<Value<'_>> {
+/// What an action gave, without the end of its line: JSON if it reads as such, else text; nothing = none.
+fn value(result: Option<&Bytes>, as_printed: bool) -> Option<Value<'_>> {
     let bytes = result?;
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if text.is_empty() {
         return None;
     }
-    if let Ok(raw) = json::check(text)
+    if !as_printed
+        && let Ok(raw) = json::check(text)
         && let Ok(value) = Value::from_json(raw)
     {
         return Some(value);
