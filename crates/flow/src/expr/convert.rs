@@ -43,6 +43,7 @@ pub fn to<'a>(f: Func, v: &Value<'a>) -> Result<Value<'a>, Fault> {
             Ok(Value::Text(digits.into())) // what is too large to compute with can be said
         }
         (Func::Text, Value::Json(raw)) if !raw.starts_with(['[', '{']) => to(f, &v.clone().plain()?),
+        (Func::Text, Value::Optional(_)) => Err(f.mismatch(std::slice::from_ref(v))),
         (Func::Text, v) => write::text(v).map(|t| Value::Text(t.into())),
         (f, v) => Err(f.mismatch(std::slice::from_ref(v))),
     }

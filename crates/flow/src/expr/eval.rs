@@ -3,6 +3,7 @@
 use super::compare::find;
 use super::compile::{Compiled, Loop, Node};
 use super::functions::{self, Func};
+use super::known::Known;
 use super::scope::Scope;
 use super::size::{Listing, Size};
 use super::time::Time;
@@ -13,7 +14,7 @@ use anabranch_engine::limits;
 impl Compiled {
     /// The value for what `scope` shows.
     pub fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<Value<'a>, Fault> {
-        Eval { scope, locals: vec![], steps: 0, handed: 0 }.node(&self.node)
+        Eval { scope, locals: vec![], steps: 0, handed: 0, known: Known::default() }.node(&self.node)
     }
 
     /// The text of the field that it is, if it is only that and the item has it.
@@ -45,6 +46,7 @@ struct Eval<'s, 'a> {
     steps: usize,
     /// Bytes that functions and operators were given.
     handed: usize,
+    known: Known<'a>,
 }
 
 impl<'a> Eval<'_, 'a> {
@@ -76,35 +78,43 @@ impl<'a> Eval<'_, 'a> {
             },
             Node::Select(of, field) => {
                 let of = self.node(of)?;
-                self.charge(&[&of])?;
                 if let Value::Optional(of) = of {
-                    let found = of.map(|of| select(&of, field)).transpose()?.flatten();
+                    let found = of.map(|of| self.look_up(&of, &Value::text(field))).transpose()?.flatten();
                     return Ok(Value::Optional(found.map(Box::new)));
                 }
-                return select(&of, field)?.ok_or_else(|| missing(&of, field));
+                if of.kind() != "an object" {
+                    return Err(Fault::new(format!("{} has no fields; `{field}` was asked for", of.kind())));
+                }
+                return self.look_up(&of, &Value::text(field))?.ok_or_else(|| missing(&of, field));
             }
             Node::Has(of, field) => {
-                let of = self.node(of)?;
-                Value::Bool(select(&of, field)?.is_some())
+                let of = match self.node(of)? {
+                    Value::Optional(None) => return Ok(Value::Bool(false)),
+                    Value::Optional(Some(v)) => *v,
+                    v => v,
+                };
+                Value::Bool(self.look_up(&of, &Value::text(field))?.is_some())
             }
             Node::OptSelect(of, field) => {
                 let (of, field) = (self.node(of)?, self.node(field)?);
-                self.charge(&[&of])?;
                 let of = match of {
                     Value::Optional(None) => return Ok(Value::Optional(None)),
                     Value::Optional(Some(v)) => *v,
                     v => v,
                 };
-                Value::Optional(functions::index(&of, &field).ok().map(Box::new))
+                Value::Optional(self.look_up(&of, &field)?.map(Box::new))
             }
             Node::Index(of, at) => {
                 let (of, at) = (self.node(of)?, self.node(at)?);
-                self.charge(&[&of])?;
                 match of {
                     Value::Optional(of) => {
-                        Value::Optional(of.and_then(|of| functions::index(&of, &at).ok().map(Box::new)))
+                        let found = of.map(|of| self.look_up(&of, &at)).transpose()?.flatten();
+                        Value::Optional(found.map(Box::new))
                     }
-                    of => functions::index(&of, &at)?,
+                    of => match self.look_up(&of, &at)? {
+                        Some(found) => found,
+                        None => return Err(functions::no_element(&of, &at)),
+                    },
                 }
             }
             Node::OrElse(of, default, value) => match (self.node(of)?, value) {
@@ -167,6 +177,9 @@ impl<'a> Eval<'_, 'a> {
                         made.extend(b); // the loop counts what it makes
                         Value::List(made)
                     }
+                    (Func::In, a @ Value::Text(_), b) if b.kind() == "an object" => {
+                        Value::Bool(self.look_up(&b, &a)?.is_some())
+                    }
                     (func, a, b) => {
                         self.charge(&[&a, &b])?;
                         func.call(&[a, b])?
@@ -182,6 +195,14 @@ impl<'a> Eval<'_, 'a> {
             Node::Loop(l) => self.each(l)?,
             Node::Code(code) => (code.0)(scope.bytes())?,
         })
+    }
+
+    fn look_up(&mut self, of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, Fault> {
+        if let Some(found) = self.known.look_up(of, at)? {
+            return Ok(found);
+        }
+        self.charge(&[of])?;
+        functions::look_up(of, at)
     }
 
     /// An element or field, if it is there.
@@ -311,15 +332,6 @@ impl<'a> Eval<'_, 'a> {
 
 fn missing(of: &Value<'_>, field: &str) -> Fault {
     Fault::new(format!("{} without a field `{field}`", of.kind()))
-}
-
-fn select<'a>(of: &Value<'a>, field: &str) -> Result<Option<Value<'a>>, Fault> {
-    match functions::into_opened(of.clone())? {
-        Value::Map(map) => Ok(find(&map, &Value::text(field))?.cloned()),
-        Value::Optional(None) => Ok(None),
-        Value::Optional(Some(v)) => select(&v, field),
-        other => Err(Fault::new(format!("{} has no fields; `{field}` was asked for", other.kind()))),
-    }
 }
 
 /// A literal of the tree, without a copy where it is text or a plain value.

@@ -94,7 +94,7 @@ fn spoken(out: &mut Growing, v: &Value<'_>) -> Result<(), Fault> {
         return out.push(raw); // exact, also where it is too large to compute with
     }
     match &*v.open()? {
-        Value::Double(d) => out.push(&d.to_string()),
+        Value::Double(d) => out.push(&number::decimal(*d)),
         Value::List(list) => {
             out.push("[")?;
             for (i, v) in list.iter().enumerate() {

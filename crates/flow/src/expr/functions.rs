@@ -251,26 +251,29 @@ pub fn into_opened(v: Value<'_>) -> Result<Value<'_>, Fault> {
     }
 }
 
-/// `of[at]`
-pub fn index<'a>(of: &Value<'a>, at: &Value<'a>) -> Result<Value<'a>, Fault> {
-    match into_opened(of.clone())? {
-        Value::Map(map) => {
-            let found = find(&map, at)?.cloned();
-            found
-                .ok_or_else(|| Fault::new(format!("an object without a field {}", write::text(at).unwrap_or_default())))
-        }
+/// What is said where `of[at]` is not there.
+pub fn no_element(of: &Value<'_>, at: &Value<'_>) -> Fault {
+    match (of.kind(), size(of)) {
+        ("a list", Ok(Value::Int(n))) => Fault::new(format!("a list of {n} has no such element")),
+        ("an object", _) => Fault::new(format!("an object without a field {}", write::text(at).unwrap_or_default())),
+        (kind, _) => Fault::new(format!("{kind} has no elements")),
+    }
+}
+
+/// The element or field, if it is there. What is neither list nor object has none.
+pub fn look_up<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, Fault> {
+    Ok(match into_opened(of.clone())? {
+        Value::Map(map) => find(&map, at)?.cloned(),
         Value::List(list) => {
             let i = match at.clone().plain()? {
                 Value::Int(i) => usize::try_from(i).ok(),
-                Value::Double(d) if d.fract() == 0.0 && (0.0..TWO_63).contains(&d) => Some(d as usize),
+                Value::Double(d) if d.fract() == 0.0 => (0.0..TWO_63).contains(&d).then_some(d as usize),
                 _ => return Err(Fault::new(format!("a list is asked for element {}", at.kind()))),
             };
-            let len = list.len();
             i.and_then(|i| list.into_iter().nth(i))
-                .ok_or_else(|| Fault::new(format!("a list of {len} has no such element")))
         }
-        other => Err(Fault::new(format!("{} has no elements", other.kind()))),
-    }
+        _ => None,
+    })
 }
 
 fn contains<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<Value<'a>, Fault> {

@@ -14,6 +14,7 @@ mod format;
 mod functions;
 mod hint;
 pub mod json;
+mod known;
 mod number;
 mod parse;
 mod regexes;

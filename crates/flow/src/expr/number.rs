@@ -149,16 +149,46 @@ pub fn canonical(v: &Value<'_>) -> Option<String> {
     }
 }
 
+/// The fewest digits that mean this double, and the power of ten of the first of them.
+fn shortest(d: f64) -> (String, i32) {
+    let json = serde_json::to_string(&d.abs()).unwrap_or_default();
+    let (number, exponent) = json.split_once('e').unwrap_or((&json, "0"));
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let all = format!("{whole}{part}");
+    let digits = all.trim_start_matches('0');
+    let zeros = all.len() - digits.len();
+    let exponent = exponent.parse::<i32>().unwrap_or(0) + whole.len() as i32 - 1 - zeros as i32;
+    match digits.trim_end_matches('0') {
+        "" => ("0".into(), 0),
+        digits => (digits.into(), exponent),
+    }
+}
+
+/// A double in decimal, without an exponent.
+pub fn decimal(d: f64) -> String {
+    let (digits, exponent) = shortest(d);
+    let sign = if d.is_sign_negative() { "-" } else { "" };
+    let point = usize::try_from(exponent + 1).unwrap_or(0);
+    if exponent < 0 {
+        return format!("{sign}0.{}{digits}", "0".repeat(-(exponent + 1) as usize));
+    }
+    match digits.get(point..).filter(|part| !part.is_empty()) {
+        Some(part) => format!("{sign}{}.{part}", &digits[..point]),
+        None => format!("{sign}{digits:0<point$}"),
+    }
+}
+
 /// A double as CEL makes text of it (`%g`): the fewest digits, with an exponent below 1e-4 and from a million on.
 pub fn double_text(d: f64) -> String {
-    let shortest = format!("{d:e}");
-    let Some((digits, exponent)) = shortest.split_once('e') else { return shortest };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (digits, exponent) = shortest(d);
     if (-4..EXPONENT_FROM).contains(&exponent) {
-        return format!("{d}");
+        return decimal(d);
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
+    let sign = if d.is_sign_negative() { "-" } else { "" };
+    let (first, part) = digits.split_at(1);
+    let point = if part.is_empty() { "" } else { "." };
+    let of_exponent = if exponent < 0 { '-' } else { '+' };
+    format!("{sign}{first}{point}{part}e{of_exponent}{:02}", exponent.abs())
 }
 
 /// From here on text of a double has an exponent.
@@ -232,6 +262,33 @@ mod tests {
         let ordered: Vec<&str> = ordered.collect();
         for pair in ordered.windows(2) {
             assert_eq!(compare(&read(pair[0]), &read(pair[1])), Some(Ordering::Less), "{pair:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_of_doubles_comes_back(d in any::<f64>()) {
+            prop_assume!(d.is_finite());
+            prop_assert_eq!(double_text(d).parse::<f64>().expect("a number"), d);
+            prop_assert_eq!(decimal(d).parse::<f64>().expect("a number"), d);
+        }
+    }
+
+    #[test]
+    fn doubles_are_written_as_cel_does() {
+        for (d, text, plain) in [
+            (0.0, "0", "0"),
+            (-0.0, "-0", "-0"),
+            (1.0, "1", "1"),
+            (100.0, "100", "100"),
+            (999_999.5, "999999.5", "999999.5"),
+            (1e6, "1e+06", "1000000"),
+            (1.5e-5, "1.5e-05", "0.000015"),
+            (0.000_1, "0.0001", "0.0001"),
+            (-2.5e20, "-2.5e+20", "-250000000000000000000"),
+            (999_999_999_876_543.2, "9.999999998765432e+14", "999999999876543.2"),
+        ] {
+            assert_eq!((double_text(d), decimal(d)), (text.to_string(), plain.to_string()), "{d}");
         }
     }
 

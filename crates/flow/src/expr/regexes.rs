@@ -32,6 +32,11 @@ fn ascii(pattern: &str) -> String {
                 Some('W') => out.push_str("[^0-9A-Za-z_]"),
                 Some('s') => out.push_str(r"[\t\n\f\r\x20]"),
                 Some('S') => out.push_str(r"[^\t\n\f\r\x20]"),
+                Some('Q') => {
+                    let rest: String = chars.by_ref().collect();
+                    let (quoted, behind) = rest.split_once(r"\E").unwrap_or((&rest, ""));
+                    return out + &regex::escape(quoted) + &ascii(behind);
+                }
                 Some(b @ ('b' | 'B')) if !class => out.push_str(&format!(r"(?-u:\{b})")),
                 Some(other) => out.extend(['\\', other]),
                 None => out.push('\\'),
@@ -195,6 +200,8 @@ mod tests {
             (r"\[x\]", "[x]", true),
             (r"^[\]x]+$", "]x", true),
             (r"^\\d$", r"\d", true),
+            (r"^\Qa.b\E\d$", "a.b1", true),
+            (r"^\Qa.b", "axb", false),
         ] {
             let regex = compile(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
             assert_eq!(regex.is_match(text), matches, "{pattern} {text}");

@@ -10,7 +10,7 @@ use jiff::fmt::StdFmtWrite;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::{Pieces, PiecesOffset};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use std::fmt;
 
 /// A point in time, with nanoseconds.
@@ -89,6 +89,16 @@ impl Time {
         self.0.checked_add(self.offset(zone)).map_err(|_| super::functions::overflow())
     }
 
+    /// The same, where the calendar may go one day beyond its end: then as 400 years earlier, which has the same
+    /// days of the week, and how many years were taken off.
+    pub fn local_parts(self, zone: &TimeZone) -> Result<(DateTime, i64), Fault> {
+        self.local(zone).map(|local| (local, 0)).or_else(|fault| {
+            let earlier = self.0.checked_sub(400.years()).map_err(|_| fault)?;
+            let local = earlier.checked_add(self.offset(zone)).map_err(|_| super::functions::overflow())?;
+            Ok((local, 400))
+        })
+    }
+
     /// Text by a format like `%F %T`, with what calendar and clock of a zone show.
     pub fn format(self, format: &str, zone: &TimeZone) -> Result<String, Fault> {
         let library = Timestamp::UNIX_EPOCH.checked_add(self.since(Time(EPOCH)));
@@ -112,11 +122,13 @@ impl Time {
         if step <= SignedDuration::ZERO {
             return Err(Fault::new("`floor` needs a duration above zero"));
         }
-        let local = self.local(zone)?;
-        let since = local.duration_since(EPOCH).as_nanos();
+        let since = self.since(Time(EPOCH)).as_nanos() + self.offset(zone).as_nanos();
         let back = nanos(since.rem_euclid(step.as_nanos()));
-        let floor = local.checked_sub(back).map_err(|_| super::functions::overflow())?;
         let same_clock = || self.plus(-back);
+        let Ok(floor) = self.local(zone).and_then(|l| l.checked_sub(back).map_err(|_| super::functions::overflow()))
+        else {
+            return same_clock().ok_or_else(super::functions::overflow); // the calendar does not go so far
+        };
         let at = match zone.to_ambiguous_timestamp(floor).offset() {
             jiff::tz::AmbiguousOffset::Unambiguous { offset } => before(floor, offset),
             jiff::tz::AmbiguousOffset::Gap { .. } => {
@@ -191,6 +203,7 @@ mod tests {
             ("Asia/Kolkata", hour, "2026-01-01T00:10:00Z", "2025-12-31T23:30:00Z"),
             ("America/Sao_Paulo", day, "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z"), // midnight does not come
             ("UTC", day, "1969-12-31T23:59:59Z", "1969-12-31T00:00:00Z"),
+            ("Asia/Tokyo", day, "9999-12-31T16:00:00Z", "9999-12-31T15:00:00Z"),
             ("Pacific/Honolulu", day, "9999-12-31T23:59:59Z", "9999-12-31T10:00:00Z"),
         ] {
             let zone = TimeZone::get(zone).expect("a zone");

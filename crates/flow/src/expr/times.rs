@@ -78,8 +78,56 @@ fn time_zone(name: &str) -> Option<TimeZone> {
 
 /// Reads a length of time; the fault says how one is written.
 pub fn duration(text: &str) -> Result<SignedDuration, Fault> {
-    let read = text.parse().ok().and_then(in_range);
+    let read = nanoseconds(text).and_then(|n| {
+        let seconds = i64::try_from(n / NANOS).ok()?;
+        in_range(SignedDuration::new(seconds, (n % NANOS) as i32))
+    });
     read.ok_or_else(|| Fault::new(format!("{text:?} is not a duration like '1h30m'")))
+}
+
+/// Nanoseconds of a second.
+const NANOS: i128 = 1_000_000_000;
+
+/// Units of a duration, as CEL has them.
+const UNITS: [(&str, i128); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", NANOS),
+    ("m", 60 * NANOS),
+    ("h", 3_600 * NANOS),
+];
+
+/// Numbers with units, one behind the other: `1h30m`, `-1.5s`, `0`.
+fn nanoseconds(text: &str) -> Option<i128> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut sum = 0i128;
+    loop {
+        let number = rest.find(|c: char| c != '.' && !c.is_ascii_digit())?;
+        let (number, behind) = rest.split_at(number);
+        let unit = behind.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(unit);
+        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        if whole.len() + part.len() == 0 || whole.len() > 20 || part.contains('.') {
+            return None;
+        }
+        let part = &part[..part.len().min(15)]; // finer than a nanosecond of an hour
+        let digits = |d: &str| if d.is_empty() { Some(0) } else { d.parse::<i128>().ok() };
+        sum += digits(whole)? * unit + digits(part)? * unit / 10i128.pow(part.len() as u32);
+        if behind.is_empty() {
+            return Some(sign * sum);
+        }
+        rest = behind;
+    }
 }
 
 /// What `floor` goes by: also days, as in `'1d'`.
@@ -93,12 +141,12 @@ fn in_range(d: SignedDuration) -> Option<SignedDuration> {
 }
 
 fn part<'a>(f: Func, t: Time, zone: &TimeZone) -> Outcome<'a> {
-    let t = match t.local(zone) {
-        Ok(t) => t,
+    let (t, more) = match t.local_parts(zone) {
+        Ok(found) => found,
         Err(fault) => return Some(Err(fault)),
     };
     Some(Ok(Value::Int(match f {
-        Func::FullYear => i64::from(t.year()),
+        Func::FullYear => i64::from(t.year()) + more,
         Func::Month => i64::from(t.month()) - 1,
         Func::Date => i64::from(t.day()),
         Func::DayOfMonth => i64::from(t.day()) - 1,

@@ -6,6 +6,7 @@ use super::io::{Job, Reply, Session, Ticket};
 use crate::expr::{Fault, Value, json, write};
 use crate::model::{Act, ActionSpec, Kind, Step};
 use crate::patterns::{Body, Making, Origin, Part};
+use crate::template::Template;
 use anabranch_engine::{Item, Record, Result, limits};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -45,7 +46,9 @@ impl Slot {
             Some(Err(error)) => error.len(),
             _ => 0,
         };
-        self.item.value.as_ref().map_or(0, Bytes::len) + result
+        let args = self.job.args.iter().map(String::len).sum::<usize>();
+        let env = self.job.env.iter().map(|(_, v)| v.len()).sum::<usize>();
+        self.item.value.as_ref().map_or(0, Bytes::len) + result + args + env + self.job.id.len()
     }
 }
 
@@ -249,8 +252,14 @@ fn job<'a>(
     };
     let (mut args, mut env) = (vec![], vec![]);
     if let ActionSpec::Exec(command) = &act.action {
-        args = command.args.iter().map(|a| a.render(&scope)).collect::<Result<_, _>>()?;
-        env = command.env.iter().map(|(n, v)| Ok((n.clone(), v.render(&scope)?))).collect::<Result<_, Fault>>()?;
+        let mut room = limits::VALUE_BYTES; // for all of them
+        let mut rendered = |t: &Template| -> Result<String, Fault> {
+            let text = t.render(&scope)?;
+            room = room.checked_sub(text.len()).ok_or_else(|| Fault::new("the arguments have more than 16 MiB"))?;
+            Ok(text)
+        };
+        args = command.args.iter().map(&mut rendered).collect::<Result<_, _>>()?;
+        env = command.env.iter().map(|(n, v)| Ok((n.clone(), rendered(v)?))).collect::<Result<_, Fault>>()?;
     }
     let value = Bytes::copy_from_slice(record.value().unwrap_or_default());
     let key = record.key().map(Bytes::copy_from_slice);
