@@ -46,7 +46,7 @@ pub const EXPRESSION_BYTES: usize = 4 << 10;
 pub const EXPRESSION_DEPTH: usize = 32;
 /// Bytes of text of one value that an expression makes, and of what is written of it.
 pub const VALUE_BYTES: usize = ITEM_BYTES;
-/// Values that one value which an expression makes may hold: elements and fields, however deep.
+/// Elements and fields, however deep, of a list that an expression makes in a loop, by `+` or by taking text apart.
 pub const VALUE_PARTS: usize = 1 << 20;
 /// Steps that all loops of one evaluation may take together.
 pub const LOOP_STEPS: usize = 1_000_000;

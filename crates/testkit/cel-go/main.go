@@ -27,7 +27,8 @@ type line struct {
 
 func main() {
 	env, err := cel.NewEnv(cel.OptionalTypes(), ext.Strings(), ext.Regex(), ext.Math(), ext.Lists(), ext.Sets(),
-		ext.Encoders(), ext.Bindings(), ext.TwoVarComprehensions(), cel.Variable("item", cel.DynType))
+		ext.Encoders(), ext.Bindings(), ext.TwoVarComprehensions(), cel.EnableIdentifierEscapeSyntax(),
+		cel.Variable("item", cel.DynType))
 	if err != nil {
 		panic(err)
 	}

@@ -4,7 +4,7 @@
 use super::functions::{self, Func};
 use super::parse::{ParseFault, Parsed, parse};
 use super::value::Value;
-use super::{convert, regexes};
+use super::{convert, number, regexes};
 use crate::model::FieldType;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
@@ -180,7 +180,7 @@ impl Compiler<'_> {
 
     pub(super) fn node(&mut self, e: &IdedExpr) -> Outcome {
         match &e.expr {
-            Ast::Literal(l) => self.literal(e.id, l),
+            Ast::Literal(l) => Ok(Self::literal(l)),
             Ast::Ident(name) => self.name(e.id, name),
             Ast::Select(s) => self.select(e.id, s),
             Ast::Call(c) => self.call(e.id, c),
@@ -211,20 +211,16 @@ impl Compiler<'_> {
         list.iter().map(|e| self.node(e)).collect()
     }
 
-    fn literal(&self, id: u64, l: &LiteralValue) -> Outcome {
-        Ok(Node::Literal(match l {
+    fn literal(l: &LiteralValue) -> Node {
+        Node::Literal(match l {
             LiteralValue::Boolean(b) => Value::Bool(*b.inner()),
             LiteralValue::Int(i) => Value::Int(*i.inner()),
             LiteralValue::Double(d) => Value::Double(*d.inner()),
             LiteralValue::String(s) => Value::Text(Cow::Owned(s.inner().to_string())),
             LiteralValue::Bytes(b) => Value::Bytes(Cow::Owned(b.inner().to_vec())),
             LiteralValue::Null => Value::Null,
-            LiteralValue::UInt(u) => {
-                Value::Int(i64::try_from(*u.inner()).map_err(|_| {
-                    self.fault(id, "a whole number has at most 63 bits here, this unsigned one has more")
-                })?)
-            }
-        }))
+            LiteralValue::UInt(u) => number::unsigned(*u.inner()),
+        })
     }
 
     fn name(&mut self, id: u64, name: &str) -> Outcome {

@@ -2,6 +2,7 @@
 
 use super::Fault;
 use super::functions::{Func, overflow};
+use super::json::{Kind, kind_of};
 use super::value::Value;
 use super::{number, write};
 use jiff::SignedDuration;
@@ -15,13 +16,17 @@ pub fn to<'a>(f: Func, v: &Value<'a>) -> Result<Value<'a>, Fault> {
         (Func::Int, Value::Double(_)) => Err(overflow()),
         (Func::Int, Value::Text(t)) => t.parse().map(Value::Int).map_err(|_| bad(t)),
         (Func::Int, Value::Timestamp(t)) => Ok(Value::Int(t.second())),
-        // an unsigned number is a whole number that is not below zero, as long as it fits
+        // an unsigned number is a whole number that is not below zero
         (Func::Uint, Value::Int(i)) if *i >= 0 => Ok(Value::Int(*i)),
-        (Func::Uint, Value::Double(d)) if (0.0..number::TWO_63).contains(d) => Ok(Value::Int(*d as i64)),
+        (Func::Uint, Value::Double(d)) if (0.0..number::TWO_63 * 2.0).contains(d) => Ok(number::unsigned(*d as u64)),
+        (Func::Uint, Value::Json(raw)) if number::is_digits(raw) => {
+            raw.parse().map(number::unsigned).map_err(|_| overflow())
+        }
+        (Func::Uint, Value::Json(raw)) if !raw.starts_with(['[', '{']) => to(f, &v.clone().plain()?),
         (Func::Uint, Value::Int(_) | Value::Double(_)) => Err(overflow()),
         (Func::Uint, Value::Text(t)) => {
             let digits = !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-            t.parse().ok().filter(|_| digits).map(Value::Int).ok_or_else(|| bad(t))
+            t.parse().ok().filter(|_| digits).map(number::unsigned).ok_or_else(|| bad(t))
         }
         (Func::Double, Value::Double(d)) => Ok(Value::Double(*d)),
         (Func::Double, Value::Int(i)) => Ok(Value::Double(*i as f64)),
@@ -60,8 +65,13 @@ pub fn type_of(v: &Value<'_>) -> &'static str {
         Value::Bytes(_) => "bytes",
         Value::List(_) => "list",
         Value::Map(_) => "map",
-        Value::Json(raw) if raw.starts_with('[') => "list",
-        Value::Json(_) => "map",
+        Value::Json(raw) => match kind_of(raw) {
+            Kind::List => "list",
+            Kind::Object => "map",
+            Kind::Text => "string",
+            _ if number::is_digits(raw) => "int",
+            _ => "double",
+        },
         Value::Timestamp(_) => "google.protobuf.Timestamp",
         Value::Duration(_) => "google.protobuf.Duration",
         Value::Optional(_) => "optional_type",

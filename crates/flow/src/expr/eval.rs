@@ -141,7 +141,7 @@ impl<'a> Eval<'_, 'a> {
             },
             Node::Absent(why) => return Err(Fault::new(&**why)),
             Node::List(list) => {
-                let mut out = Listing::default();
+                let mut out = Listing::written();
                 for (node, optional) in list {
                     let v = self.node(node)?;
                     self.entry(v, *optional)?.map_or(Ok(()), |v| out.push(v))?;
@@ -216,7 +216,7 @@ impl<'a> Eval<'_, 'a> {
 
     fn object(&mut self, fields: &'a [(Node, Node, bool)]) -> Result<Value<'a>, Fault> {
         let mut out: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(fields.len());
-        let mut size = Size::default();
+        let mut size = Size::written();
         for (k, v, optional) in fields {
             let k = self.node(k)?.plain()?;
             let v = self.node(v)?;
@@ -338,6 +338,7 @@ fn missing(of: &Value<'_>, field: &str) -> Fault {
 fn borrow<'a>(v: &'a Value<'static>) -> Value<'a> {
     match v {
         Value::Text(t) => Value::text(t),
+        Value::Json(raw) => Value::Json(raw.as_ref().into()),
         other => other.clone(),
     }
 }

@@ -107,7 +107,7 @@ impl Func {
     /// Calls it.
     pub fn call<'a>(self, args: &[Value<'a>]) -> Result<Value<'a>, Fault> {
         use Func::*;
-        let keeps = matches!(self, Eq | Ne | Lt | Le | Gt | Ge | In | Dyn | Text | Value | OptionalOf);
+        let keeps = matches!(self, Eq | Ne | Lt | Le | Gt | Ge | In | Dyn | Text | Uint | Type | Value | OptionalOf);
         if !keeps && args.iter().any(is_kept) {
             let args = args.iter().map(|v| v.clone().plain()).collect::<Result<Vec<_>, _>>()?;
             return self.call_plain(&args);

@@ -34,6 +34,11 @@ pub fn computed(raw: &str) -> Result<Value<'static>, Fault> {
     }
 }
 
+/// An unsigned number: whole, and exact also where it does not fit 63 bits.
+pub fn unsigned(n: u64) -> Value<'static> {
+    i64::try_from(n).map_or_else(|_| Value::Json(Cow::Owned(n.to_string())), Value::Int)
+}
+
 /// Whether a number has neither a fraction nor an exponent.
 pub fn is_digits(raw: &str) -> bool {
     raw.bytes().all(|b| b == b'-' || b.is_ascii_digit())

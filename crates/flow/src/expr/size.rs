@@ -6,16 +6,29 @@ use anabranch_engine::limits;
 use std::fmt;
 
 /// What a value is made of so far.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Size {
     bytes: usize,
     values: usize,
+    most: usize,
+}
+
+impl Default for Size {
+    fn default() -> Size {
+        Size { bytes: 0, values: 0, most: limits::VALUE_PARTS }
+    }
 }
 
 impl Size {
+    /// Of a value that only puts together what is there: its parts count by what they take when they are written.
+    pub fn written() -> Size {
+        Size { most: usize::MAX, ..Size::default() }
+    }
+
     /// A value becomes part of it.
     pub fn add(&mut self, value: &Value<'_>) -> Result<(), Fault> {
         self.values += 1;
+        self.bytes += PART;
         match value {
             Value::List(list) => list.iter().try_for_each(|v| self.add(v))?,
             Value::Map(map) => map.iter().try_for_each(|(k, v)| self.add(k).and_then(|()| self.add(v)))?,
@@ -24,19 +37,15 @@ impl Size {
             Value::Bytes(b) => self.bytes += b.len(),
             _ => {}
         }
-        if self.bytes > limits::VALUE_BYTES || self.values > limits::VALUE_PARTS {
+        if self.bytes > limits::VALUE_BYTES || self.values > self.most {
             return Err(too_large());
         }
         Ok(())
     }
-
-    /// The size of a value.
-    pub fn of(value: &Value<'_>) -> Result<Size, Fault> {
-        let mut size = Size::default();
-        size.add(value)?;
-        Ok(size)
-    }
 }
+
+/// What a part takes at least: a digit and a comma.
+const PART: usize = 2;
 
 /// Whether a value may have so many bytes.
 pub fn fits(bytes: usize) -> Result<(), Fault> {
@@ -86,6 +95,11 @@ pub struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
+    /// A list of what is there.
+    pub fn written() -> Listing<'a> {
+        Listing { list: vec![], size: Size::written() }
+    }
+
     /// One more.
     pub fn push(&mut self, value: Value<'a>) -> Result<(), Fault> {
         self.size.add(&value)?;

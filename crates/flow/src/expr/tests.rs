@@ -125,6 +125,12 @@ const OF_CEL_GO: &[(&str, Option<&str>)] = &[
     ("uint('7')", Some("7")),
     ("uint(-1)", None),
     ("uint(1.9)", Some("1")),
+    (
+        "[18446744073709551615u, uint(item.big), uint('18446744073709551615')]",
+        Some("[18446744073709551615,18446744073709551615,18446744073709551615]"),
+    ),
+    ("uint('18446744073709551616')", None),
+    ("18446744073709551615u > 9223372036854775807 && type(item.big) == int", Some("true")),
     // truth
     ("bool('1') && bool('t') && bool('TRUE') && bool('True') && bool('T')", Some("true")),
     ("bool('0') || bool('f') || bool('FALSE') || bool('F')", Some("false")),
@@ -231,6 +237,17 @@ fn no_value_grows_beyond_what_an_item_may_have() {
     assert_eq!(value(&format!("size({grown})"), &item), None, "1.2 million elements");
     // and what fits, fits
     assert_eq!(value("size(item.l.map(x, item.a.substring(0, 1000)).join(''))", &item).as_deref(), Some("10000000"));
+}
+
+/// A list that is only collected may have as many elements as an item takes.
+#[test]
+fn what_is_collected_is_bounded_by_what_is_written() {
+    let step = trial::step("{ reduce: all, value: { l: collect(item.n) }, to: a }");
+    let lines = |n: usize| vec![r#"{"n":7}"#.to_string(); n];
+    let many: Vec<Vec<String>> = (0..13).map(|_| lines(100_000)).collect();
+    assert_eq!(trial::finals(&step, &many, 1)[0].matches('7').count(), 1_300_000);
+    let long = vec![format!(r#"{{"n":"{}"}}"#, "x".repeat(1 << 20)); 17];
+    assert_eq!(trial::finals(&step, &[long], 1), Vec::<String>::new());
 }
 
 #[test]

@@ -276,7 +276,7 @@ impl Partial {
             Partial::All(all) => {
                 let mut all: Vec<_> = all.iter().collect();
                 all.sort_by_key(|(rank, _)| *rank);
-                let mut size = Size::default();
+                let mut size = Size::written();
                 all.iter().try_for_each(|(_, v)| size.add(v))?; // before it is copied
                 Value::List(all.into_iter().map(|(_, v)| v.clone()).collect())
             }

@@ -52,7 +52,7 @@ impl Shape {
         match self {
             Shape::One(e) => Ok(e.eval(scope)?.into_owned()),
             Shape::Object(fields) => {
-                let mut size = Size::default();
+                let mut size = Size::written();
                 let mut object = Vec::with_capacity(fields.len());
                 for (name, e) in fields {
                     let value = e.eval(scope)?;
@@ -136,7 +136,7 @@ impl Reduce {
                 e.eval(&scope)?.into_owned()
             }
             Fold::Object(fields) => {
-                let mut size = Size::default();
+                let mut size = Size::written();
                 let mut object = Vec::with_capacity(fields.len());
                 for (name, e, before) in fields {
                     scope.extra = values.get(*before..).unwrap_or_default();

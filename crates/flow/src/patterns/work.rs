@@ -79,7 +79,7 @@ impl Work {
 }
 
 fn evaluated<'a>(fields: &'a [(String, Compiled)], scope: &Scope<'a>) -> Result<Vec<(Value<'a>, Value<'a>)>, Fault> {
-    let mut size = Size::default();
+    let mut size = Size::written();
     let one = |(name, e): &'a (String, Compiled)| {
         let value = e.eval(scope)?;
         size.add(&value)?;

@@ -9,7 +9,7 @@ pub fn says(expression: &str, item: &str) -> String {
     let mut reads = Reads::default();
     let compiled = match compile(expression, &names, &mut reads) {
         Ok(compiled) => compiled,
-        Err(fault) => return format!("error {}", fault.text),
+        Err(fault) => return format!("error {}", fault.text.replace('\n', " ")),
     };
     let (run, env, mut slots) = (RunVars::default(), Env::default(), vec![]);
     let raw = json::fields(item.as_bytes(), &reads.fields, &mut slots).expect("an item");
@@ -22,7 +22,7 @@ pub fn says(expression: &str, item: &str) -> String {
             write(&mut out, &value);
             out.replace('\n', "\\n")
         }
-        Err(fault) => format!("error {fault}"),
+        Err(fault) => format!("error {}", fault.to_string().replace('\n', " ")),
     }
 }
 
