@@ -54,12 +54,7 @@ impl Work {
     }
 
     fn write(&self, value: &Value<'_>) -> Result<Vec<u8>, Fault> {
-        if self.format != Format::Json {
-            return write::item(value);
-        }
-        let mut out = vec![];
-        write::json(&mut out, value)?;
-        Ok(out)
+        self.format.write(value)
     }
 
     /// Whether what an action printed goes on as it was printed: text that nothing computes with is no JSON.
