@@ -17,6 +17,7 @@ pub mod json;
 mod known;
 mod number;
 mod parse;
+mod places;
 mod regexes;
 mod scope;
 mod size;

@@ -282,6 +282,19 @@ fn what_is_untouched_keeps_its_bytes() {
 }
 
 #[test]
+fn set_replaces_the_last_of_equal_names_however_many_there_are() {
+    for n in [1, 15, 16, 17, 500] {
+        let fields = |a: &str| (0..n).map(|i| format!("\"f{i}\":{a}")).collect::<Vec<_>>().join(",");
+        let item = format!("{{{},{},\"\\u0066{}\":3}}", fields("1"), fields("2"), n - 1);
+        let last = n - 1;
+        let want = format!("{{{}}}", fields("2")).replace(&format!("\"f{last}\":2"), &format!("\"f{last}\":3"));
+        assert_eq!(made("{ work: all, set: { f0: item.f0 }, to: a }", &item), Some(want.clone()), "{n}");
+        let want = want.replace("\"f0\":2", "\"f0\":9").replace("\"f0\":3", "\"f0\":9").replace('}', ",\"x\":7}");
+        assert_eq!(made("{ work: all, set: { f0: '9', x: '7' }, to: a }", &item), Some(want), "{n}");
+    }
+}
+
+#[test]
 fn numbers_beyond_64_bits_are_keys_of_their_own() {
     let ids = ["18446744073709551613", "18446744073709551614", "18446744073709551615"];
     let lines: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":{id}}}"#)).collect();

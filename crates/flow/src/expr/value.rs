@@ -1,10 +1,10 @@
 //! What an expression computes with.
 
 use super::json::{Kind, Scanner, kind_of};
+use super::places::Places;
 use super::time::Time;
 use super::{Fault, number};
 use std::borrow::Cow;
-use std::collections::{HashMap, hash_map::Entry};
 
 /// A value, borrowed from the item where it can be.
 #[derive(Clone, Debug)]
@@ -50,8 +50,8 @@ impl<'a> Value<'a> {
             Kind::Null => Value::Null,
             Kind::True => Value::Bool(true),
             Kind::False => Value::Bool(false),
-            Kind::Text if raw.contains('\\') => Value::Json(Cow::Borrowed(raw)),
-            Kind::Text => Value::Text(super::json::unescape(raw)?),
+            Kind::Text if memchr::memchr(b'\\', raw.as_bytes()).is_some() => Value::Json(Cow::Borrowed(raw)),
+            Kind::Text => Value::text(raw.get(1..raw.len() - 1).unwrap_or_default()),
             Kind::Number => number::read(raw),
             Kind::List | Kind::Object => Value::Json(Cow::Borrowed(raw)),
         })
@@ -133,9 +133,6 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Fields that are looked through one by one.
-const FEW_FIELDS: usize = 16;
-
 /// Reads a JSON object or array one level deep, and plain JSON whole.
 pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
     let mut scanner = Scanner::new(raw);
@@ -152,28 +149,10 @@ pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
         return Ok(Value::List(list));
     }
     let mut map: Vec<(Value<'_>, Value<'_>)> = vec![];
-    let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new(); // of an object with many fields
+    let mut places = Places::default();
     scanner.each_field(|k, v| {
         let v = Value::from_json(v)?;
-        let n = map.len();
-        let had = if n < FEW_FIELDS {
-            map.iter().position(|(had, _)| matches!(had, Value::Text(had) if *had == k))
-        } else {
-            if places.is_empty() {
-                let names = map.iter().enumerate();
-                places.extend(
-                    names.filter_map(|(i, (k, _))| if let Value::Text(k) = k { Some((k.clone(), i)) } else { None }),
-                );
-            }
-            match places.entry(k.clone()) {
-                Entry::Occupied(had) => Some(*had.get()),
-                Entry::Vacant(new) => {
-                    new.insert(n);
-                    None
-                }
-            }
-        };
-        match had {
+        match places.place(k.clone()) {
             Some(i) => map[i].1 = v, // a name that is written twice: the last one wins
             None => map.push((Value::Text(k), v)),
         }

@@ -1,10 +1,9 @@
 //! Writing values as JSON.
 
 use super::json::{Kind, Scanner, kind_of};
+use super::places::Places;
 use super::value::Value;
 use super::{Fault, number, size};
-use std::borrow::Cow;
-use std::collections::{HashMap, hash_map::Entry};
 
 /// Appends the value as compact JSON, as long as it fits an item.
 pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
@@ -65,22 +64,19 @@ fn field<'v>(
 /// equal names the last one counts.
 pub fn replaced(raw: &str, fields: &[(Value<'_>, Value<'_>)]) -> Result<Vec<u8>, Fault> {
     let mut kept: Vec<(&str, Written<'_, '_>)> = vec![];
-    let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
+    let mut names = Places::default();
     Scanner::new(raw).each_written_field(|name, written, value| {
-        match places.entry(name) {
-            Entry::Occupied(had) => kept[*had.get()].1 = Written::Raw(value),
-            Entry::Vacant(new) => {
-                new.insert(kept.len());
-                kept.push((written, Written::Raw(value)));
-            }
+        match names.place(name) {
+            Some(had) => kept[had].1 = Written::Raw(value),
+            None => kept.push((written, Written::Raw(value))),
         }
         Ok(())
     })?;
     let mut added = vec![];
     for (name, value) in fields {
         let Value::Text(name) = name else { continue };
-        match places.get(name) {
-            Some(i) => kept[*i].1 = Written::Value(value),
+        match names.find(name) {
+            Some(had) => kept[had].1 = Written::Value(value),
             None => added.push((name, value)),
         }
     }
