@@ -51,7 +51,7 @@ pub const VALUE_PARTS: usize = 1 << 20;
 /// Steps that all loops of one evaluation may take together.
 pub const LOOP_STEPS: usize = 1_000_000;
 /// Bytes that one evaluation may hand to functions and operators, over all its loops: then it ends with an error.
-pub const EVALUATION_BYTES: usize = 8 << 30;
+pub const EVALUATION_BYTES: usize = 4 << 30;
 /// Stack on which an expression is parsed.
 pub const PARSER_STACK_BYTES: usize = 16 << 20;
 /// Nodes of a flow file after its aliases are resolved.

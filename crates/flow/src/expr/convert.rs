@@ -103,7 +103,7 @@ pub fn optional<'a>(f: Func, args: &[Value<'a>]) -> Result<Value<'a>, Fault> {
 /// Whether a value is the one that says nothing of its kind.
 fn is_zero(v: &Value<'_>) -> Result<bool, Fault> {
     Ok(match &*v.open()? {
-        Value::Null | Value::Bool(false) | Value::Int(0) | Value::Optional(None) => true,
+        Value::Null | Value::Bool(false) | Value::Int(0) => true,
         Value::Double(d) => *d == 0.0,
         Value::Text(t) => t.is_empty(),
         Value::Bytes(b) => b.is_empty(),

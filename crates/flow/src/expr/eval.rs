@@ -241,10 +241,15 @@ impl<'a> Eval<'_, 'a> {
             _ => 0,
         };
         self.handed = self.handed.saturating_add(args.iter().map(bytes).sum());
-        if self.handed > limits::EVALUATION_BYTES {
+        if self.spent() {
             return Err(Fault::new("it looks through large values too often: it would take minutes for this item"));
         }
         Ok(())
+    }
+
+    /// Whether it has had its share of loops and bytes: then nothing decides any more, the evaluation ends.
+    fn spent(&self) -> bool {
+        self.handed > limits::EVALUATION_BYTES || self.steps > limits::LOOP_STEPS
     }
 
     /// `&&` and `||` of CEL: the deciding side decides even if the other one fails.
@@ -255,6 +260,9 @@ impl<'a> Eval<'_, 'a> {
         };
         let first = self.node(a).and_then(truth);
         if first == Ok(decides) {
+            return first;
+        }
+        if first.is_err() && self.spent() {
             return first;
         }
         let second = self.node(b).and_then(truth)?;
@@ -295,7 +303,7 @@ impl<'a> Eval<'_, 'a> {
             match next {
                 None => break,
                 // `exists` and `all` go on: another element may decide
-                Some(Err(f)) if l.decides => fault = fault.or(Some(f)),
+                Some(Err(f)) if l.decides && !self.spent() => fault = fault.or(Some(f)),
                 Some(v) => {
                     let v = v.inspect_err(|_| self.locals.truncate(accu))?;
                     if let Value::List(made) = &v {

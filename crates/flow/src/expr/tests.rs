@@ -254,6 +254,8 @@ fn what_is_collected_is_bounded_by_what_is_written() {
 fn loops_over_large_values_end() {
     let item = format!(r#"{{"l":[{}],"t":"{}"}}"#, vec!["1"; 100_000].join(","), "t".repeat(1_000_000));
     assert_eq!(value("size(item.l.map(x, size(item.t + 'x')))", &item), None);
+    // also where another element may decide
+    assert_eq!(value("item.l.exists(x, size(item.t + 'x') < 0 || item.missing)", &item), None);
 }
 
 /// What nobody computes with keeps its bytes.
