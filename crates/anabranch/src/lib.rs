@@ -11,6 +11,7 @@
 //! | [`Kafka`] | a Kafka cluster; [`Config`] says how its brokers are spoken to |
 //! | [`Local`] | files, processes and standard input and output |
 
+#[deny(clippy::print_stdout, clippy::print_stderr)] // they panic where nothing can be written
 pub mod cli;
 
 pub use anabranch_connect::Local;

@@ -37,8 +37,7 @@ fn all_dead(step: &str, error: &str) {
 }
 
 #[test]
-fn a_program_that_is_missing_or_fails() {
-    all_dead("exec: [./no-such-program], retry: { attempts: 1 }", "cannot run ./no-such-program");
+fn a_program_that_fails() {
     all_dead("exec: [sh, -c, 'echo why >&2; exit 7'], retry: { attempts: 1 }", "exit 7: why");
     all_dead("exec: [sh, -c, 'kill -9 $$$$'], retry: { attempts: 1 }", "ended by signal 9");
 }
@@ -112,9 +111,8 @@ fn pipes() {
     ran.exits(0);
     assert_eq!(place.read("out/out.jsonl").lines().next(), Some(r#"{"n":1,"again":1}"#));
     all_dead(r#"pipe: [sed, -u, 's/.*/{{"error":"no"}}/'], retry: { attempts: 1 }"#, "no");
-    all_dead("pipe: [sh, -c, 'read x; exit 3'], retry: { attempts: 1 }", "died over this line: exit 3");
+    all_dead("pipe: [sh, -c, 'read x; exit 3'], retry: { attempts: 1 }", "the program exited (status 3) on this item");
     all_dead("pipe: [sh, -c, 'cat > /dev/null'], timeout: 200ms, retry: { attempts: 1 }", "does it flush each line?");
-    all_dead("pipe: [./none], retry: { attempts: 1 }", "cannot run ./none");
 }
 
 #[test]

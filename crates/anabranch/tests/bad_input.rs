@@ -186,6 +186,8 @@ fn yaml_that_is_no_flow_is_told_in_words() {
             "did you mean `where`",
         ),
         ("flow: a\n---\nflow: b\n", "one flow"),
+        ("flow: a\nsteps: [{ copy: s, to: o }]\n", "write  NAME: { copy: …, to: … }  for each, without `-`"),
+        ("flow: a\nstreams:\n- s\n", "write  NAME: { source: … }  for each, without `-`"),
     ] {
         let place = Place::with(text, &[]);
         place.run(&["check"]).exits(2).says(says).says("nothing was run");

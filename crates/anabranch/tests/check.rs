@@ -34,6 +34,11 @@ fn defaults_for_nobody_and_two_writers_of_a_file() {
 }
 
 #[test]
+fn streams_and_files_that_are_named_again_and_what_comes_later() {
+    says("again");
+}
+
+#[test]
 fn a_variable_that_nobody_asks_for() {
     let place = Place::example("04-word-count");
     place.run(&["check", "--env", "TYPO=1"]).exits(2).says("the flow lists no variable TYPO");

@@ -219,3 +219,104 @@ fn batches_are_cut_to_what_the_target_takes() {
     assert!(raised.status.success(), "{}", String::from_utf8_lossy(&raised.stderr));
     place.run(&["run"]).exits(0).says("balanced ✓    1 read = 1 stored");
 }
+
+/// Readers that reach a topic through a copy or a join are told, and put back, like any other.
+#[test]
+fn readers_behind_copies_of_a_topic_that_was_made_anew() {
+    let flow = "
+flow: behind
+streams: { in: { format: text }, out: { format: text }, beside: { format: text }, told: {} }
+steps:
+  both: { copy: in, to: [x, y] }
+  all: { join: x, done: told }
+  out: { work: all, pipe: [cat], to: out }
+  beside: { work: y, pipe: [cat], to: beside }
+";
+    let cluster = Cluster::start(1);
+    let place = Place::with(flow, &[]).on(cluster.bootstrap());
+    place.run(&["streams", "create", "in", "--partitions", "3"]).exits(0);
+    produce(&place, &lines("first", 50));
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    let count = |stream| place.run(&["consume", stream, "-q"]).out.lines().count();
+    assert_eq!((count("out"), count("beside"), count("told")), (50, 50, 1));
+    place.run(&["streams", "delete", "in"]).exits(0);
+    place.run(&["streams", "create", "in", "--partitions", "3"]).exits(0);
+    produce(&place, &lines("anew", 70));
+    let mut told = 0;
+    loop {
+        let ran = place.run(&["run"]);
+        if ran.exit == 0 {
+            ran.says("balanced ✓");
+            break;
+        }
+        told += 1;
+        assert!(told <= 3, "the advice does not help: {}", ran.err);
+        let ran = ran.says("it was made anew");
+        let help = ran.err.split("  = to go on with what is there:  anabranch ").nth(1).expect("says what to do");
+        place.run(&help.split_whitespace().collect::<Vec<_>>()).exits(0);
+    }
+    assert_eq!((count("out"), count("beside"), count("told")), (120, 120, 2));
+    let last = place.run(&["consume", "told", "-q"]).out;
+    assert!(last.lines().last().expect("told").contains("\"count\":70"), "{last}");
+}
+
+/// Two flows that begin at once on one output: one of them is refused, whoever it is.
+#[test]
+fn of_two_flows_that_begin_at_once_on_one_topic_one_is_refused() {
+    let cluster = Cluster::start(1);
+    let place = Place::new().on(cluster.bootstrap());
+    place.run(&["streams", "create", "in", "--partitions", "1"]).exits(0);
+    produce(&place, &lines("item", 10));
+    for round in 0..6 {
+        let flow = |name: &str| {
+            format!(
+                "flow: {name}-{round}\nstreams: {{ in: {{}}, to-{round}: {{ partitions: 1 }} }}\nsteps: {{ c: {{ copy: in, to: to-{round} }} }}\n"
+            )
+        };
+        let start = |name: &str| {
+            place.write(&format!("{name}.yaml"), flow(name));
+            place.command(&["run", &format!("{name}.yaml")]).spawn().expect("starts")
+        };
+        let both = [start("a"), start("b")].map(|c| common::Ran::from(c.wait_with_output().expect("ends")));
+        let mut exits = both.each_ref().map(|r| r.exit);
+        exits.sort();
+        assert_eq!(exits, [0, 2], "{both:?}");
+        let refused = both.into_iter().find(|r| r.exit == 2).expect("one");
+        refused.says(&format!("the stream to-{round} is written by the flow"));
+        let stream = format!("to-{round}");
+        assert_eq!(place.run(&["consume", &stream, "-q"]).out.lines().count(), 10);
+    }
+}
+
+/// A dead letter is written however large its item is; where its stream does not take it, what was cut is said.
+#[test]
+fn dead_letters_larger_than_a_topic_usually_takes() {
+    let flow = "
+flow: large
+streams: { in: { format: text }, out: { format: text } }
+steps: { out: { filter: in, where: '1 / (size(item) - size(item)) > 0', to: out } }
+";
+    let cluster = Cluster::start(1);
+    let place = Place::with(flow, &[]).on(cluster.bootstrap());
+    let large = ["--config", "max.message.bytes=3000000"];
+    place.run(&[&["streams", "create", "in", "--partitions", "1"][..], &large].concat()).exits(0);
+    produce(&place, &["z".repeat(2_000_000)]);
+    place.run(&["run"]).exits(3).says("balanced ✓");
+    let small = [
+        "--alter",
+        "--entity-type",
+        "topics",
+        "--entity-name",
+        "anabranch.large.dead",
+        "--add-config",
+        "max.message.bytes=1000000",
+    ];
+    let done = cluster.tool("configs", &small, "");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    produce(&place, &["y".repeat(2_000_000)]);
+    place.run(&["run"]).exits(3).says("balanced ✓");
+    let list = place.run(&["dead", "list", "--json"]).exits(0).out;
+    let all: Vec<serde_json::Value> = serde_json::from_str(&list).expect("json");
+    let sizes: Vec<usize> = all.iter().map(|l| l["value"].as_str().expect("text").len()).collect();
+    assert_eq!(sizes, [2_000_000, 4_096]);
+}

@@ -142,3 +142,122 @@ fn a_read_only_directory_is_named() {
     Command::new("umount").arg("-l").arg(&disk).status().expect("umount");
     ran.exits(1).says("disk/data").says("--data DIR");
 }
+
+/// Whether a process has ended.
+fn is_gone(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |s| s.contains(") Z ") || s.contains(") X "))
+}
+
+#[track_caller]
+fn ends(pid: &str, whose: &str) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !is_gone(pid) {
+        assert!(std::time::Instant::now() < until, "what the action started lives on after {whose}");
+        std::hint::spin_loop();
+    }
+}
+
+/// A step whose program leaves a process of its own at work: `begun` has the number of both.
+fn family(place: &Place) -> (Child, Vec<String>) {
+    let child = place.command(&["run"]).spawn().expect("starts");
+    let pids = || std::fs::read_to_string(place.path().join("begun")).unwrap_or_default();
+    while pids().lines().count() < 2 {
+        std::hint::spin_loop();
+    }
+    (child, pids().lines().map(str::to_string).collect())
+}
+
+const FAMILY: &str = "
+flow: family
+streams: { all: { source: in.txt }, out: { sink: out.txt } }
+steps:
+  out: { work: all, concurrency: 1, VERB: [sh, -c, 'test -e go && exec cat; sleep 1000 & echo $! >> begun; echo $$$$ >> begun; wait'] }
+";
+
+#[test]
+fn what_actions_started_ends_with_the_run() {
+    for verb in ["exec", "pipe"] {
+        for (name, status) in
+            [("-INT", Some(130)), ("-TERM", Some(143)), ("-HUP", Some(129)), ("-QUIT", None), ("-KILL", None)]
+        {
+            let place = Place::with(&FAMILY.replace("VERB", verb), &[("in.txt", "a\n")]);
+            let (mut child, pids) = family(&place);
+            signal(&child, name);
+            assert_eq!(child.wait().expect("ends").code(), status, "{name}");
+            pids.iter().for_each(|pid| ends(pid, name));
+            place.write("go", "");
+            place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+            assert_eq!(place.read("out.txt"), "a\n");
+        }
+    }
+}
+
+#[test]
+fn a_hang_up_means_nothing_under_nohup() {
+    let place = Place::with(GATED, &[("in.jsonl", "{\"n\":1}\n")]);
+    Command::new("mkfifo").arg(place.path().join("wait")).status().expect("makes a pipe");
+    let run = place.command(&["run"]);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(run.get_program()).arg("run").current_dir(place.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = nohup.spawn().expect("starts");
+    while !place.has("begun") {
+        std::hint::spin_loop();
+    }
+    signal(&child, "-HUP");
+    place.write("go", "");
+    std::fs::write(place.path().join("wait"), "\n").expect("lets it go on");
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+    assert_eq!(place.read("out/out.jsonl"), "{\"n\":1}\n");
+}
+
+#[test]
+fn what_a_killed_run_left_is_ended_by_the_next_one() {
+    let place = Place::with(&FAMILY.replace("VERB", "exec"), &[("in.txt", "a\n")]);
+    let (mut child, pids) = family(&place);
+    // the guard of the run is killed with it, as by a kill of everything that a service started
+    let guard = Command::new("pgrep").args(["-P", &child.id().to_string(), "sh"]).output().expect("pgrep");
+    for pid in String::from_utf8_lossy(&guard.stdout).lines().filter(|pid| !pids.contains(&pid.to_string())) {
+        Command::new("kill").args(["-9", pid]).status().expect("kills");
+    }
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    assert!(pids.iter().all(|pid| !is_gone(pid)), "they live on");
+    place.write("go", "");
+    place.run(&["run"]).exits(0).says("goes on where it was");
+    assert!(pids.iter().all(|pid| is_gone(pid)), "they are ended before the run goes on");
+    let notes = std::fs::read_dir(place.path().join(".anabranch/children")).expect("reads");
+    assert_eq!(notes.count(), 0, "nothing is noted when nothing runs");
+}
+
+#[test]
+fn the_first_process_of_a_container_takes_orphans() {
+    // each call leaves an orphan that has ended; the second step waits until none is left
+    let flow = "
+flow: first
+streams: { all: { source: in.txt }, out: { sink: out.txt } }
+steps:
+  a: { work: all, exec: [sh, -c, 'setsid true & cat'], concurrency: 1 }
+  out: { work: a, concurrency: 1, exec: [sh, -c, 'while grep -qs \"^State:.Z\" /proc/[0-9]*/status; do :; done; cat'] }
+";
+    let place = Place::with(flow, &[("in.txt", "a\nb\nc\n")]);
+    let run = place.command(&["run"]);
+    let mut first = Command::new("unshare");
+    first.args(["--pid", "--fork", "--mount-proc"]).arg(run.get_program()).arg("run").current_dir(place.path());
+    let ran = common::Ran::from(first.output().expect("unshare, as root"));
+    ran.exits(0).says("balanced ✓");
+    assert_eq!(place.read("out.txt"), "a\nb\nc\n");
+}
+
+#[test]
+fn a_run_that_was_started_to_ignore_the_end_of_children_hears_it() {
+    for verb in ["exec", "pipe"] {
+        let place = Place::with(&FAMILY.replace("VERB", verb), &[("in.txt", "a\n"), ("go", "")]);
+        let run = place.command(&["run"]);
+        let mut deaf = Command::new("python3");
+        let ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
+        deaf.args(["-c", ignore]).arg(run.get_program()).arg("run").current_dir(place.path());
+        common::Ran::from(deaf.output().expect("starts")).exits(0).says("balanced ✓");
+        assert_eq!(place.read("out.txt"), "a\n");
+    }
+}

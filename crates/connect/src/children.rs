@@ -1,160 +1,176 @@
 //! Child processes in groups of their own, ended with us.
 
-use anabranch_engine::limits;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use crate::notes::{Keeper, MARK, Note, ticks};
+use anabranch_engine::Error;
+use anabranch_flow::run::io::Failure;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-/// A command in the flow's folder, in a process group of its own, with pipes.
-pub fn command(folder: &Path, args: &[String], env: &[(String, String)]) -> Option<Command> {
+/// A command in the flow's folder, in a process group of its own, with pipes. It has no hook between fork and exec, so
+/// that a child costs the same however large this process is.
+pub fn command(folder: &Path, args: &[String], env: &[(String, String)], keeper: &Keeper) -> Option<Command> {
     let (program, rest) = args.split_first()?;
     // a path is meant from the flow's folder, a bare name is looked up in PATH
-    let program = if program.contains('/') { folder.join(program) } else { program.into() };
-    let program = if program.is_relative() && program.components().count() > 1 {
-        std::path::absolute(&program).unwrap_or(program)
-    } else {
-        program
+    let mut command = match program.contains('/') {
+        true => Command::new(std::path::absolute(folder.join(program)).unwrap_or_else(|_| folder.join(program))),
+        false => Command::new(look_up(program, folder, env).unwrap_or_else(|| program.into())),
     };
-    let mut command = Command::new(program);
+    if !program.contains('/') {
+        command.arg0(program);
+    }
     command.args(rest).current_dir(folder).process_group(0);
-    command.envs(env.iter().map(|(k, v)| (k, v)));
+    command.envs(env.iter().map(|(k, v)| (k, v))).env(MARK, &keeper.mark);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    end_with_us(&mut command);
     Some(command)
 }
 
-/// The child is killed when we die, even by a signal that we cannot catch.
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
-fn end_with_us(command: &mut Command) {
-    let end = || {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-            .map_err(std::io::Error::from)
-    };
-    // SAFETY: between fork and exec the closure makes one system call; it neither allocates nor locks.
-    unsafe { command.pre_exec(end) };
+/// Where a program is. A child that has to look for it itself tries to start it in each folder of PATH.
+fn look_up(program: &str, folder: &Path, env: &[(String, String)]) -> Option<PathBuf> {
+    let own = env.iter().rfind(|(name, _)| name == "PATH").map(|(_, value)| value.into());
+    let path: OsString = own.or_else(|| std::env::var_os("PATH"))?;
+    let may = |p: &PathBuf| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let found = std::env::split_paths(&path).map(|dir| folder.join(dir).join(program)).find(may)?;
+    std::path::absolute(found).ok()
 }
 
-#[cfg(not(target_os = "linux"))]
-fn end_with_us(_: &mut Command) {}
+/// Children whose end somebody here waits for; kept only by the first process of a container, whom orphans fall to.
+static OURS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// A child whose whole group ends when this is dropped.
-pub struct Group(pub Child);
+/// Whether orphans fall to this process.
+pub fn is_first() -> bool {
+    std::process::id() == 1
+}
 
-impl Group {
-    /// How the child ended, if it does so now; else it is ended.
-    pub fn end(&mut self) -> std::io::Result<std::process::ExitStatus> {
-        let until = Instant::now() + GRACE;
-        loop {
-            match self.0.try_wait()? {
-                Some(status) => return Ok(status),
-                None if Instant::now() >= until => {
-                    self.kill();
-                    return self.0.wait();
-                }
-                None => std::thread::park_timeout(Duration::from_millis(1)),
-            }
+/// Starts a child that somebody here waits for.
+pub fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    if !is_first() {
+        return command.spawn();
+    }
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = command.spawn()?;
+    ours.insert(child.id());
+    Ok(child)
+}
+
+/// Waits for a child.
+pub fn wait(child: &mut Child) -> std::io::Result<ExitStatus> {
+    let status = child.wait();
+    if is_first() {
+        OURS.lock().unwrap_or_else(PoisonError::into_inner).remove(&child.id());
+    }
+    status
+}
+
+/// Takes the last word of orphans that have ended, which fall to the first process of a container.
+pub fn reap_orphans() {
+    let ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+    for process in crate::notes::processes().filter(|p| p.ended && p.parent == 1 && !ours.contains(&p.id)) {
+        if let Some(pid) = Pid::from_raw(process.id as i32) {
+            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
         }
     }
+}
 
-    /// Ends the child and everything that it started.
-    pub fn kill(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id() as i32) {
-            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+/// A child whose whole group ends when this is dropped.
+pub struct Group {
+    child: Child,
+    note: Option<Note>,
+}
+
+impl Group {
+    /// Starts a child, and notes its group.
+    pub fn start(command: &mut Command, keeper: &Arc<Keeper>) -> std::io::Result<Group> {
+        let from = ticks();
+        let child = spawn(command)?;
+        let mut group = Group { child, note: None };
+        group.note = Some(keeper.note(group.child.id(), from, ticks())?);
+        Ok(group)
+    }
+
+    /// The child itself, for its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Its number as the system knows it.
+    pub fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Whether the child has ended. It is not forgotten yet, so its number cannot become another one's.
+    pub fn has_ended(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = |pid| waitid(WaitId::Pid(pid), look).map_or(true, |status| status.is_some());
+        self.pid().is_none_or(ended)
+    }
+
+    /// Ends the child, if it has not ended, and everything that it started; how it ended.
+    pub fn end(&mut self) -> std::io::Result<ExitStatus> {
+        if self.note.take().is_some()
+            && let Some(pid) = self.pid()
+        {
+            let _ = kill_process_group(pid, Signal::KILL);
         }
-        let _ = self.0.wait();
+        wait(&mut self.child)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.kill();
+        let _ = self.end();
     }
 }
-
-/// What a child says through a pipe. A process that it left behind may hold the pipe open for ever,
-/// so what was heard can be taken without an end.
-pub struct Heard {
-    so_far: Arc<Mutex<Vec<u8>>>,
-    thread: JoinHandle<()>,
-}
-
-impl Heard {
-    /// Hears everything and keeps it, up to one byte more than `most`.
-    pub fn first(from: Option<impl Read + Send + 'static>, most: usize) -> Heard {
-        Heard::by(from, move |kept, new| {
-            let room = (most + 1).saturating_sub(kept.len()).min(new.len());
-            kept.extend_from_slice(&new[..room]);
-            kept.len() <= most
-        })
-    }
-
-    /// Hears everything and keeps the last part of it, for an error.
-    pub fn last(from: Option<impl Read + Send + 'static>) -> Heard {
-        Heard::by(from, |kept, new| {
-            kept.extend_from_slice(new);
-            let over = kept.len().saturating_sub(limits::ERROR_TEXT_BYTES);
-            kept.drain(..over);
-            true
-        })
-    }
-
-    fn by(
-        from: Option<impl Read + Send + 'static>,
-        keep: impl Fn(&mut Vec<u8>, &[u8]) -> bool + Send + 'static,
-    ) -> Heard {
-        let so_far = Arc::new(Mutex::new(vec![]));
-        let kept = so_far.clone();
-        let thread = std::thread::spawn(move || {
-            let Some(mut from) = from else { return };
-            let mut buf = [0; 16 << 10];
-            while let Ok(n @ 1..) = from.read(&mut buf) {
-                if !keep(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &buf[..n]) {
-                    return;
-                }
-            }
-        });
-        Heard { so_far, thread }
-    }
-
-    /// Whether the pipe has ended.
-    pub fn ended(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// What was heard until now.
-    pub fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.so_far.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The same as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.take()).trim().to_string()
-    }
-
-    /// Waits a moment for the end of the pipe.
-    pub fn settle(&self) {
-        let until = Instant::now() + GRACE;
-        while !self.ended() && Instant::now() < until {
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-    }
-}
-
-/// How long pipes are heard after the program has ended.
-const GRACE: Duration = Duration::from_millis(200);
 
 /// What an exit status means, with what the program said last.
-pub fn ended(status: std::process::ExitStatus, said: &str) -> String {
-    use std::os::unix::process::ExitStatusExt;
+pub fn ended(status: ExitStatus, said: &str) -> String {
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit {code}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => "ended".into(),
     };
-    if said.is_empty() { how } else { format!("{how}: {said}") }
+    with(how, said)
+}
+
+/// An error with what the program said last.
+pub fn with(error: String, said: &str) -> String {
+    if said.is_empty() { error } else { format!("{error}: {said}") }
+}
+
+/// Why a program does not start. `fixed`: neither program nor arguments come from an item, so none is to blame.
+pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error) -> Failure {
+    const NO_EXEC: i32 = 8;
+    const TOO_MANY_FILES: i32 = 24;
+    let text = format!("cannot run {program}: {e}");
+    let of_arguments = [ErrorKind::ArgumentListTooLong, ErrorKind::InvalidInput, ErrorKind::InvalidFilename];
+    let is_there = program.contains('/') && folder.join(program).exists();
+    let help = match e.kind() {
+        ErrorKind::NotFound if is_there => "the interpreter that its first line names (#!) is not there",
+        ErrorKind::NotFound => "a path is meant from the flow's folder, a bare name is looked up in PATH",
+        ErrorKind::PermissionDenied => "is it a file that may be executed? (chmod +x)",
+        _ if e.raw_os_error() == Some(NO_EXEC) => {
+            "it is no program for this machine, and no script that begins with #!"
+        }
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory => "the path is no file",
+        kind if of_arguments.contains(&kind) => "its arguments cannot be handed over",
+        _ => {
+            let help = match e.raw_os_error() {
+                Some(TOO_MANY_FILES) => {
+                    "more files are open than may be: raise the limit (ulimit -n), or lower `concurrency`"
+                }
+                _ => "the machine lacks something",
+            };
+            return Failure::Run(Error::machine(text).help(format!("{help}; the run goes on when it is run again")));
+        }
+    };
+    match fixed {
+        true => Failure::Run(Error::machine(text).help(format!("{help}; the run goes on when it is run again"))),
+        false => Failure::Item(text),
+    }
 }

@@ -2,40 +2,99 @@
 //!
 //! Everything here is called by the runner, never by a pattern.
 
+mod bell;
+mod by_id;
 mod children;
 mod code;
 mod exec;
 mod files;
+mod goal;
+mod in_order;
 mod lines;
+mod notes;
 mod pipe;
+mod program;
+mod queue;
 mod sink;
+mod talk;
+mod through;
+mod walk;
 
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, From, Source};
-use anabranch_flow::run::io::{LineReader, Manifest, Reply, Seat, Session, SinkFile, World};
+use anabranch_flow::run::io::{Goal, Input, LineReader, Manifest, Reply, Seat, Session, SinkFile, World, Written};
+use notes::Keeper;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+use through::Stop;
 
 /// The operating system, seen from the folder of a flow.
 pub struct Local {
     folder: PathBuf,
+    /// The data directory, or what is in it where it is the folder of the flow or one above.
+    data: Vec<PathBuf>,
+    stop: Stop,
+    /// Where processes of actions are noted.
+    notes: Option<PathBuf>,
+    keeper: Mutex<Option<Arc<Keeper>>>,
 }
 
 impl Local {
     /// All relative paths, and the working folder of programs, are `folder`.
     pub fn new(folder: &Path) -> Local {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        Local { folder: folder.to_path_buf() }
+        Local {
+            folder: folder.to_path_buf(),
+            data: vec![],
+            stop: Stop::default(),
+            notes: None,
+            keeper: Mutex::default(),
+        }
+    }
+
+    /// The data directory: nothing in it is a source or a sink.
+    pub fn with_data(self, data: &Path) -> Local {
+        const INSIDE: [&str; 6] = ["seg", "flow", "bell", "index.db", "index.db-wal", "index.db-shm"];
+        let holds_the_flow =
+            matches!((self.folder.canonicalize(), data.canonicalize()), (Ok(f), Ok(d)) if f.starts_with(&d));
+        let data = match holds_the_flow {
+            true => INSIDE.iter().map(|name| data.join(name)).collect(),
+            false => vec![data.to_path_buf()],
+        };
+        Local { data, ..self }
+    }
+
+    /// Who waits for something outside gives up once this is set.
+    pub fn until(self, stop: Arc<AtomicBool>) -> Local {
+        Local { stop, ..self }
+    }
+
+    /// The processes of actions are noted in the data directory `data`, and those that a run before this one left there,
+    /// because it was killed, are ended.
+    pub fn noting(self, data: &Path) -> Result<Local> {
+        notes::end_left_behind(data)?;
+        Ok(Local { notes: Some(data.to_path_buf()), ..self })
+    }
+
+    /// Notes the processes of all actions.
+    fn keeper(&self) -> Result<Arc<Keeper>> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*keeper {
+            Some(keeper) => Ok(keeper.clone()),
+            None => Ok(keeper.insert(Keeper::open(self.notes.as_deref())?).clone()),
+        }
     }
 }
 
 impl World for Local {
-    fn survey(&self, source: &Source) -> Result<Manifest> {
+    fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest> {
         match &source.from {
-            From::Files(pattern) => files::survey(&self.folder, pattern),
+            From::Files(pattern) => files::survey(&self.folder, pattern, &self.data, written),
             From::Stdin | From::Items(_) => Ok(Manifest::default()),
         }
     }
@@ -44,16 +103,20 @@ impl World for Local {
         Ok(Arc::new(lines::Files::open(&self.folder, manifest)?))
     }
 
+    fn input(&self) -> Input {
+        through::input(std::io::stdin().as_fd())
+    }
+
     fn stdin(&self) -> Result<Box<dyn Read + Send>> {
         Ok(Box::new(std::io::stdin()))
     }
 
     fn sink(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>> {
-        Ok(Box::new(sink::FileSink::open(&self.folder.join(path), replace, run, resume)?))
+        sink::open(&self.folder.join(path), replace, run, resume, &self.stop)
     }
 
     fn stdout(&self) -> Result<Box<dyn SinkFile>> {
-        Ok(Box::new(sink::Stdout::default()))
+        Ok(Box::new(through::Stdout::new(&self.stop)))
     }
 
     fn pause(&self) {
@@ -62,8 +125,18 @@ impl World for Local {
         std::thread::park_timeout(std::time::Duration::from_millis(20 + random % 230));
     }
 
-    fn is_folder(&self, path: &str) -> bool {
-        self.folder.join(path).is_dir()
+    fn goal(&self, path: &str, replace: bool) -> Result<Goal> {
+        let goal = goal::goal(&self.folder.join(path), replace)?;
+        let ours = |file: &Path| self.data.iter().filter_map(|d| goal::lead(d).ok()).any(|d| file.starts_with(d));
+        match &goal {
+            Goal::File(file, _) if ours(file) => Err(Error::usage(format!("the sink {path} is in the data directory"))
+                .help("what is kept there would be damaged: name a file elsewhere")),
+            _ => Ok(goal),
+        }
+    }
+
+    fn program(&self, path: &str, starts: bool) -> Option<String> {
+        program::missing(&self.folder, path, starts)
     }
 
     fn publish(&self, path: &str, length: u64) -> Result<()> {
@@ -80,9 +153,11 @@ impl World for Local {
 
     fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>> {
         Ok(match &act.action {
-            ActionSpec::Exec(_) => Box::new(exec::Exec::start(&self.folder, act, &replies)?),
-            ActionSpec::Pipe(command) => Box::new(pipe::Pipe::start(&self.folder, act, command, &seat, &replies)?),
-            ActionSpec::Code(code) => Box::new(code::Code::start(act, code, &replies)?),
+            ActionSpec::Exec(command) => {
+                Box::new(exec::Exec::start(&self.folder, self.keeper()?, act, command, &replies)?)
+            }
+            ActionSpec::Pipe(_) => Box::new(pipe::Pipe::start(&self.folder, self.keeper()?, act, seat, &replies)),
+            ActionSpec::Code(code) => Box::new(code::start(act, code, &replies)),
         })
     }
 
@@ -94,10 +169,19 @@ impl World for Local {
 /// An error of the operating system that names the path.
 fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
     let error = Error::machine(format!("{what} {}: {e}", path.display()));
+    let full = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(|e| Some(e.raw_os_error()));
     match e.kind() {
         std::io::ErrorKind::StorageFull => {
             error.help("free some space on that disk and run again: what was committed stays")
         }
+        _ if full.contains(&e.raw_os_error()) => {
+            error.help("this process may not open more files: raise that limit with  ulimit -n , and run again")
+        }
         _ => error,
     }
+}
+
+/// The same where nothing was touched yet.
+fn refused(what: &str, path: &Path, e: &std::io::Error) -> Error {
+    Error { kind: anabranch_engine::Kind::Usage, ..failed(what, path, e) }
 }

@@ -6,17 +6,20 @@
 
 use crate::{failed, files};
 use anabranch_engine::{Error, Result, limits};
+use anabranch_flow::run::frame::{bare, is_nothing};
 use anabranch_flow::run::io::{Line, LineReader, Listed, Manifest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The files of a manifest, open.
+/// The files of a manifest. A few of them are open at a time.
 pub struct Files {
     folder: PathBuf,
-    files: Vec<(Listed, File, u64)>,
+    files: Vec<(Listed, u64)>,
+    /// Those that are open, the ones used last behind.
+    open: Mutex<VecDeque<(usize, Arc<File>)>>,
     /// Places in all files together, each with the line ends before it in its file.
     counted: Mutex<BTreeMap<u64, u64>>,
     /// Buffers of pieces that are done: a fresh one costs as much as the reading.
@@ -24,24 +27,46 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens all files; fails if one is not what the manifest says.
+    /// The files of a manifest; fails if one is not what that says.
     pub fn open(folder: &Path, manifest: &Manifest) -> Result<Files> {
         let mut files = vec![];
         let mut start = 0;
         for listed in &manifest.files {
             files::verify(folder, listed)?;
-            let path = folder.join(&listed.path);
-            let file = File::open(&path).map_err(|e| failed("cannot read", &path, &e))?;
-            files.push((listed.clone(), file, start));
+            files.push((listed.clone(), start));
             start += listed.length;
         }
-        Ok(Files { folder: folder.to_path_buf(), files, counted: Mutex::default(), buffers: Mutex::default() })
+        let (counted, buffers, open) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Files { folder: folder.to_path_buf(), files, open, counted, buffers })
+    }
+
+    /// A file, open. One that was closed meanwhile must still be what it was.
+    fn file(&self, i: usize, listed: &Listed) -> Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match open.iter().position(|(j, _)| *j == i).and_then(|at| open.remove(at)) {
+            Some((_, file)) => file,
+            None => {
+                let path = files::path(&self.folder, listed);
+                let file = files::open(&path).or_else(|_| {
+                    open.clear(); // too many may be open already
+                    files::open(&path)
+                });
+                let file = file.map_err(|e| failed("cannot read", &path, &e))?;
+                files::verify_open(&path, &file, listed)?;
+                Arc::new(file)
+            }
+        };
+        open.push_back((i, file.clone()));
+        if open.len() > limits::OPEN_FILES {
+            open.pop_front();
+        }
+        Ok(file)
     }
 
     /// Line ends of a file in its bytes before `to`. Counting goes on from the nearest place counted before.
     fn line_ends(&self, i: usize, to: u64) -> Result<u64> {
-        let Some((listed, file, start)) = self.files.get(i) else { return Ok(0) };
-        let window = Window { file, listed, folder: &self.folder };
+        let Some((listed, start)) = self.files.get(i) else { return Ok(0) };
+        let window = Window { file: self.file(i, listed)?, listed, folder: &self.folder };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = counted.range(start..&(start + to)).next_back();
         let (mut from, mut ends) = before.map_or((0, 0), |(at, ends)| (at - start, *ends));
@@ -75,8 +100,8 @@ impl Files {
         to: u64,
         each: &mut dyn FnMut(Line<'_>),
     ) -> Result<()> {
-        let Some((listed, file, start)) = self.files.get(i) else { return Ok(()) };
-        let window = Window { file, listed, folder: &self.folder };
+        let Some((listed, start)) = self.files.get(i) else { return Ok(()) };
+        let window = Window { file: self.file(i, listed)?, listed, folder: &self.folder };
         let mut from = from;
         let mut skip = false;
         if from > 0 {
@@ -106,9 +131,13 @@ impl Files {
                 }
             };
             let stop = end.unwrap_or(bytes.len());
-            let text = bare(&bytes[at..stop], byte);
+            if end.is_none() && is_nothing(&bytes[at..stop], byte == 0) {
+                break;
+            }
+            let text = bare(&bytes[at..stop], byte == 0);
             let too_long = text.len() > limits::ITEM_BYTES;
-            each(Line { file: i, byte, at: start + byte, text, too_long });
+            let grown = (end.is_none() && !too_long).then(|| files::has_grown(&window.file, listed));
+            each(Line { file: i, byte, at: start + byte, text, too_long, grown });
             match end {
                 Some(end) => at = end + 1,
                 None if too_long => return Ok(()), // its end is found by the piece in which it lies
@@ -119,14 +148,8 @@ impl Files {
     }
 }
 
-/// A line without CR, and without a byte order mark at the start of its file.
-fn bare(line: &[u8], byte: u64) -> &[u8] {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if byte == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
-}
-
 struct Window<'w> {
-    file: &'w File,
+    file: Arc<File>,
     listed: &'w Listed,
     folder: &'w Path,
 }
@@ -148,14 +171,14 @@ impl Window<'_> {
     fn read(&self, bytes: &mut [u8], from: u64) -> Result<()> {
         self.file.read_exact_at(bytes, from).map_err(|e| match files::verify(self.folder, self.listed) {
             Err(changed) => changed,
-            Ok(()) => failed("cannot read", &self.folder.join(&self.listed.path), &e),
+            Ok(()) => failed("cannot read", &files::path(self.folder, self.listed), &e),
         })
     }
 }
 
 impl LineReader for Files {
     fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
-        for (i, (listed, _, start)) in self.files.iter().enumerate() {
+        for (i, (listed, start)) in self.files.iter().enumerate() {
             let (begin, end) = (from.max(*start), to.min(start + listed.length));
             if begin < end {
                 self.read_file(i, begin - start, end - start, each)?;
@@ -165,14 +188,14 @@ impl LineReader for Files {
     }
 
     fn number(&self, at: u64) -> Result<u64> {
-        let i = self.files.partition_point(|(listed, _, start)| start + listed.length <= at);
-        let start = self.files.get(i).map_or(0, |(_, _, start)| *start);
+        let i = self.files.partition_point(|(listed, start)| start + listed.length <= at);
+        let start = self.files.get(i).map_or(0, |(_, start)| *start);
         Ok(self.line_ends(i, at - start)? + 1)
     }
 
     fn verify(&self) -> Result<()> {
         let outcome: std::result::Result<(), Error> =
-            self.files.iter().try_for_each(|(listed, ..)| files::verify(&self.folder, listed));
+            self.files.iter().try_for_each(|(listed, _)| files::verify(&self.folder, listed));
         outcome
     }
 }
@@ -184,7 +207,7 @@ mod tests {
     fn lines(content: &[u8], cuts: &[u64]) -> Vec<(u64, Vec<u8>)> {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::write(dir.path().join("f"), content).expect("writes");
-        let manifest = files::survey(dir.path(), "f").expect("is there");
+        let manifest = files::survey(dir.path(), "f", &[], &[]).expect("is there");
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let mut out = vec![];
         let mut from = 0;
@@ -219,7 +242,7 @@ mod tests {
         let long = "x".repeat(limits::CHUNK_BYTES);
         std::fs::write(dir.path().join("a"), format!("one\n{long}\n\nfour\n")).expect("writes");
         std::fs::write(dir.path().join("b"), "one\ntwo").expect("writes");
-        let manifest = files::survey(dir.path(), "*").expect("is there");
+        let manifest = files::survey(dir.path(), "*", &[], &[]).expect("is there");
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let mut starts = vec![];
         files.read(0, u64::MAX, &mut |l| starts.push(l.at)).expect("reads");
@@ -244,11 +267,44 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_alone_is_nothing_and_a_last_line_tells_whether_its_file_has_grown() {
+        assert_eq!(lines(b"\xef\xbb\xbf", &[]), []);
+        assert_eq!(lines(b"\xef\xbb\xbf\n", &[]), [(0, vec![])]);
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("f"), "one\nhal").expect("writes");
+        let manifest = files::survey(dir.path(), "f", &[], &[]).expect("is there");
+        let files = Files::open(dir.path(), &manifest).expect("opens");
+        let grown = || {
+            let mut all = vec![];
+            files.read(0, 7, &mut |l| all.push(l.grown)).expect("reads");
+            all
+        };
+        assert_eq!(grown(), [None, Some(false)]);
+        std::fs::write(dir.path().join("f"), "one\nhalf\n").expect("writes");
+        assert_eq!(grown(), [None, Some(true)]);
+    }
+
+    #[test]
+    fn more_files_than_are_open_at_once_are_read_in_any_order() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let n = 3 * limits::OPEN_FILES as u64;
+        (0..n).for_each(|i| std::fs::write(dir.path().join(format!("{i:04}")), format!("{i:04}\n")).expect("writes"));
+        let manifest = files::survey(dir.path(), "*", &[], &[]).expect("are there");
+        let files = Files::open(dir.path(), &manifest).expect("opens");
+        let mut got = vec![];
+        for i in (0..n).rev() {
+            files.read(i * 5, i * 5 + 5, &mut |l| got.push(l.text.to_vec())).expect("reads");
+            assert!(files.open.lock().expect("is free").len() <= limits::OPEN_FILES);
+        }
+        assert_eq!(got, (0..n).rev().map(|i| format!("{i:04}").into_bytes()).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_file_that_changes_is_named() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("f");
         std::fs::write(&path, "one\ntwo\n").expect("writes");
-        let manifest = files::survey(dir.path(), "f").expect("is there");
+        let manifest = files::survey(dir.path(), "f", &[], &[]).expect("is there");
         let files = Files::open(dir.path(), &manifest).expect("opens");
         std::fs::write(&path, "one\n").expect("writes");
         let e = files.verify().expect_err("it shrank");

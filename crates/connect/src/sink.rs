@@ -1,25 +1,28 @@
-//! Files and standard output as sinks.
+//! Files as sinks.
 
-use crate::failed;
+use crate::through::{Stop, Through};
+use crate::{failed, goal};
 use anabranch_engine::{Error, Result};
-use anabranch_flow::run::io::SinkFile;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use anabranch_flow::paths::beside;
+use anabranch_flow::run::io::{Goal, SinkFile};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
-/// A file that a run writes. One that replaces is written beside its place, as `NAME.partial`.
-pub struct FileSink {
-    file: File,
-    path: PathBuf,
-    length: u64,
+/// Opens what the path of a sink leads to: the file, or the device or pipe as it is.
+pub fn open(path: &Path, replace: bool, run: u64, resume: Option<u64>, stop: &Stop) -> Result<Box<dyn SinkFile>> {
+    Ok(match goal::goal(path, replace)? {
+        Goal::File(file, _) => Box::new(FileSink::open(&file, replace, run, resume)?),
+        Goal::Through(leads) => Box::new(Through::open(&leads, resume, stop)?),
+    })
 }
 
-fn beside(path: &Path, what: &str) -> PathBuf {
-    let mut name: OsString = path.file_name().unwrap_or_default().to_owned();
-    name.push(what);
-    path.with_file_name(name)
+/// A file that a run writes. One that replaces is written beside its place, as `NAME.partial`.
+struct FileSink {
+    file: File,
+    path: std::path::PathBuf,
+    length: u64,
 }
 
 fn sync_folder(path: &Path) -> Result<()> {
@@ -27,19 +30,40 @@ fn sync_folder(path: &Path) -> Result<()> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| failed("cannot sync", folder, &e))
 }
 
+/// Gives a file the owner and the rights of another one, and these rights on top.
+fn like(file: &File, path: &Path, other: &Metadata, more: u32) -> Result<()> {
+    let is = file.metadata().map_err(|e| failed("cannot look at", path, &e))?;
+    if (is.uid(), is.gid()) != (other.uid(), other.gid()) {
+        std::os::unix::fs::fchown(file, Some(other.uid()), Some(other.gid())).map_err(|e| {
+            failed("cannot give its owner and group to", path, &e).help(
+                "the file that it replaces belongs to somebody else: add to it with  mode: append , or take it away",
+            )
+        })?;
+    }
+    let rights = Permissions::from_mode((other.mode() & 0o7777) | more);
+    file.set_permissions(rights).map_err(|e| failed("cannot give its rights to", path, &e))
+}
+
 impl FileSink {
     /// Opens the file and cuts it to what is committed; the tail is kept as `NAME.cut-RUN`.
-    pub fn open(path: &Path, replace: bool, run: u64, resume: Option<u64>) -> Result<FileSink> {
-        if path.is_dir() {
-            return Err(Error::usage(format!("the sink {} is a folder", path.display()))
-                .help("name a file in it:  sink: FOLDER/FILE.jsonl"));
-        }
-        let path = if replace { beside(path, ".partial") } else { path.to_path_buf() };
+    fn open(target: &Path, replace: bool, run: u64, resume: Option<u64>) -> Result<FileSink> {
+        let path = if replace { beside(target, ".partial") } else { target.to_path_buf() };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| failed("cannot make", folder, &e))?;
         }
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = file.map_err(|e| failed("cannot write", &path, &e))?;
+        let was = fs::metadata(target).ok().filter(|_| replace);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32);
+        if let Some(was) = &was {
+            options.mode((was.mode() & 0o777) | WRITABLE); // nobody sees of the new file what he did not see of the old one
+        }
+        let mut file = options.open(&path).map_err(|e| failed("cannot write", &path, &e))?;
+        let found = file.metadata().map_err(|e| failed("cannot look at", &path, &e))?;
+        if !found.is_file() {
+            return Err(Error::usage(format!("{} is {}, and no file", path.display(), goal::what(&found)))
+                .help("the sink is written there: take it away"));
+        }
         match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -47,7 +71,10 @@ impl FileSink {
             }
             Err(TryLockError::Error(e)) => return Err(failed("cannot lock", &path, &e)),
         }
-        let found = file.metadata().map_err(|e| failed("cannot look at", &path, &e))?.len();
+        if let Some(was) = &was {
+            like(&file, &path, was, WRITABLE)?;
+        }
+        let found = found.len();
         let length = resume.unwrap_or(found);
         if found < length {
             let text = format!("{} has {found} bytes, {length} of them were committed", path.display());
@@ -78,6 +105,9 @@ impl FileSink {
     }
 }
 
+/// What the owner may do with a file while it is written, whatever he may do with the one that it replaces.
+const WRITABLE: u32 = 0o600;
+
 /// A child of a killed process can hold its locks for the moment between fork and exec:
 /// who finds the lock taken looks again a few times.
 fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
@@ -95,7 +125,9 @@ fn keep_tail(file: &mut File, path: &Path, run: u64, length: u64) -> Result<()> 
     let tail_path = beside(path, &format!(".cut-{run}"));
     let mut copy = || -> std::io::Result<()> {
         file.seek(SeekFrom::Start(length))?;
-        let mut tail = File::create(&tail_path)?;
+        let rights = file.metadata()?.permissions();
+        let mut tail = OpenOptions::new().write(true).create(true).truncate(true).mode(WRITABLE).open(&tail_path)?;
+        tail.set_permissions(rights)?;
         std::io::copy(&mut *file, &mut tail)?;
         tail.sync_all()
     };
@@ -114,46 +146,100 @@ impl SinkFile for FileSink {
     }
 }
 
-/// Puts `NAME.partial`, of this length, in the place of `NAME`. Done twice it does nothing.
+/// Puts `NAME.partial`, of this length, in the place of `NAME`, with the owner and the rights of the file that is there.
+/// Done twice it does nothing.
 pub fn publish(path: &Path, length: u64) -> Result<()> {
-    let partial = beside(path, ".partial");
-    match fs::rename(&partial, path) {
-        Ok(()) => sync_folder(path),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => match fs::metadata(path) {
-            Ok(there) if there.len() == length => Ok(()),
-            _ => {
-                Err(Error::machine(format!("{} is gone: somebody took it away while the flow ran", partial.display()))
-                    .help("give this run up with  --fresh : its items come again"))
-            }
-        },
-        Err(e) => Err(failed("cannot put in place", path, &e)),
+    let Goal::File(target, _) = goal::goal(path, true)? else { return Ok(()) };
+    let partial = beside(&target, ".partial");
+    let gone = || {
+        Error::machine(format!("{} is gone: somebody took it away while the flow ran", partial.display()))
+            .help("give this run up with  --fresh : its items come again")
+    };
+    let file = match File::open(&partial) {
+        Ok(file) => Some(file),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => None, // it has its rights, and they are not for us
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return match fs::metadata(&target) {
+                Ok(there) if there.len() == length => Ok(()),
+                _ => Err(gone()),
+            };
+        }
+        Err(e) => return Err(failed("cannot put in place", &target, &e)),
+    };
+    if let (Some(file), Ok(was)) = (file, fs::metadata(&target)) {
+        like(&file, &partial, &was, 0)?;
+        file.sync_all().map_err(|e| failed("cannot sync", &partial, &e))?;
     }
+    fs::rename(&partial, &target).map_err(|e| failed("cannot put in place", &target, &e))?;
+    sync_folder(&target)
 }
 
 /// Removes `NAME.partial`.
 pub fn discard(path: &Path) -> Result<()> {
-    match fs::remove_file(beside(path, ".partial")) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed("cannot remove", path, &e)),
+    let Goal::File(target, _) = goal::goal(path, true)? else { return Ok(()) };
+    match fs::remove_file(beside(&target, ".partial")) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("cannot remove", path, &e)),
         _ => Ok(()),
     }
 }
 
-/// Standard output: written before the commit, so a crash may print the last commit again.
-#[derive(Default)]
-pub struct Stdout {
-    length: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
 
-impl SinkFile for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.length += bytes.len() as u64;
-        std::io::stdout()
-            .write_all(bytes)
-            .map_err(|e| Error::machine(format!("standard output cannot be written: {e}")))
+    /// Replaces what is at this path with `new`.
+    fn replaced(path: &Path) {
+        let mut sink = open(path, true, 1, Some(0), &Stop::default()).expect("opens");
+        sink.write(b"new").expect("writes");
+        let length = sink.sync().expect("syncs");
+        drop(sink);
+        publish(path, length).expect("is put in place");
     }
 
-    fn sync(&mut self) -> Result<u64> {
-        std::io::stdout().flush().map_err(|e| Error::machine(format!("standard output cannot be written: {e}")))?;
-        Ok(self.length)
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("is there").mode() & 0o7777
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_owner_and_its_rights() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("x");
+        for rights in [0o600, 0o644, 0o666, 0o400, 0o4750] {
+            fs::write(&path, "old").expect("writes");
+            std::os::unix::fs::chown(&path, Some(4711), Some(4712)).expect("this test runs as root");
+            fs::set_permissions(&path, Permissions::from_mode(rights)).expect("sets");
+            let sink = open(&path, true, 1, Some(0), &Stop::default()).expect("opens");
+            assert_eq!(mode(&beside(&path, ".partial")), rights | 0o600, "while it is written");
+            drop(sink);
+            replaced(&path);
+            let found = fs::metadata(&path).expect("is there");
+            assert_eq!((found.uid(), found.gid(), mode(&path)), (4711, 4712, rights));
+            assert_eq!(fs::read(&path).expect("reads"), b"new");
+            fs::remove_file(&path).expect("removes");
+        }
+    }
+
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_is_replaced() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (link, target) = (dir.path().join("link"), dir.path().join("sub/target"));
+        symlink("sub/target", &link).expect("links");
+        for _ in 0..2 {
+            replaced(&link); // first it leads to nothing yet
+            assert!(fs::symlink_metadata(&link).expect("is there").is_symlink());
+            assert_eq!(fs::read(&target).expect("reads"), b"new");
+            fs::write(&target, "old").expect("writes");
+        }
+    }
+
+    #[test]
+    fn what_stands_where_the_new_file_is_written_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("x");
+        fs::write(dir.path().join("other"), "mine").expect("writes");
+        symlink("other", beside(&path, ".partial")).expect("links");
+        assert!(open(&path, true, 1, Some(0), &Stop::default()).is_err());
+        assert_eq!(fs::read(dir.path().join("other")).expect("reads"), b"mine");
     }
 }

@@ -57,13 +57,13 @@ impl Admin for Embedded {
     fn append(&self, stream: &StreamName, items: &[(Partition, Item)]) -> Result<()> {
         let batches = batches(stream, items)?;
         let fresh: usize = batches.iter().map(|(_, b)| b.bytes().len()).sum();
-        let mut landed = vec![];
+        let mut durable = None; // it lives until the rows are committed
         if fresh > limits::INLINE_BYTES {
             let mut writer = Writer::new(&self.dir, self.disk.clone(), self.index.clone());
             let parts: Vec<&[u8]> = batches.iter().map(|(_, b)| b.bytes().as_ref()).collect();
-            landed = writer.append(&parts)?;
+            durable = Some(writer.append(&parts)?);
         }
-        let row = |(i, (dest, batch))| match landed.get::<usize>(i) {
+        let row = |(i, (dest, batch))| match durable.as_ref().and_then(|d| d.landed.get::<usize>(i)) {
             Some(at) => (dest, Row::Written(batch, *at)),
             None => (dest, Row::Inline(batch)),
         };

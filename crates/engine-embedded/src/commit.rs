@@ -2,8 +2,8 @@
 
 use crate::index::sql;
 use crate::segment::Landed;
-use crate::streams::{Part, ext_base, ext_id, part};
-use anabranch_engine::{At, Batch, Dest, End, Error, Result, limits};
+use crate::streams::{Part, ext_id, part};
+use anabranch_engine::{At, Batch, Dest, End, Error, Kind, Result, limits};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
@@ -42,6 +42,7 @@ pub fn apply(db: &Connection, rows: &[(&Dest, Row<'_>)]) -> Result<BTreeMap<Dest
                 h.count
             }
             Row::Written(b, at) => {
+                is_there(db, at.seg)?;
                 let h = b.head();
                 insert
                     .execute(params![id, h.count, at.seg, at.pos, h.len, h.max_timestamp, None::<&[u8]>])
@@ -62,6 +63,16 @@ pub fn apply(db: &Connection, rows: &[(&Dest, Row<'_>)]) -> Result<BTreeMap<Dest
     Ok(ends)
 }
 
+/// A row may name a segment only while the segment is known: one that the collector took cannot come back.
+fn is_there(db: &Connection, seg: i64) -> Result<()> {
+    let find = "SELECT 1 FROM seg WHERE id = ?";
+    let found = db.prepare_cached(find).map_err(sql)?.query_row([seg], |_| Ok(())).optional().map_err(sql)?;
+    found.ok_or_else(|| {
+        Error::machine(format!("segment {seg} was removed before its batches were committed; nothing was committed"))
+            .help("locks do not hold on this disk: use a local file system, and run again")
+    })
+}
+
 /// Copies the row of a batch that begins exactly at `at`; its bytes stay where they are.
 fn refer(db: &Connection, id: i64, at: &At) -> Result<u32> {
     let from = ext_id(part(db, &at.stream, at.partition)?.tp, at.offset);
@@ -70,6 +81,7 @@ fn refer(db: &Connection, id: i64, at: &At) -> Result<u32> {
     let n = db.prepare_cached(copy).map_err(sql)?.query_row(params![id, from], |r| r.get(0)).optional().map_err(sql)?;
     n.ok_or_else(|| {
         let At { stream, partition, offset } = at;
-        Error::bug(format!("no batch of {stream} partition {partition} begins at offset {offset} ({})", ext_base(from)))
+        let text = format!("{stream} partition {partition}: offset {offset} was cut before it was copied");
+        Error::new(Kind::Lost, text).help("retention cut it: raise retention.ms")
     })
 }

@@ -4,7 +4,7 @@ use crate::Embedded;
 use crate::commit::{self, Row};
 use crate::index::sql;
 use crate::place;
-use crate::segment::{Landed, Writer};
+use crate::segment::{Durable, Writer};
 use anabranch_engine::{
     Account, BatchRef, Commit, Crew, Cursor, Dest, End, Error, FlowId, HeldLane, Kind, LaneNo, Result, limits,
 };
@@ -41,7 +41,7 @@ pub fn accounts(db: &Connection, flow: &FlowId) -> Result<(Cursor, Vec<Account>)
 }
 
 /// A commit whose batches are durable, and where they landed; none = they go into the index.
-type Written = (Commit, Option<std::vec::IntoIter<Landed>>);
+type Written = (Commit, Option<Durable>);
 
 /// What the thread owns that commits to the index.
 struct Committer {
@@ -91,7 +91,7 @@ impl Committer {
     /// Commits until the lane is dropped or a commit fails: then nothing more is accepted.
     fn run(mut self, work: &Receiver<Result<Written>>, done: &Sender<Result<Account>>) {
         for written in work.iter() {
-            let outcome = written.and_then(|(commit, landed)| self.commit(commit, landed));
+            let outcome = written.and_then(|(commit, durable)| self.commit(commit, durable.as_ref()));
             let failed = outcome.is_err();
             if done.send(outcome).is_err() || failed {
                 return;
@@ -99,10 +99,10 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, commit: Commit, landed: Option<std::vec::IntoIter<Landed>>) -> Result<Account> {
+    fn commit(&mut self, commit: Commit, durable: Option<&Durable>) -> Result<Account> {
         let mut account = commit.account;
         let before = if account.run == self.last.run { self.last.ends.clone() } else { BTreeMap::new() };
-        let rows = rows(&commit.puts, landed);
+        let rows = rows(&commit.puts, durable);
         let account = self.engine.index.write(|tx| {
             let ends = commit::apply(tx, &rows)?;
             account.ends = total(before, ends);
@@ -124,13 +124,13 @@ impl Committer {
 fn write_ahead(writer: &mut Writer, work: &Receiver<Commit>, written: &SyncSender<Result<Written>>) {
     for commit in work.iter() {
         let bytes: usize = commit.puts.iter().map(|p| p.batch.fresh_bytes()).sum();
-        let landed = if bytes > limits::INLINE_BYTES {
+        let durable = if bytes > limits::INLINE_BYTES {
             let parts = commit.puts.iter().filter_map(|p| fresh(&p.batch)).map(|b| b.bytes().as_ref());
-            writer.append(&parts.collect::<Vec<&[u8]>>()).map(|l| Some(l.into_iter()))
+            writer.append(&parts.collect::<Vec<&[u8]>>()).map(Some)
         } else {
             Ok(None)
         };
-        let outcome = landed.map(|landed| (commit, landed));
+        let outcome = durable.map(|durable| (commit, durable));
         let failed = outcome.is_err();
         if written.send(outcome).is_err() || failed {
             return;
@@ -145,13 +145,14 @@ fn fresh(batch: &BatchRef) -> Option<&anabranch_engine::Batch> {
     }
 }
 
-fn rows(puts: &[anabranch_engine::Put], mut landed: Option<std::vec::IntoIter<Landed>>) -> Vec<(&Dest, Row<'_>)> {
+fn rows<'c>(puts: &'c [anabranch_engine::Put], durable: Option<&'c Durable>) -> Vec<(&'c Dest, Row<'c>)> {
+    let mut landed = durable.into_iter().flat_map(|d| &d.landed);
     puts.iter()
         .map(|put| {
-            let at = fresh(&put.batch).and_then(|_| landed.as_mut().and_then(Iterator::next));
+            let at = fresh(&put.batch).and_then(|_| landed.next());
             let row = match (&put.batch, at) {
                 (BatchRef::Stored(h), _) => Row::Again(&h.at),
-                (BatchRef::Fresh(b), Some(at)) => Row::Written(b, at),
+                (BatchRef::Fresh(b), Some(at)) => Row::Written(b, *at),
                 (BatchRef::Fresh(b), None) => Row::Inline(b),
             };
             (&put.to, row)

@@ -104,6 +104,14 @@ impl Engine for Embedded {
         Ok(Box::new(lane::claim(self, flow, lane)?))
     }
 
+    fn largest(&self, _: &StreamName) -> Result<usize> {
+        Ok(limits::BATCH_BYTES)
+    }
+
+    fn counts_by_offset(&self) -> bool {
+        true
+    }
+
     fn pace(&self) -> Pace {
         Pace { bytes: limits::COMMIT_BYTES, every: std::time::Duration::from_millis(50) }
     }

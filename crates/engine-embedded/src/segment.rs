@@ -5,7 +5,7 @@ use crate::index::{Index, sql};
 use crate::place;
 use anabranch_engine::{Error, Result, limits};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The file name of a segment.
 pub fn path(dir: &Path, seg: i64) -> PathBuf {
@@ -23,8 +23,19 @@ pub struct Writer {
 
 struct Open {
     seg: i64,
-    file: Box<dyn SegmentFile>,
+    file: Shared,
     end: u64,
+}
+
+/// A segment file. It is locked for as long as somebody has it: the collector leaves it alone.
+type Shared = Arc<Mutex<Box<dyn SegmentFile>>>;
+
+/// Batches that are durable and that no row names yet. It keeps the lock of their segment, so it must live until the
+/// rows are committed: whatever becomes of the writer meanwhile, the collector does not take the bytes away.
+pub struct Durable {
+    /// Where each of them landed.
+    pub landed: Vec<Landed>,
+    _segment: Shared,
 }
 
 /// Where bytes landed.
@@ -44,21 +55,21 @@ impl Writer {
 
     /// Appends these bytes and makes them durable. After a failure nothing more is accepted:
     /// what a failed sync left on the disk cannot be known.
-    pub fn append(&mut self, parts: &[&[u8]]) -> Result<Vec<Landed>> {
+    pub fn append(&mut self, parts: &[&[u8]]) -> Result<Durable> {
         if let Some(e) = &self.poisoned {
             return Err(
                 Error::machine(format!("the log is closed after an earlier failure: {}", e.text)).help("run again")
             );
         }
-        let landed = self.try_append(parts);
-        if let Err(e) = &landed {
+        let durable = self.try_append(parts);
+        if let Err(e) = &durable {
             self.poisoned = Some(e.clone());
             self.open = None;
         }
-        landed
+        durable
     }
 
-    fn try_append(&mut self, parts: &[&[u8]]) -> Result<Vec<Landed>> {
+    fn try_append(&mut self, parts: &[&[u8]]) -> Result<Durable> {
         if self.open.as_ref().is_some_and(|o| o.end >= limits::SEGMENT_BYTES) {
             self.open = None;
         }
@@ -68,13 +79,15 @@ impl Writer {
         };
         let at = path(&self.dir, open.seg);
         let mut landed = Vec::with_capacity(parts.len());
+        let mut file = open.file.lock().unwrap_or_else(PoisonError::into_inner);
         for part in parts {
-            open.file.write_at(part, open.end).map_err(|e| place::machine("cannot append to", &at, &e))?;
+            file.write_at(part, open.end).map_err(|e| place::machine("cannot append to", &at, &e))?;
             landed.push(Landed { seg: open.seg, pos: open.end });
             open.end += part.len() as u64;
         }
-        open.file.sync().map_err(|e| place::machine("cannot sync", &at, &e))?;
-        Ok(landed)
+        file.sync().map_err(|e| place::machine("cannot sync", &at, &e))?;
+        drop(file);
+        Ok(Durable { landed, _segment: open.file.clone() })
     }
 }
 
@@ -93,6 +106,6 @@ fn create(dir: &Path, disk: &dyn Disk, index: &Index) -> Result<Open> {
             }
         };
         place::sync_dir(&dir.join("seg"))?;
-        Ok(Open { seg, file, end: 0 })
+        Ok(Open { seg, file: Arc::new(Mutex::new(file)), end: 0 })
     })
 }

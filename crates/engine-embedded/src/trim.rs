@@ -75,13 +75,14 @@ fn retain(db: &Connection, now: i64) -> Result<()> {
     Ok(())
 }
 
-/// Forgets segments that no row names and no living process writes.
+/// Forgets segments that no row names and that nobody holds: a writer, or batches of it that wait for their rows. What
+/// cannot be looked at stays.
 fn sweep(db: &Connection, engine: &Embedded) -> Result<Vec<i64>> {
     let mut find = db.prepare("SELECT id FROM seg WHERE id NOT IN (SELECT DISTINCT seg FROM ext)").map_err(sql)?;
     let segs: Vec<i64> = find.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(sql)?;
     let unused = |seg: &i64| match File::open(segment::path(&engine.dir, *seg)) {
         Ok(file) => file.try_lock().is_ok(),
-        Err(_) => true,
+        Err(e) => e.kind() == std::io::ErrorKind::NotFound,
     };
     let dead: Vec<i64> = segs.into_iter().filter(unused).collect();
     for seg in &dead {

@@ -74,14 +74,22 @@ impl Kafka {
     }
 }
 
+/// The largest batch that a flow's own streams take: an item, and what is said of it.
+const OWN_BATCH_BYTES: usize = anabranch_engine::limits::ITEM_BYTES + (1 << 20);
+
 impl Engine for Kafka {
     fn ensure(&self, owner: Option<&FlowId>, want: &[StreamSpec]) -> Result<Vec<Shape>> {
         let mut out = vec![];
+        let of_its_own = owner.map(|flow| format!("anabranch.{flow}.")).unwrap_or_default();
         for spec in want {
-            out.push(streams::ensure(&self.cluster, spec)?);
+            let mut spec = spec.clone();
+            if owner.is_some() && spec.name.as_str().starts_with(&of_its_own) {
+                // what a flow keeps for itself takes whatever an item may be, whatever is usual here
+                spec.config.entry("max.message.bytes".into()).or_insert_with(|| OWN_BATCH_BYTES.to_string());
+            }
+            out.push(streams::ensure(&self.cluster, &spec)?);
         }
         if let Some(flow) = owner {
-            let of_its_own = format!("anabranch.{flow}.");
             let names = want.iter().map(|spec| &spec.name).filter(|n| !n.as_str().starts_with(&of_its_own));
             notes::own(&self.cluster, &names.collect::<Vec<_>>(), flow)?;
         }
@@ -128,6 +136,14 @@ impl Engine for Kafka {
     }
 
     /// From 4 MiB on a transaction costs little, from 16 MiB nothing that can be measured.
+    fn largest(&self, stream: &StreamName) -> Result<usize> {
+        pack::limit(&self.cluster, stream)
+    }
+
+    fn counts_by_offset(&self) -> bool {
+        false // the ends of transactions have offsets, too
+    }
+
     fn pace(&self) -> Pace {
         Pace { bytes: 16 << 20, every: Duration::from_millis(500) }
     }

@@ -70,15 +70,15 @@ fn note(
     append(cluster, packer.finish().into_iter().map(|b| (to.clone(), b)).collect())
 }
 
-/// The flow that writes each stream, where one said so.
+/// The flow that writes each stream, where one said so: the first to say so since it was last nobody's.
 pub fn owners(cluster: &Cluster) -> Result<BTreeMap<String, FlowId>> {
     let text = |b: Option<bytes::Bytes>| String::from_utf8_lossy(&b.unwrap_or_default()).into_owned();
     let mut all = BTreeMap::new();
     for (_, item) in items(cluster, &owners_stream()?)? {
         match item.value {
-            Some(flow) => all.insert(text(item.key), FlowId::new(&text(Some(flow)))?),
-            None => all.remove(&text(item.key)),
-        };
+            Some(flow) => drop(all.entry(text(item.key)).or_insert(FlowId::new(&text(Some(flow)))?)),
+            None => drop(all.remove(&text(item.key))),
+        }
     }
     Ok(all)
 }
@@ -95,18 +95,38 @@ pub fn disown(cluster: &Cluster, stream: &StreamName) -> Result<()> {
 const COMPACT: (&str, &str) = ("cleanup.policy", "compact");
 
 /// Notes who writes these streams, or says who does so already.
+///
+/// Two flows that begin at once both find a stream nobody's, and both note that it is theirs. The log has an order, so who
+/// looks again behind its own note knows who was first; the other one notes the first one again, since the newest note of
+/// a stream is the one that is kept.
 pub fn own(cluster: &Cluster, streams: &[&StreamName], flow: &FlowId) -> Result<()> {
-    let owners = owners(cluster)?;
-    for stream in streams {
-        match owners.get(stream.as_str()) {
-            Some(owner) if owner == flow => {}
-            Some(owner) => return Err(owned(stream, owner)),
-            None => {
-                note(cluster, &owners_stream()?, COMPACT, stream.to_string(), Some(flow.to_string()))?;
-            }
-        }
+    let known = owners(cluster)?;
+    if let Some((stream, owner)) = foreign(&known, streams, flow) {
+        return Err(owned(stream, owner));
     }
-    Ok(())
+    let new: Vec<&&StreamName> = streams.iter().filter(|s| !known.contains_key(s.as_str())).collect();
+    let say = |stream: &StreamName, flow: &FlowId| {
+        note(cluster, &owners_stream()?, COMPACT, stream.to_string(), Some(flow.to_string()))
+    };
+    new.iter().try_for_each(|stream| say(stream, flow))?;
+    if new.is_empty() {
+        return Ok(());
+    }
+    let known = owners(cluster)?;
+    match foreign(&known, streams, flow) {
+        Some((stream, owner)) => say(stream, owner).and(Err(owned(stream, owner))),
+        None => Ok(()),
+    }
+}
+
+/// One of these streams that another flow writes.
+fn foreign<'o>(
+    owners: &'o BTreeMap<String, FlowId>,
+    streams: &[&'o StreamName],
+    flow: &FlowId,
+) -> Option<(&'o StreamName, &'o FlowId)> {
+    let of = |stream: &&'o StreamName| owners.get(stream.as_str()).map(|owner| (*stream, owner));
+    streams.iter().filter_map(of).find(|(_, owner)| *owner != flow)
 }
 
 /// The error of writing a stream that a flow owns.

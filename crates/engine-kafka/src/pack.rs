@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::streams;
-use anabranch_engine::{Batch, Dest, Result, Rows};
+use anabranch_engine::{Batch, Dest, Result, Rows, StreamName};
 
 /// What a topic takes, unless its settings, which may be closed to us, say otherwise.
 const USUAL: usize = 1_048_588;
@@ -12,7 +12,7 @@ pub fn pack(cluster: &Cluster, puts: Vec<(Dest, Batch)>) -> Result<Vec<(Dest, Ba
     let mut out = Vec::with_capacity(puts.len());
     for (to, batch) in puts {
         // nothing is asked for what every topic takes
-        let least = if batch.bytes().len() < SMALL { usize::MAX } else { limit(cluster, &to)? };
+        let least = if batch.bytes().len() < SMALL { usize::MAX } else { limit(cluster, &to.stream)? };
         let mut parts = vec![];
         cut(batch, least, &mut parts)?;
         out.extend(parts.into_iter().map(|part| (to.clone(), part)));
@@ -23,13 +23,14 @@ pub fn pack(cluster: &Cluster, puts: Vec<(Dest, Batch)>) -> Result<Vec<(Dest, Ba
 /// Batches below this are taken, unless somebody made a topic for very small ones.
 const SMALL: usize = 16 << 10;
 
-fn limit(cluster: &Cluster, to: &Dest) -> Result<usize> {
-    if let Some(known) = cluster.limit(&to.stream) {
+/// The largest batch that a topic takes.
+pub fn limit(cluster: &Cluster, stream: &StreamName) -> Result<usize> {
+    if let Some(known) = cluster.limit(stream) {
         return Ok(known);
     }
-    let limit = streams::setting(cluster, &to.stream, "max.message.bytes");
+    let limit = streams::setting(cluster, stream, "max.message.bytes");
     let limit = limit.ok().flatten().and_then(|text| text.parse().ok()).unwrap_or(USUAL);
-    cluster.know_limit(&to.stream, limit);
+    cluster.know_limit(stream, limit);
     Ok(limit)
 }
 

@@ -2,13 +2,37 @@
 
 use crate::name::StreamName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Format of the account that this version writes.
-pub const ACCOUNT_VERSION: u32 = 1;
+pub const ACCOUNT_VERSION: u32 = 2;
 
-/// A reader: a step, and a partition of a stream that it reads.
-pub type Reader = (String, StreamName, u32);
+/// A reader: a step, what it takes, and the partition that it really reads for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(String, String, StreamName, u32)", into = "(String, String, StreamName, u32)")]
+pub struct Reader {
+    /// The step; or a join, which reads nothing itself and has a position all the same.
+    pub step: String,
+    /// The stream that it takes, then those that lead from there to the stream that is read: `all/a/in`. A step that
+    /// reaches one partition in two ways has two positions in it.
+    pub taken: String,
+    /// The stream that is read.
+    pub stream: StreamName,
+    /// The partition.
+    pub partition: u32,
+}
+
+impl From<(String, String, StreamName, u32)> for Reader {
+    fn from((step, taken, stream, partition): (String, String, StreamName, u32)) -> Reader {
+        Reader { step, taken, stream, partition }
+    }
+}
+
+impl From<Reader> for (String, String, StreamName, u32) {
+    fn from(r: Reader) -> Self {
+        (r.step, r.taken, r.stream, r.partition)
+    }
+}
 
 /// The whole cumulative account of one lane in one run. The newest wins; older ones are garbage.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,9 +57,9 @@ pub struct Account {
     pub tally: BTreeMap<String, Tally>,
     /// Finals that are out, `done:` items written, bytes of sink files.
     pub marks: BTreeMap<String, u64>,
-    /// Under which consumer group a step reads a stream.
+    /// Under which consumer group a step reads what it takes: by [`Reader::step`] and [`Reader::taken`].
     #[serde(with = "pairs")]
-    pub groups: BTreeMap<(String, StreamName), String>,
+    pub groups: BTreeMap<(String, String), String>,
     /// The run record; lane 0 only.
     pub record: Option<RunRecord>,
 }
@@ -130,12 +154,19 @@ pub struct RunRecord {
     /// Where each reader of a source stream began.
     #[serde(with = "pairs")]
     pub from: BTreeMap<Reader, i64>,
+    /// Items that waited for their partner when the last run closed, by the reader that left them.
+    #[serde(with = "pairs", default)]
+    pub waited: BTreeMap<Reader, u64>,
     /// Where the batch ends in each source stream.
     #[serde(with = "pairs")]
     pub seals: BTreeMap<(StreamName, u32), i64>,
     /// Which stream each of the streams was, where an engine gives offsets again once a stream is made anew.
     #[serde(default)]
     pub ids: BTreeMap<StreamName, String>,
+    /// Readers that were put where they are since the run closed: whatever their stream was before, this is the one that is
+    /// meant.
+    #[serde(default)]
+    pub meant: BTreeSet<Reader>,
     /// Where the list of files stands in the manifest stream.
     pub manifest: Option<(i64, i64)>,
     /// How far the run is.
@@ -276,6 +307,10 @@ impl Account {
         }
         let broken = |e: serde_json::Error| crate::Error::corrupt(format!("an account cannot be read: {e}"));
         let version: Version = serde_json::from_slice(bytes).map_err(broken)?;
+        if (1..ACCOUNT_VERSION).contains(&version.version) {
+            let text = format!("an account has version {}, this program reads {ACCOUNT_VERSION}", version.version);
+            return Err(crate::Error::usage(text).help("a version before the first release wrote it: begin anew"));
+        }
         if version.version > ACCOUNT_VERSION {
             return Err(crate::Error::usage(format!(
                 "an account has version {}, this program reads {ACCOUNT_VERSION}",
@@ -295,7 +330,9 @@ mod tests {
     fn an_account_comes_back() {
         let mut a = Account { version: ACCOUNT_VERSION, run: 3, ..Account::default() };
         let stream = StreamName::new("photos").expect("a name");
-        a.read.insert(("copier".into(), stream.clone(), 2), Next { next: 7, items: 5 });
+        let taken = "copy/photos".into();
+        let reader = Reader { step: "copier".into(), taken, stream: stream.clone(), partition: 2 };
+        a.read.insert(reader, Next { next: 7, items: 5 });
         a.ends.insert((stream, 2), End { end: 9, items: 4 });
         a.tally.entry("copier".into()).or_default().took.insert("photos".into(), 5);
         assert_eq!(Account::decode(&a.encode()).expect("reads"), a);

@@ -18,10 +18,16 @@ pub enum Kind {
     Lost,
     /// An item is not taken where it has to go: mend that, and run again. To try again by itself would change nothing.
     Refused,
+    /// Batches wait for somebody to decide about them, too many for another one. Nothing was touched.
+    Held,
     /// Bytes at rest do not verify. Nothing after them is trusted.
     Corrupt,
     /// The machine failed (disk, memory, process): mend it and run again.
     Machine,
+    /// It was told to stop: what is committed stays, and to run it again goes on.
+    Stopped,
+    /// Who read its output is gone, and has seen enough. To run it again goes on.
+    Closed,
     /// A bug of ours: please report it.
     Bug,
 }

@@ -30,8 +30,16 @@ pub const INLINE_BYTES: usize = 32 << 10;
 pub const SEGMENT_BYTES: u64 = 256 << 20;
 /// Claims of a lane, one after the other, without a commit by anybody: then the run stops and tells why.
 pub const CLAIMS_IN_VAIN: usize = 50;
-/// Items that an action may have started and not committed.
+/// Items that an action may have started and not committed, whatever its concurrency.
 pub const WINDOW_ITEMS: usize = 1_000;
+/// The same for each call that it may make at once: how far a step runs ahead of an item that is not done.
+pub const WINDOW_ITEMS_PER_CALL: usize = 64;
+/// From one commit of what calls gave to the next, while more calls are under way.
+pub const COMMIT_CALLS_EVERY: Duration = Duration::from_millis(10);
+/// Failed items that are like each other: so many, and no other, at the beginning of a step stop the run.
+pub const FAILED_ALIKE: usize = 20;
+/// The longest time that may be given for a call or a pause.
+pub const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Bytes of items that an action may have started and not committed.
 pub const WINDOW_BYTES: usize = 16 << 20;
 /// Memory that the folds of a process may take.
@@ -62,12 +70,18 @@ pub const YAML_DEPTH: usize = 64;
 pub const YAML_BYTES: usize = 1 << 20;
 /// Readers and written partitions in one account.
 pub const ACCOUNT_ENTRIES: usize = 8_192;
+/// Ways in which a step may reach what it reads, through copies and joins.
+pub const WAYS: u64 = 1_024;
 /// Partitions of one stream.
 pub const PARTITIONS: u32 = 10_000;
+/// Batches of a flow that may be held at once: then no new run begins before some of them are settled.
+pub const HELD_BATCHES: usize = 100;
 /// Reports that are kept for each flow.
 pub const REPORTS_KEPT: usize = 100;
 /// Bytes of one report.
 pub const REPORT_BYTES: usize = 64 << 10;
+/// Dead letters below this are taken by every stream; of a larger one it is asked whether it is.
+pub const LETTER_BYTES: usize = 900 << 10;
 /// What is kept of an item that is too large to be an item.
 pub const OVERSIZE_KEPT_BYTES: usize = 4 << 10;
 /// What is kept of what a failed action printed.
@@ -78,6 +92,12 @@ pub const RESULT_BYTES: usize = ITEM_BYTES;
 pub const MIRROR_EVERY: Duration = Duration::from_secs(1);
 /// The longest wait for news when nothing rings the bell.
 pub const BELL_WAIT: Duration = Duration::from_millis(100);
+/// How long a sink that is a pipe waits for who reads it.
+pub const READER_WAIT: Duration = Duration::from_secs(10);
+/// Files of sources that are open at once in one process.
+pub const OPEN_FILES: usize = 16;
+/// What a pattern leaves out is told by name up to so many.
+pub const LEFT_OUT_TOLD: usize = 5;
 /// Lanes of a flow.
 pub const LANES: u32 = 32;
 /// Files that one templated sink may write in a run.

@@ -37,6 +37,11 @@ pub trait Engine: Send + Sync {
     fn crew(&self, flow: &FlowId, want: u32) -> Result<Box<dyn Crew>>;
     /// Takes a lane, shuts out every earlier holder, and loads its account.
     fn claim(&self, flow: &FlowId, lane: LaneNo) -> Result<Box<dyn Lane>>;
+    /// Bytes of the largest batch that a stream takes.
+    fn largest(&self, stream: &StreamName) -> Result<usize>;
+    /// Whether every offset of a stream is an item. Where it is not, nobody knows how many items lie in a stretch before
+    /// somebody has read it.
+    fn counts_by_offset(&self) -> bool;
     /// How large commits should be under load.
     fn pace(&self) -> Pace;
     /// Everything before these places may go.

@@ -22,7 +22,7 @@ pub struct Flow {
     pub timezone: String,
     /// Its streams.
     pub streams: Vec<Stream>,
-    /// Its steps, sources first: a step stands behind all that it reads from.
+    /// Its steps, as they are written.
     pub steps: Vec<Step>,
     /// Hash of all that decides what a run does.
     pub hash: String,
@@ -72,6 +72,23 @@ pub struct Entry {
     pub fields: Vec<Field>,
     /// What these read.
     pub reads: Reads,
+}
+
+impl Stream {
+    /// Whether its items are data in motion: from outside, or through standard input.
+    pub fn moves(&self) -> bool {
+        match self.writer {
+            Writer::Outside => true,
+            Writer::Source => self.source.as_ref().is_some_and(|s| s.from == From::Stdin),
+            Writer::Step(..) => false,
+        }
+    }
+
+    /// Whether its items are kept for others: it is declared, and no file has them in its place.
+    pub fn is_public(&self) -> bool {
+        let home = self.source.is_some() || self.sink.is_some();
+        self.declared && (self.keep || !home || self.writer == Writer::Outside)
+    }
 }
 
 impl Entry {
@@ -214,6 +231,8 @@ pub struct Step {
     pub shards: Option<Vec<String>>,
     /// What becomes of a failed item.
     pub on_error: OnError,
+    /// Whether the flow says so itself.
+    pub on_error_said: bool,
     /// Names of its consumer groups, one for each input.
     pub groups: Vec<String>,
     /// Where this step's outputs are declared to go, for drawing: `done:` of a join.
@@ -266,6 +285,17 @@ pub struct Act {
     pub backoff_max: Duration,
     /// Names the work; the item's place where there is none.
     pub idempotency_key: Option<Compiled>,
+    /// How the answers of a `pipe` find their items.
+    pub answers: Answers,
+}
+
+/// How the answers of a program that answers line by line find their items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// A line is sent when the last one is answered.
+    InOrder,
+    /// Each answer carries the id of its item.
+    ById,
 }
 
 /// An action: what reaches out of the flow.
@@ -286,6 +316,8 @@ pub struct Command {
     pub args: Vec<Template>,
     /// Variables it gets beside ours.
     pub env: Vec<(String, Template)>,
+    /// Which program it is does not depend on the item.
+    pub fixed: bool,
 }
 
 /// What a Rust function of the user gives: the value that goes on, or why it failed.
@@ -330,6 +362,11 @@ impl Step {
         }
     }
 
+    /// Whether it only decides where items go: they are passed on as they are.
+    pub fn routes(&self) -> bool {
+        matches!(self.kind, Kind::Copy(_) | Kind::Filter(_) | Kind::Split(_) | Kind::Shard(_) | Kind::Merge(_))
+    }
+
     /// The gate, if the step waits for the end of its batch.
     pub fn gate(&self) -> Option<&join::Gate> {
         match &self.kind {
@@ -349,6 +386,28 @@ impl Flow {
     /// The step of that name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|s| s.name == name)
+    }
+
+    /// Whether a stream goes on from run to run: something above it comes from outside or through standard input, or it is
+    /// kept. What is above every other one is read anew in each run.
+    pub fn goes_on(&self, stream: usize) -> bool {
+        self.above(stream).into_iter().any(|s| self.streams[s].keep || self.streams[s].moves())
+    }
+
+    /// A stream and all that lead to it, each once.
+    pub fn above(&self, stream: usize) -> Vec<usize> {
+        let mut found = vec![stream];
+        let mut at = 0;
+        while let Some(s) = found.get(at).copied() {
+            at += 1;
+            if let Some(Writer::Step(w, _)) = self.streams.get(s).map(|s| s.writer)
+                && let Some(step) = self.steps.get(w)
+            {
+                let new: Vec<usize> = step.inputs.iter().copied().filter(|i| !found.contains(i)).collect();
+                found.extend(new);
+            }
+        }
+        found
     }
 
     /// The stream of that name.

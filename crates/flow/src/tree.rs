@@ -9,7 +9,7 @@ use crate::expr::RustFn;
 use anabranch_engine::limits;
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A value in a flow file.
 #[derive(Debug, Clone)]
@@ -216,6 +216,7 @@ impl<'t> Reader<'t, '_> {
 
     fn map(&mut self, depth: usize) -> Option<(Vec<(Node, Node)>, Span)> {
         let mut map: Vec<(Node, Node)> = vec![];
+        let mut merged: HashSet<String> = HashSet::new(); // names that came with `<<`
         loop {
             let key = match self.next()? {
                 (Event::MappingEnd, span) => return Some((map, span_of(span))),
@@ -223,37 +224,39 @@ impl<'t> Reader<'t, '_> {
             };
             let event = self.next()?;
             let value = self.node(event, depth + 1)?;
-            if key.as_str() == Some("<<") {
-                self.merge_key(&mut map, value);
+            let Some(name) = key.as_str() else {
+                map.push((key, value));
+                continue;
+            };
+            if name == "<<" {
+                self.merge_key(&mut map, &mut merged, value);
                 continue;
             }
-            let twice =
-                map.iter().find(|(k, _)| k.as_str().is_some() && k.as_str() == key.as_str()).map(|(k, _)| k.span.line);
-            if let Some(first) = twice {
-                let name = key.as_str().unwrap_or_default().to_string();
-                self.fault("key-twice", key.span, format!("`{name}` is written twice")).label =
-                    format!("the first one is in line {first}");
-                continue;
+            match map.iter_mut().find(|(k, _)| k.as_str() == Some(name)) {
+                None => map.push((key, value)),
+                Some(had) if merged.remove(name) => *had = (key, value),
+                Some((first, _)) => {
+                    let (line, name) = (first.span.line, name.to_string());
+                    self.fault("key-twice", key.span, format!("`{name}` is written twice")).label =
+                        format!("the first one is in line {line}");
+                }
             }
-            map.push((key, value));
         }
     }
 
-    /// `<<: *anchor`: the names of another map, where this one does not have them.
-    fn merge_key(&mut self, map: &mut Vec<(Node, Node)>, value: Node) {
-        let maps = match value.kind {
-            Kind::Map(m) => vec![m],
-            Kind::List(l) => {
-                l.into_iter().filter_map(|n| if let Kind::Map(m) = n.kind { Some(m) } else { None }).collect()
-            }
-            _ => {
-                self.fault("merge-key", value.span, "`<<` needs a map");
-                return;
-            }
-        };
-        for (k, v) in maps.into_iter().flatten() {
-            if !map.iter().any(|(had, _)| had.as_str() == k.as_str()) {
-                map.push((k, v));
+    /// `<<: *anchor`: the names of another map, where this one does not say them itself, before or behind it.
+    fn merge_key(&mut self, map: &mut Vec<(Node, Node)>, merged: &mut HashSet<String>, value: Node) {
+        let nodes = if let Kind::List(l) = value.kind { l } else { vec![value] };
+        for node in nodes {
+            let Kind::Map(pairs) = node.kind else {
+                self.fault("merge-key", node.span, "`<<` needs a map, or a list of maps");
+                continue;
+            };
+            for (k, v) in pairs {
+                if !map.iter().any(|(had, _)| had.as_str() == k.as_str()) {
+                    merged.extend(k.as_str().map(str::to_string));
+                    map.push((k, v));
+                }
             }
         }
     }
@@ -337,4 +340,45 @@ fn plain(info: &str, line: &str) -> (String, Option<String>) {
         return ("this alias names nothing".into(), Some("an anchor `&name` comes before its alias `*name`".into()));
     }
     (format!("not YAML: {info}"), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A map of scalars as `key=value`, in order, and what is wrong.
+    fn read(text: &str) -> (Vec<String>, Vec<String>) {
+        let mut faults = vec![];
+        let root = parse(text, &mut faults).expect("is a tree");
+        let Kind::Map(parts) = root.kind else { panic!("not a map") };
+        let Some((_, Node { kind: Kind::Map(map), .. })) = parts.last() else { panic!("not a map") };
+        let pairs = map.iter().map(|(k, v)| format!("{}={}", k.as_str().expect("text"), v.as_str().expect("text")));
+        (pairs.collect(), faults.into_iter().map(|f| f.message).collect())
+    }
+
+    #[test]
+    fn own_keys_win_over_merged_ones_wherever_they_stand() {
+        let anchors = "x: &x { a: x, b: x }\ny: &y { b: y, c: y }\n";
+        for (map, want) in [
+            ("{ <<: *x, a: own }", vec!["a=own", "b=x"]),
+            ("{ a: own, <<: *x }", vec!["a=own", "b=x"]),
+            ("{ b: own, <<: *x, a: own }", vec!["b=own", "a=own"]),
+            ("{ <<: [*x, *y], c: own }", vec!["a=x", "b=x", "c=own"]),
+            ("{ <<: *y, <<: *x, d: own }", vec!["b=y", "c=y", "a=x", "d=own"]),
+        ] {
+            assert_eq!(
+                read(&format!("{anchors}m: {map}\n")),
+                (want.iter().map(|w| w.to_string()).collect(), vec![]),
+                "{map}"
+            );
+        }
+        let twice = vec!["`a` is written twice".to_string()];
+        for map in ["{ <<: *x, a: 1, a: 2 }", "{ a: 1, <<: *x, a: 2 }"] {
+            let (pairs, faults) = read(&format!("{anchors}m: {map}\n"));
+            assert!(pairs.contains(&"a=1".to_string()), "{pairs:?}");
+            assert_eq!(faults, twice, "{map}");
+        }
+        let (_, faults) = read(&format!("{anchors}m: {{ <<: [*x, text] }}\n"));
+        assert_eq!(faults, ["`<<` needs a map, or a list of maps"]);
+    }
 }

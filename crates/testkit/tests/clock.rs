@@ -4,7 +4,7 @@
 use anabranch::engine::Result;
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::{Act, Source};
-use anabranch::flow::run::io::{LineReader, Manifest, Reply, Seat, Session, SinkFile, World};
+use anabranch::flow::run::io::{Goal, Input, LineReader, Manifest, Reply, Seat, Session, SinkFile, World, Written};
 use anabranch::flow::run::{Options, Outcome, run};
 use anabranch::{Embedded, Local};
 use std::sync::Arc;
@@ -18,8 +18,11 @@ struct Backwards {
 }
 
 impl World for Backwards {
-    fn survey(&self, source: &Source) -> Result<Manifest> {
-        self.local.survey(source)
+    fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest> {
+        self.local.survey(source, written)
+    }
+    fn input(&self) -> Input {
+        self.local.input()
     }
     fn lines(&self, manifest: &Manifest) -> Result<Arc<dyn LineReader>> {
         self.local.lines(manifest)
@@ -36,8 +39,11 @@ impl World for Backwards {
     fn pause(&self) {
         self.local.pause();
     }
-    fn is_folder(&self, path: &str) -> bool {
-        self.local.is_folder(path)
+    fn goal(&self, path: &str, replace: bool) -> Result<Goal> {
+        self.local.goal(path, replace)
+    }
+    fn program(&self, path: &str, starts: bool) -> Option<String> {
+        self.local.program(path, starts)
     }
     fn publish(&self, path: &str, length: u64) -> Result<()> {
         self.local.publish(path, length)

@@ -3,9 +3,9 @@
 
 use anabranch_engine::{
     Account, Admin, At, BatchRef, Builder, Codec, Commit, Dest, Engine, FlowId, Item, Limit, Put, StreamName,
-    StreamSpec,
+    StreamSpec, chunks,
 };
-use anabranch_engine_embedded::Embedded;
+use anabranch_engine_embedded::{Disk, Embedded, RealDisk, SegmentFile};
 use anabranch_testkit::conformance::SUITE;
 use anabranch_testkit::faulty::FaultyDisk;
 use std::sync::Arc;
@@ -50,6 +50,92 @@ fn a_failing_disk_closes_the_log_and_loses_nothing() {
         assert_eq!(again.span(&stream).expect("is there").first(), Some(&(0..acknowledged as i64)));
         assert_eq!(again.claim(&flow, 0).expect("claims").account().seq, acknowledged);
     }
+}
+
+/// A disk whose segment files, once their writer lets go of them, are swept by another process at once.
+struct Swept(std::path::PathBuf);
+
+struct SweptFile(Option<Box<dyn SegmentFile>>, std::path::PathBuf);
+
+impl Disk for Swept {
+    fn create(&self, path: &std::path::Path) -> std::io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(SweptFile(Some(RealDisk.create(path)?), self.0.clone())))
+    }
+}
+
+impl SegmentFile for SweptFile {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> std::io::Result<()> {
+        self.0.as_mut().expect("open").write_at(bytes, at)
+    }
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.0.as_mut().expect("open").sync()
+    }
+}
+
+impl Drop for SweptFile {
+    fn drop(&mut self) {
+        self.0 = None;
+        Embedded::open(&self.1).expect("opens").trim(&[]).expect("sweeps");
+    }
+}
+
+fn bytes_of(engine: &Embedded, stream: &StreamName) -> usize {
+    let span = engine.span(stream).expect("is there").remove(0);
+    let at = At { stream: stream.clone(), partition: 0, offset: span.start };
+    let all = chunks(engine, at, span.end).flat_map(|c| c.expect("reads").batches);
+    all.map(|h| h.load().expect("its bytes are there").bytes().len()).sum()
+}
+
+/// What lies between a write and its commit is nobody's garbage, whoever wrote it and whoever sweeps: the lock of a
+/// segment outlives its writer for as long as batches of it wait for their rows.
+#[test]
+fn bytes_that_wait_for_their_commit_are_not_swept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let engine = Embedded::open_on(dir.path(), Arc::new(Swept(dir.path().to_path_buf()))).expect("opens");
+    let (outside, flow) = (StreamName::new("outside").expect("a name"), FlowId::new("f").expect("a name"));
+    engine.ensure(None, &[StreamSpec::new(outside.clone(), 1)]).expect("makes");
+    let large = [(0, Item::of(vec![b'x'; 100_000], 1))];
+    engine.append(&outside, &large).expect("from outside");
+    assert!(bytes_of(&engine, &outside) > 100_000);
+
+    let own = StreamName::new("own").expect("a name");
+    engine.ensure(Some(&flow), &[StreamSpec::new(own.clone(), 1)]).expect("makes");
+    for seq in 1..=20 {
+        let mut lane = engine.claim(&flow, 0).expect("claims");
+        let commit = Commit { puts: vec![put(&own, 100_000)], account: Account { seq, ..Account::default() } };
+        lane.submit(commit).expect("a commit");
+        drop(lane); // its writer ends while the commit waits for the index
+        assert!(bytes_of(&engine, &own) > 100_000 * seq as usize);
+    }
+}
+
+/// If locks do not hold, a commit finds that its segment was taken, and fails: it never names bytes that are gone.
+#[test]
+fn a_row_never_names_a_segment_that_was_removed() {
+    struct Unlocked(std::path::PathBuf);
+    impl Disk for Unlocked {
+        fn create(&self, path: &std::path::Path) -> std::io::Result<Box<dyn SegmentFile>> {
+            let file = std::fs::File::create_new(path)?;
+            Ok(Box::new(UnlockedFile(file, self.0.clone())))
+        }
+    }
+    struct UnlockedFile(std::fs::File, std::path::PathBuf);
+    impl SegmentFile for UnlockedFile {
+        fn write_at(&mut self, bytes: &[u8], at: u64) -> std::io::Result<()> {
+            std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, at)
+        }
+        fn sync(&mut self) -> std::io::Result<()> {
+            Embedded::open(&self.1).expect("opens").trim(&[]).expect("sweeps");
+            self.0.sync_data()
+        }
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let engine = Embedded::open_on(dir.path(), Arc::new(Unlocked(dir.path().to_path_buf()))).expect("opens");
+    let stream = StreamName::new("s").expect("a name");
+    engine.ensure(None, &[StreamSpec::new(stream.clone(), 1)]).expect("makes");
+    let error = engine.append(&stream, &[(0, Item::of(vec![b'x'; 100_000], 1))]).expect_err("its bytes are gone");
+    assert!(error.text.contains("was removed before its batches were committed"), "{error}");
+    assert_eq!(engine.span(&stream).expect("is there"), vec![0..0]);
 }
 
 #[test]

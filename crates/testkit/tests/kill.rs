@@ -3,11 +3,24 @@
 
 use std::process::Command;
 
-#[test]
-fn killed_runs_lose_nothing_and_repeat_nothing() {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_kill")).args(["--kills", "60", "--seed", "7"]).output().expect("starts");
+fn trial(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_kill")).args(args).output().expect("starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
-    assert!(out.contains("0 lost, 0 twice, all balanced"), "{out}{err}");
+    out.into_owned()
+}
+
+#[test]
+fn random_flows_do_what_the_model_says() {
+    assert!(trial(&["--flows", "60", "--seed", "70"]).contains("0 flows differ or do not end"));
+}
+
+#[test]
+fn what_outsiders_were_acknowledged_is_there() {
+    assert!(trial(&["--crowd", "25", "--seed", "7"]).contains("0 lost, 0 twice"));
+}
+
+#[test]
+fn killed_runs_lose_nothing_and_repeat_nothing() {
+    assert!(trial(&["--kills", "60", "--seed", "7"]).contains("0 lost, 0 twice, all balanced"));
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Batch flows that finish: exactly once, with no server, and with a report that proves nothing was lost.
 #[derive(Debug, Parser)]
-#[command(name = "anabranch", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "anabranch", version, max_term_width = 100)]
 pub struct Args {
     /// Where streams are kept [default: .anabranch beside the flow]
     #[arg(long, global = true, value_name = "DIR", env = "ANABRANCH_DATA")]
@@ -16,7 +16,7 @@ pub struct Args {
     /// Settings for Kafka (TLS, SASL), a file as its own tools take it: client.properties
     #[arg(long, global = true, value_name = "FILE", env = "ANABRANCH_KAFKA_CONFIG")]
     pub command_config: Option<PathBuf>,
-    /// Print one JSON document on standard output
+    /// Print a JSON document on standard output (`consume`: one for each item)
     #[arg(long, global = true)]
     pub json: bool,
     /// Say nothing but errors
@@ -198,6 +198,14 @@ pub enum Dead {
         /// Only of this run
         #[arg(long, value_name = "N")]
         run: Option<u64>,
+    },
+    /// Give up dead letters that hold a batch: it is judged without them
+    Skip {
+        #[command(flatten)]
+        flow: FlowArg,
+        /// The batch that is held
+        #[arg(long, value_name = "N")]
+        batch: u64,
     },
     /// Show one dead letter whole
     Show {

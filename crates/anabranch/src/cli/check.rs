@@ -1,19 +1,26 @@
 //! `anabranch check`
 
 use super::args::{Args, FlowArg};
-use super::{Exit, fit, place};
+use super::{Exit, fit, place, print};
+use crate::Local;
 use anabranch_engine::Result;
-use anabranch_flow::diagnostic::Severity;
+use anabranch_flow::diagnostic::{Diagnostic, Severity};
+use anabranch_flow::run::look::look;
 use serde_json::json;
 
 /// Says everything that is wrong with a flow, and whether the Kafka cluster that was named fits it.
 pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
-    let file = place::read(arg)?;
+    let mut file = place::read(arg)?;
+    if let Some(flow) = &file.checked.flow {
+        let world = Local::new(&place::folder(&arg.flow)).with_data(&place::of_flow(args, &arg.flow));
+        file.checked.diagnostics.extend(look(flow, &world));
+        file.checked.diagnostics.sort_by_key(|d| (d.span, d.severity));
+    }
     let diagnostics = &file.checked.diagnostics;
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let (mut errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     if !args.json {
-        eprint!("{}", file.checked.draw(&file.name, &file.text)); // also where the cluster cannot be asked
+        print::tell(&file.checked.draw(&file.name, &file.text)); // also where the cluster cannot be asked
     }
     let fit = match &file.checked.flow {
         Some(flow) if errors == 0 => place::kafka(args)?.map(|kafka| fit::fit(&kafka, flow)).transpose()?,
@@ -21,16 +28,10 @@ pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
     };
     errors += fit.as_ref().map_or(0, |f| f.wrong.len());
     if args.json {
-        let all = diagnostics
-            .iter()
-            .map(|d| {
-                json!({ "severity": d.severity, "code": d.code, "file": file.name, "line": d.span.line, "column": d.span.column + 1,
-                        "end": d.span.end + 1, "message": d.message, "label": d.label, "help": d.help })
-            })
-            .chain(fit.iter().flat_map(fit::as_json));
-        say!("{}", json!(all.collect::<Vec<_>>()));
+        let all = documents(diagnostics, &file.name).chain(fit.iter().flat_map(fit::as_json));
+        print::document(&json!(all.collect::<Vec<_>>()));
     } else {
-        eprint!("{}", fit.as_ref().map(fit::draw).unwrap_or_default());
+        print::tell(&fit.as_ref().map(fit::draw).unwrap_or_default());
         if std::env::var_os("GITHUB_ACTIONS").is_some() {
             for d in diagnostics.iter().filter(|d| d.severity != Severity::Note) {
                 let word = if d.severity == Severity::Error { "error" } else { "warning" };
@@ -43,15 +44,23 @@ pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
                 (0, 0, Some(flow)) => {
                     let (streams, steps) = (counted(flow.streams.len(), "stream"), counted(flow.steps.len(), "step"));
                     let cluster = fit.map(|f| fit::summary(&f)).unwrap_or_default();
-                    eprintln!("{} is fine: {streams}, {steps}{cluster}", flow.name);
+                    tell!("{} is fine: {streams}, {steps}{cluster}", flow.name);
                 }
-                (0, w, _) => eprintln!("{}", counted(w, "warning")),
-                (e, 0, _) => eprintln!("{}; nothing was run", counted(e, "error")),
-                (e, w, _) => eprintln!("{}, {}; nothing was run", counted(e, "error"), counted(w, "warning")),
+                (0, w, _) => tell!("{}", counted(w, "warning")),
+                (e, 0, _) => tell!("{}; nothing was run", counted(e, "error")),
+                (e, w, _) => tell!("{}, {}; nothing was run", counted(e, "error"), counted(w, "warning")),
             }
         }
     }
     Ok(if errors > 0 { 2 } else { 0 })
+}
+
+/// What is wrong, for programs.
+pub fn documents<'d>(diagnostics: &'d [Diagnostic], file: &'d str) -> impl Iterator<Item = serde_json::Value> + 'd {
+    diagnostics.iter().map(move |d| {
+        json!({ "severity": d.severity, "code": d.code, "file": file, "line": d.span.line, "column": d.span.column + 1,
+                "end": d.span.end + 1, "message": d.message, "label": d.label, "help": d.help })
+    })
 }
 
 /// `1 error`, `2 errors`.

@@ -2,9 +2,9 @@
 
 use super::args::{Args, Dead, FlowArg};
 use super::table::table;
-use super::{Exit, place};
+use super::{Exit, place, print};
 use anabranch_engine::{Admin, At, Error, Item, Result, chunks};
-use anabranch_flow::run::own_stream;
+use anabranch_flow::run::{self, own_stream};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
     match what {
         Dead::List { flow, run } => list(args, flow, *run),
+        Dead::Skip { flow, batch } => skip(args, flow, *batch),
         Dead::Show { what, env, env_file } => {
             let (flow, id) = match what.as_slice() {
                 [flow, id] => (PathBuf::from(flow), id),
@@ -57,13 +58,34 @@ fn as_json(item: &Item) -> serde_json::Value {
             "headers": headers, "timestamp": item.timestamp })
 }
 
+/// Gives up what holds a batch, in as many runs as that takes.
+fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
+    let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
+    let engine = place::engine_to_run(args, &arg.flow)?;
+    loop {
+        let skip = run::repair::unsettled(&*engine, &flow.name, batch)?;
+        if skip.is_empty() {
+            let text = format!("batch {batch} is held, but none of its dead letters is left to give up");
+            return Err(
+                Error::usage(text).help("it waits for a gate that another batch cannot open; please report this")
+            );
+        }
+        let repair = run::Repair { batch, skip, ..run::Repair::default() };
+        let how = super::args::Run { flow: arg.clone(), fresh: false, progress: "auto".into() };
+        let exit = super::run::once(args, &how, Some(repair))?;
+        if exit != 4 {
+            return Ok(exit);
+        }
+    }
+}
+
 fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
     let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
     let engine = place::engine_of(args, &arg.flow)?;
     let mut letters = letters(&*engine, &flow)?;
     letters.retain(|l| run.is_none_or(|r| told(l, "run") == r.to_string()));
     if args.json {
-        say!("{}", json!(letters.iter().map(as_json).collect::<Vec<_>>()));
+        print::document(&json!(letters.iter().map(as_json).collect::<Vec<_>>()));
         return Ok(0);
     }
     let short = |t: String| t.lines().next().unwrap_or_default().chars().take(70).collect::<String>();
@@ -73,11 +95,11 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
         rows.push(vec![told(l, "id"), told(l, "step"), told(l, "attempts"), short(told(l, "error")), short(value)]);
     }
     if letters.is_empty() {
-        eprintln!("no dead letters");
+        tell!("no dead letters");
     } else {
-        show!("{}", table(&rows, &[]));
+        print::show(&table(&rows, &[]));
         if !args.quiet {
-            eprintln!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
+            tell!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
         }
     }
     Ok(0)
@@ -89,7 +111,7 @@ fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
     let found = letters(&*engine, &flow)?.into_iter().find(|l| told(l, "id") == id);
     let letter = found.ok_or_else(|| unknown(id, &arg.flow))?;
     if args.json {
-        say!("{}", as_json(&letter));
+        print::document(&as_json(&letter));
         return Ok(0);
     }
     for what in ["id", "step", "error", "attempts", "place", "run"] {

@@ -1,7 +1,7 @@
 //! `anabranch explain`: why a step is where it is. Works beside a run.
 
 use super::args::{Args, Explain};
-use super::{Exit, dead, place};
+use super::{Exit, dead, place, print};
 use crate::Local;
 use anabranch_engine::{Error, Phase, Result, Worker};
 use anabranch_flow::run::facts::Progress;
@@ -16,11 +16,14 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
     let world = std::sync::Arc::new(Local::new(&place::folder(&arg.flow)));
     let seen = inspect(flow.clone(), engine.clone(), world)?;
     let Some(seen) = seen else {
-        eprintln!("no run of {} was begun here yet", flow.name);
+        tell!("no run of {} was begun here yet", flow.name);
+        if args.json {
+            print::document(&None::<anabranch_flow::run::Report>);
+        }
         return Ok(0);
     };
     if args.json {
-        say!("{}", serde_json::to_string(&seen.report).unwrap_or_default());
+        print::document(&seen.report);
         return Ok(0);
     }
     let lines: Vec<&StepLine> = match &step {

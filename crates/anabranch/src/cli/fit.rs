@@ -17,7 +17,7 @@ pub fn fit(kafka: &Kafka, flow: &Flow) -> Result<Fit> {
         .map(|(_, stream)| {
             let role = match stream.writer {
                 Writer::Outside => Role::Outside,
-                _ if !stream.declared || stream.source.is_some() || stream.sink.is_some() => Role::Cut,
+                _ if !stream.is_public() => Role::Cut,
                 _ => Role::Written,
             };
             let spec = StreamSpec {
@@ -41,7 +41,7 @@ fn groups(flow: &Flow, plan: &Plan) -> Vec<String> {
     let mut groups = BTreeSet::new();
     for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Log) {
         let (stream, Node::Step(step)) = (&flow.streams[root.from], root.node) else { continue };
-        if stream.writer == Writer::Outside || stream.declared {
+        if stream.writer == Writer::Outside || stream.is_public() {
             groups.extend(flow.steps[step].groups.get(root.input).cloned());
         }
     }

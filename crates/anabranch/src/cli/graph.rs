@@ -1,20 +1,40 @@
 //! `anabranch graph`
 
-use super::args::FlowArg;
-use super::{Exit, place};
+use super::args::{Args, FlowArg};
+use super::{Exit, place, print};
 use anabranch_engine::Result;
-use anabranch_flow::diagnostic::Severity;
 use anabranch_flow::draw;
+use anabranch_flow::model::{Flow, From, To};
+use serde_json::{Value, json};
 
-/// Draws a flow as text.
-pub fn graph(arg: &FlowArg) -> Result<Exit> {
-    let file = place::read(arg)?;
-    let errors: Vec<_> = file.checked.diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
-    for d in &errors {
-        eprint!("{}", d.draw(&file.name, &file.text));
+/// Draws a flow as text, or says it as a document.
+pub fn graph(args: &Args, arg: &FlowArg) -> Result<Exit> {
+    let Some(flow) = place::flow_alone(args, arg)? else { return Ok(2) };
+    match args.json {
+        true => print::document(&document(&flow)),
+        false => print::show(&draw::text(&flow)),
     }
-    if let Some(flow) = &file.checked.flow {
-        show!("{}", draw::text(flow));
-    }
-    Ok(if errors.is_empty() { 0 } else { 2 })
+    Ok(0)
+}
+
+fn document(flow: &Flow) -> Value {
+    let name = |s: &usize| flow.streams[*s].name.clone();
+    let streams = flow.streams.iter().map(|s| {
+        let source = s.source.as_ref().map(|s| match &s.from {
+            From::Files(path) => json!({ "file": path }),
+            From::Stdin => json!({ "stdin": {} }),
+            From::Items(items) => json!({ "items": items.len() }),
+        });
+        let sink = s.sink.as_ref().map(|s| match &s.to {
+            To::File(path) => json!({ "file": path.text }),
+            To::Stdout => json!({ "stdout": {} }),
+        });
+        json!({ "stream": s.name, "declared": s.declared, "source": source, "sink": sink })
+    });
+    let steps = flow.steps.iter().map(|s| {
+        json!({ "step": s.name, "verb": s.verb(), "inputs": s.inputs.iter().map(name).collect::<Vec<_>>(),
+                "outputs": s.outputs.iter().map(name).collect::<Vec<_>>(), "done": s.done.as_ref().map(name) })
+    });
+    json!({ "schema": "anabranch.graph/1", "flow": flow.name.as_str(), "doc": flow.doc,
+            "streams": streams.collect::<Vec<_>>(), "steps": steps.collect::<Vec<_>>() })
 }

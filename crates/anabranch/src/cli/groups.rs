@@ -2,19 +2,19 @@
 
 use super::args::{Args, Groups};
 use super::table::table;
-use super::{Exit, place, rewind};
+use super::{Exit, place, print, rewind};
 use anabranch_engine::{Admin, Error, Group, Partition, Result, StreamName};
 use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Lists, describes and sets consumer groups.
 pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
-    let engine = place::engine(args)?;
+    let Some(engine) = place::engine_there(args)? else { return nothing(args, what) };
     match what {
         Groups::List => {
             let all = engine.groups()?;
             if args.json {
-                say!("{}", json!(all.iter().map(|g| &g.name).collect::<Vec<_>>()));
+                print::document(&json!(all.iter().map(|g| &g.name).collect::<Vec<_>>()));
             } else {
                 all.iter().for_each(|g| say!("{}", g.name));
             }
@@ -45,6 +45,20 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
     Ok(0)
 }
 
+/// Where nothing is kept there is no group.
+fn nothing(args: &Args, what: &Groups) -> Result<Exit> {
+    match what {
+        Groups::List if args.json => print::document(&json!([])),
+        Groups::List => {}
+        Groups::Describe { group } | Groups::Reset { group, .. } => return Err(unknown(group)),
+    }
+    Ok(0)
+}
+
+fn unknown(group: &str) -> Error {
+    Error::usage(format!("there is no group {group} here")).help("anabranch groups list  shows all")
+}
+
 /// Where a group has offsets, or a step reads under its name: brokers forget offsets, of a topic that was deleted for one.
 fn known(engine: &dyn Admin, group: &str) -> Result<BTreeSet<(StreamName, Partition)>> {
     let mut known = rewind::read_as(engine, group)?;
@@ -57,7 +71,7 @@ fn known(engine: &dyn Admin, group: &str) -> Result<BTreeSet<(StreamName, Partit
 
 fn find(engine: &dyn Admin, name: &str) -> Result<Group> {
     let found = Some(engine.group(name)?).filter(|g| !g.offsets.is_empty());
-    found.ok_or_else(|| Error::usage(format!("there is no group {name} here")).help("anabranch groups list  shows all"))
+    found.ok_or_else(|| unknown(name))
 }
 
 fn describe(args: &Args, engine: &dyn Admin, group: &Group) -> Result<()> {
@@ -78,9 +92,9 @@ fn describe(args: &Args, engine: &dyn Admin, group: &Group) -> Result<()> {
         rows.push(cells.to_vec());
     }
     if args.json {
-        say!("{}", json!(all))
+        print::document(&json!(all));
     } else {
-        show!("{}", table(&rows, &[]))
+        print::show(&table(&rows, &[]))
     }
     Ok(())
 }

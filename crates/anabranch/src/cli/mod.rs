@@ -1,13 +1,13 @@
 //! The command line: what was typed, turned into calls of the library, printed.
 
-/// Writes a line to standard output.
+/// Writes a line to standard output, for people.
 macro_rules! say {
-    ($($text:tt)*) => { $crate::cli::show_text(&(format!($($text)*) + "\n")) };
+    ($($text:tt)*) => { $crate::cli::print::show(&(format!($($text)*) + "\n")) };
 }
 
-/// Writes text to standard output as it is.
-macro_rules! show {
-    ($($text:tt)*) => { $crate::cli::show_text(&format!($($text)*)) };
+/// Writes a line to standard error.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::cli::print::tell(&(format!($($text)*) + "\n")) };
 }
 
 mod args;
@@ -19,6 +19,7 @@ mod fit;
 mod graph;
 mod groups;
 mod place;
+mod print;
 mod produce;
 mod progress;
 mod report;
@@ -30,6 +31,7 @@ mod table;
 use anabranch_engine::{Error, Kind};
 use args::{Args, Command};
 use clap::Parser;
+use clap::error::ContextKind;
 use std::process::ExitCode;
 
 /// How a command ended: its exit status.
@@ -49,18 +51,22 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     let args = match Args::try_parse_from(&typed) {
         Ok(args) => args,
         Err(e) => {
-            if let Some(later) = LATER.iter().find(|l| typed.get(1).is_some_and(|t| *t == **l)) {
-                eprintln!("error: `{later}` is not in this version");
+            let unknown = e.get(ContextKind::InvalidSubcommand).map(ToString::to_string).unwrap_or_default();
+            if let Some(later) = LATER.iter().find(|later| **later == unknown) {
+                tell!("error: `{later}` is not in this version");
                 return ExitCode::from(2);
             }
             let _ = e.print();
+            if !unknown.is_empty() && std::path::Path::new(&unknown).is_file() {
+                tell!("\n  {unknown} is a file; to run it:  anabranch run {unknown}");
+            }
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
     let outcome = match &args.command {
         Command::Run(a) => run::run(&args, a),
         Command::Check(a) => check::check(&args, a),
-        Command::Graph(a) => graph::graph(a),
+        Command::Graph(a) => graph::graph(&args, a),
         Command::Report(a) => report::show(&args, a),
         Command::Explain(a) => explain::explain(&args, a),
         Command::Streams(a) => streams::streams(&args, a),
@@ -69,26 +75,28 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Command::Groups(a) => groups::groups(&args, a),
         Command::Dead(a) => dead::dead(&args, a),
     };
-    ExitCode::from(outcome.unwrap_or_else(|e| fail(&e)))
+    ExitCode::from(outcome.unwrap_or_else(|e| fail(&e, args.json)))
 }
 
-/// Says an error on standard error; its kind decides the exit status.
-fn fail(e: &Error) -> Exit {
-    eprintln!("error: {e}");
-    match e.kind {
+/// Says an error on standard error, and with `--json` as a document; its kind decides the exit status.
+fn fail(e: &Error, json: bool) -> Exit {
+    let exit = match e.kind {
+        Kind::Closed => return CLOSED,
         Kind::Usage | Kind::Busy => 2,
+        Kind::Held => 4,
         _ => 1,
+    };
+    tell!("error: {e}");
+    if json {
+        print::document(&error(exit, &e.text, e.help.as_deref()));
     }
+    exit
 }
 
-/// Standard output that cannot be written ends a command that is there to write it; who closed a pipe has seen enough.
-fn show_text(text: &str) {
-    use std::io::Write;
-    if let Err(e) = std::io::stdout().write_all(text.as_bytes()) {
-        let closed = e.kind() == std::io::ErrorKind::BrokenPipe;
-        if !closed {
-            eprintln!("error: standard output cannot be written: {e}");
-        }
-        std::process::exit(i32::from(!closed));
-    }
+/// What `--json` prints in the place of a document that cannot be had.
+fn error(exit: Exit, text: &str, help: Option<&str>) -> serde_json::Value {
+    serde_json::json!({ "schema": "anabranch.error/1", "error": text, "help": help, "exit": exit })
 }
+
+/// Exit status where the reader of standard output has gone, as of a program that a closed pipe ends.
+const CLOSED: Exit = 128 + 13;

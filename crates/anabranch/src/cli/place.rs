@@ -1,12 +1,15 @@
 //! Where things are: the flow file, its folder, the data directory.
 
 use super::args::{Args, FlowArg};
+use super::print;
 use crate::{Config, Embedded, Kafka};
 use anabranch_engine::{Admin, Error, Result, StreamName};
 use anabranch_flow::check::{Checked, check_text};
-use anabranch_flow::diagnostic::Severity;
+use anabranch_flow::diagnostic::{Diagnostic, Severity, Span};
 use anabranch_flow::model::Flow;
-use std::collections::BTreeMap;
+use anabranch_flow::names::nearest;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,8 +33,20 @@ pub fn read(arg: &FlowArg) -> Result<FlowFile> {
         _ => Error::usage(format!("the flow file {name} cannot be read: {e}")),
     })?;
     let given = variables(arg)?;
-    let lookup = |name: &str| given.get(name).cloned().or_else(|| std::env::var(name).ok());
-    let checked = check_text(&text, &lookup);
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_string());
+        given.get(name).map(|(value, _)| value.clone()).or_else(|| std::env::var(name).ok())
+    };
+    let mut checked = check_text(&text, &lookup);
+    let unasked = given.iter().filter(|(name, _)| !asked.borrow().contains(*name));
+    checked.diagnostics.extend(unasked.filter_map(|(name, (_, line))| {
+        let asked = asked.borrow();
+        let file = arg.env_file.as_ref()?.display().to_string();
+        let what = format!("{file}, line {}: the flow lists no variable {name} under `env`", (*line)?);
+        let near = nearest(name, asked.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+        Some(Diagnostic::warning("unknown-env", Span::default(), what).label(near.unwrap_or_default()))
+    }));
     if let Some(flow) = &checked.flow {
         for name in arg.env.iter().filter_map(|e| e.split_once('=')).map(|(name, _)| name.trim()) {
             if !flow.env.contains_key(name) {
@@ -45,31 +60,47 @@ pub fn read(arg: &FlowArg) -> Result<FlowFile> {
 
 /// Reads a flow that must be able to run; its warnings are said, its errors end it.
 pub fn flow(args: &Args, arg: &FlowArg) -> Result<Option<Arc<Flow>>> {
+    told(args, arg, !args.quiet)
+}
+
+/// The same without a word on warnings.
+pub fn flow_alone(args: &Args, arg: &FlowArg) -> Result<Option<Arc<Flow>>> {
+    told(args, arg, false)
+}
+
+fn told(args: &Args, arg: &FlowArg, warnings: bool) -> Result<Option<Arc<Flow>>> {
     let file = read(arg)?;
     let errors = file.checked.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    for d in file.checked.diagnostics.iter().filter(|d| d.severity == Severity::Error || !args.quiet) {
-        eprint!("{}", d.draw(&file.name, &file.text));
+    for d in file.checked.diagnostics.iter().filter(|d| d.severity == Severity::Error || warnings) {
+        print::tell(&d.draw(&file.name, &file.text));
     }
     if errors > 0 {
-        eprintln!("{}; nothing was run", super::check::counted(errors, "error"));
+        let text = format!("{}; nothing was run", super::check::counted(errors, "error"));
+        tell!("{text}");
+        if args.json {
+            let mut document = super::error(2, &text, None);
+            document["diagnostics"] = super::check::documents(&file.checked.diagnostics, &file.name).collect();
+            print::document(&document);
+        }
     }
     Ok(file.checked.flow.map(Arc::new))
 }
 
-fn variables(arg: &FlowArg) -> Result<BTreeMap<String, String>> {
+/// The variables that are given, each with its line in the file of variables.
+fn variables(arg: &FlowArg) -> Result<BTreeMap<String, (String, Option<usize>)>> {
     let mut out = BTreeMap::new();
     if let Some(path) = &arg.env_file {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::usage(format!("{} cannot be read: {e}", path.display())))?;
-        let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-        for line in lines {
+        let lines = text.lines().map(str::trim).enumerate();
+        for (i, line) in lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
             let (name, value) = pair(line, "a line of the file of variables")?;
-            out.insert(name, value);
+            out.insert(name, (value, Some(i + 1)));
         }
     }
     for text in &arg.env {
         let (name, value) = pair(text, "--env")?;
-        out.insert(name, value);
+        out.insert(name, (value, None));
     }
     Ok(out)
 }
@@ -100,9 +131,14 @@ pub fn from_here(args: &Args) -> Result<PathBuf> {
     Ok(found.unwrap_or_else(|| here.join(".anabranch")))
 }
 
+/// Whether streams are to be on Kafka.
+pub fn kafka_is_meant(args: &Args) -> bool {
+    args.kafka.is_some() || args.command_config.is_some()
+}
+
 /// The Kafka cluster that was named, if one was.
 pub fn kafka(args: &Args) -> Result<Option<Arc<Kafka>>> {
-    if args.kafka.is_none() && args.command_config.is_none() {
+    if !kafka_is_meant(args) {
         return Ok(None);
     }
     if args.data.is_some() {
@@ -122,10 +158,32 @@ pub fn kafka(args: &Args) -> Result<Option<Arc<Kafka>>> {
     let quiet = args.quiet;
     let tell = move |text: &str| {
         if !quiet {
-            eprintln!("note: {text}");
+            tell!("note: {text}");
         }
     };
     Ok(Some(Arc::new(Kafka::connect(config.telling(tell))?)))
+}
+
+/// Opens the engine from here to look at what is there; `None` where nothing is kept, and nothing is made.
+pub fn engine_there(args: &Args) -> Result<Option<Arc<dyn Admin>>> {
+    match kafka(args)? {
+        Some(kafka) => Ok(Some(kafka)),
+        None => match from_here(args)? {
+            dir if is_kept(&dir) => Ok(Some(Arc::new(Embedded::open(&dir)?))),
+            _ => Ok(None),
+        },
+    }
+}
+
+/// A stream is named where nothing is kept.
+pub fn no_stream(stream: &StreamName) -> Error {
+    Error::usage(format!("there is no stream {stream} here"))
+        .help(format!("make it with  anabranch streams create {stream} --partitions N"))
+}
+
+/// Whether a directory is a data directory, or something is in the way of one.
+fn is_kept(dir: &Path) -> bool {
+    dir.join("index.db").exists() || (dir.exists() && !dir.is_dir())
 }
 
 /// Opens the engine from here.
@@ -150,7 +208,7 @@ pub fn engine_of(args: &Args, flow: &Path) -> Result<Arc<dyn Admin>> {
         return Ok(kafka);
     }
     let dir = of_flow(args, flow);
-    if !dir.is_dir() {
+    if !is_kept(&dir) {
         return Err(Error::usage(format!("nothing was run here yet: there is no {}", dir.display()))
             .help("run the flow first:  anabranch run"));
     }

@@ -1,10 +1,13 @@
 //! `anabranch produce`
 
 use super::args::{Args, Produce};
+use super::check::counted;
 use super::{Exit, place};
-use anabranch_engine::{Error, Item, Result, StreamName, limits, partition};
+use anabranch_engine::{Admin, Error, Item, Result, StreamName, limits, partition};
+use anabranch_flow::run::frame::Frames;
 use bytes::Bytes;
-use std::io::{BufRead, Read};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::BufReader;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Items that one commit takes at most.
@@ -14,41 +17,80 @@ const AT_ONCE: usize = 10_000;
 pub fn produce(args: &Args, a: &Produce) -> Result<Exit> {
     let stream = StreamName::new(&a.stream)?;
     place::not_of_a_flow(&stream)?;
-    let engine = place::engine(args)?;
+    let Some(engine) = place::engine_there(args)? else {
+        return Err(place::no_stream(&stream));
+    };
     let spans = engine.span(&stream)?;
     let partitions = spans.len() as u32;
     let written: i64 = spans.iter().map(|s| s.end).sum();
-    let mut input = std::io::BufReader::with_capacity(limits::BATCH_TARGET_BYTES, std::io::stdin().lock());
-    let (mut items, mut bytes, mut turn, mut all) =
-        (vec![], 0, (written % i64::from(partitions.max(1))) as u32, 0usize);
-    loop {
-        let mut line = vec![];
-        let n = input.by_ref().take(limits::ITEM_BYTES as u64 + 2).read_until(b'\n', &mut line);
-        let n = n.map_err(|e| Error::machine(format!("standard input cannot be read: {e}")))?;
-        if n > limits::ITEM_BYTES && line.last() != Some(&b'\n') {
-            return Err(Error::usage(format!("line {} has more than {} bytes", all + 1, limits::ITEM_BYTES)));
+    let mut sent = Sent {
+        engine: &*engine,
+        stream: &stream,
+        partitions,
+        turn: (written % i64::from(partitions.max(1))) as u32,
+        items: 0,
+    };
+    let all = sent.all(a).map_err(|e| match sent.items {
+        0 => e,
+        n => {
+            let first = format!("the first {} are in {stream}, from lines 1 to {n}", counted(n, "item"));
+            let help = e.help.map_or(String::new(), |h| format!("; {h}"));
+            Error { text: format!("{}; {first}", e.text), help: Some(format!("go on with line {}{help}", n + 1)), ..e }
         }
-        let idle = input.buffer().is_empty();
-        if n > 0 {
-            all += 1;
-            bytes += n;
-            items.push((0, item(a, &line, all)?));
-        }
-        let full = items.len() >= AT_ONCE || bytes >= limits::COMMIT_BYTES;
-        if !items.is_empty() && (n == 0 || full || idle) {
-            place_all(&mut items, partitions, &mut turn);
-            engine.append(&stream, &items)?;
-            items.clear();
-            bytes = 0;
-        }
-        if n == 0 {
-            break;
-        }
-    }
+    })?;
     if !args.quiet {
-        eprintln!("Produced {} to {stream}", super::check::counted(all, "item"));
+        tell!("Produced {} to {stream}", counted(all, "item"));
     }
     Ok(0)
+}
+
+/// What is on its way to a stream.
+struct Sent<'s> {
+    engine: &'s dyn Admin,
+    stream: &'s StreamName,
+    partitions: u32,
+    turn: u32,
+    /// Items that are in the stream, one for each line.
+    items: usize,
+}
+
+impl Sent<'_> {
+    /// Appends an item for each line; how many.
+    fn all(&mut self, a: &Produce) -> Result<usize> {
+        let mut lines = Frames::new(BufReader::with_capacity(limits::BATCH_TARGET_BYTES, std::io::stdin().lock()));
+        let (mut items, mut bytes, mut all) = (vec![], 0, 0usize);
+        loop {
+            let line = lines.next_line();
+            let line = line.map_err(|e| Error::machine(format!("standard input cannot be read: {e}")))?;
+            let ended = line.is_none();
+            if let Some(line) = line {
+                all += 1;
+                if line.too_long {
+                    return Err(Error::usage(format!("line {all} has more than {} bytes", limits::ITEM_BYTES)));
+                }
+                bytes += line.text.len();
+                items.push((0, item(a, &line.text, all)?));
+            }
+            let full = items.len() >= AT_ONCE || bytes >= limits::COMMIT_BYTES;
+            if !items.is_empty() && (ended || full || (lines.input().buffer().is_empty() && idle())) {
+                place_all(&mut items, self.partitions, &mut self.turn);
+                self.engine.append(self.stream, &items)?;
+                self.items += items.len();
+                items.clear();
+                bytes = 0;
+            }
+            if ended {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// Whether nothing comes through standard input for a moment: then what came is not kept waiting.
+fn idle() -> bool {
+    let stdin = std::io::stdin();
+    let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    matches!(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&moment)), Ok(0))
 }
 
 /// With a key: by its hash. Without one: one partition for all of a commit, in turn.
@@ -60,8 +102,6 @@ fn place_all(items: &mut [(u32, Item)], partitions: u32, turn: &mut u32) {
 }
 
 fn item(a: &Produce, line: &[u8], number: usize) -> Result<Item> {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
     let (mut key, mut value) = (a.key.clone().map(Bytes::from), line);
     if let Some(separator) = a.key_separator.as_deref().filter(|s| !s.is_empty()) {

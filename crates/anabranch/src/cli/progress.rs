@@ -1,5 +1,6 @@
 //! What is shown on standard error while a run works.
 
+use super::print;
 use super::table::{number, seconds};
 use anabranch_flow::run::RunView;
 use std::io::{IsTerminal, Write};
@@ -37,7 +38,7 @@ impl Progress {
             Progress::None => {}
             Progress::Bar(_) if view.elapsed < Duration::from_millis(300) => {}
             Progress::Bar(lines) => {
-                let text = draw(view);
+                let text = print::plain(&draw(view)).into_owned();
                 let up = if *lines > 0 { format!("\x1b[{lines}A\x1b[J") } else { String::new() };
                 let _ = write!(std::io::stderr(), "{up}{text}");
                 *lines = text.lines().count();
@@ -47,7 +48,7 @@ impl Progress {
                     *last = Instant::now();
                     let steps: Vec<String> =
                         view.steps.iter().map(|s| format!("{} {}", s.step, number(s.taken))).collect();
-                    eprintln!("{} · {} · {}", view.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "));
+                    tell!("{} · {} · {}", view.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "));
                 }
             }
         }

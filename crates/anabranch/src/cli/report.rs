@@ -2,7 +2,7 @@
 
 use super::args::{Args, Report as ReportArgs};
 use super::table::{number, or_dash, seconds, table};
-use super::{Exit, place};
+use super::{Exit, place, print};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Result};
 use anabranch_flow::run::report::StepLine;
@@ -26,24 +26,25 @@ pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
         None => Error::usage(format!("{} has not run here yet", flow.name)).help("run it:  anabranch run"),
     })?;
     if args.json {
-        say!("{}", serde_json::to_string(report).unwrap_or_default());
+        print::document(report);
     } else {
-        show!("{}", draw(report, &a.flow.flow));
+        print::show(&draw(report, &a.flow.flow));
     }
     Ok(0)
 }
 
+/// How a run ended that did not end well, in one line.
+pub fn in_short(r: &Report) -> String {
+    let gates = r.steps.iter().filter_map(|s| Some((&s.step, s.gate.as_ref().filter(|g| *g != "open")?)));
+    let gates = gates.map(|(step, gate)| format!("{step} is {gate}"));
+    let why: Vec<String> = gates.chain(r.imbalance.iter().cloned()).chain(r.notes.iter().cloned()).take(3).collect();
+    let why = if why.is_empty() { String::new() } else { format!(" · {}", why.join(" · ")) };
+    head(r) + &why
+}
+
 /// The report as it is shown in a terminal.
 pub fn draw(r: &Report, flow: &Path) -> String {
-    let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
-    let status = match r.status.as_str() {
-        "held" => "HELD".to_string(),
-        "failed" => "FAILED".to_string(),
-        "open" => "open; if it does not run, run it again to go on".to_string(),
-        "done-with-dead-letters" => format!("done with {}", super::check::counted(dead as usize, "dead letter")),
-        other => other.to_string(),
-    };
-    let mut out = format!("{} · run {} · {status} · {}\n", r.flow, r.run, seconds(r.seconds));
+    let mut out = head(r) + "\n";
     out += &steps(r);
     for step in r.steps.iter().filter(|s| !s.lacks.is_empty() && s.verb == "reduce") {
         let at: Vec<&str> = step.lacks.keys().map(String::as_str).collect();
@@ -63,6 +64,19 @@ pub fn draw(r: &Report, flow: &Path) -> String {
     }
     out += &dead_lines(r, flow);
     out
+}
+
+/// What ended, and how.
+fn head(r: &Report) -> String {
+    let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
+    let status = match r.status.as_str() {
+        "held" => "HELD".to_string(),
+        "failed" => "FAILED".to_string(),
+        "open" => "open; if it does not run, run it again to go on".to_string(),
+        "done-with-dead-letters" => format!("done with {}", super::check::counted(dead as usize, "dead letter")),
+        other => other.to_string(),
+    };
+    format!("{} · run {} · {status} · {}", r.flow, r.run, seconds(r.seconds))
 }
 
 fn steps(r: &Report) -> String {

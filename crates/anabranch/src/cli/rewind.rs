@@ -1,6 +1,7 @@
 //! Setting a group: of a flow's step the account is set too, for that is where its positions live.
 
-use anabranch_engine::{Admin, Commit, Cursor, Error, Offset, Partition, Result, StreamName};
+use anabranch_engine::account::Reader;
+use anabranch_engine::{Account, Admin, Commit, Cursor, Error, Offset, Partition, Result, StreamName};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -9,14 +10,16 @@ pub fn read_as(engine: &dyn Admin, group: &str) -> Result<BTreeSet<(StreamName, 
     let mut known = BTreeSet::new();
     for flow in engine.flows()? {
         for account in engine.accounts(&flow, &mut Cursor::default(), Duration::ZERO)? {
-            let reads = |step: &String, stream: &StreamName| {
-                account.groups.get(&(step.clone(), stream.clone())).is_some_and(|g| g == group)
-            };
-            let of_group = account.read.keys().filter(|(step, stream, _)| reads(step, stream));
-            known.extend(of_group.map(|(_, stream, p)| (stream.clone(), *p)));
+            let of_group = account.read.keys().filter(|reader| reads_as(&account, reader, group));
+            known.extend(of_group.map(|reader| (reader.stream.clone(), reader.partition)));
         }
     }
     Ok(known)
+}
+
+/// Whether a reader reads under the name of a group.
+fn reads_as(account: &Account, reader: &Reader, group: &str) -> bool {
+    account.groups.get(&(reader.step.clone(), reader.taken.clone())).is_some_and(|g| g == group)
 }
 
 /// Sets offsets of a group, and the positions of the steps that read under its name.
@@ -32,21 +35,21 @@ pub fn reset(engine: &dyn Admin, group: &str, offsets: &[(StreamName, Partition,
         };
         let mut account = lane.account().clone();
         let Some(record) = account.record.clone() else { continue };
-        let readers: Vec<_> =
-            account.groups.iter().filter(|(_, g)| *g == group).map(|(reader, _)| reader.clone()).collect();
         if !record.phase.closed() {
             return Err(Error::usage(format!("run {} of {flow} is open", record.number))
                 .help("finish it first:  anabranch run"));
         }
-        for ((step, stream, p), next) in &mut account.read {
-            if readers.contains(&(step.clone(), stream.clone()))
-                && let Some((_, _, to)) = offsets.iter().find(|(s, q, _)| s == stream && q == p)
-            {
+        let readers: Vec<Reader> = account.read.keys().filter(|r| reads_as(&account, r, group)).cloned().collect();
+        let mut meant = vec![];
+        for reader in readers {
+            let to = offsets.iter().find(|(s, p, _)| *s == reader.stream && *p == reader.partition);
+            if let (Some((_, _, to)), Some(next)) = (to, account.read.get_mut(&reader)) {
                 next.next = *to;
+                meant.push(reader);
             }
         }
         if let Some(record) = &mut account.record {
-            record.ids.retain(|stream, _| offsets.iter().all(|(s, ..)| s != stream)); // this is the one that is meant now
+            record.meant.extend(meant); // of this reader; the others are still where they were in the stream before
         }
         account.seq += 1;
         lane.submit(Commit { puts: vec![], account })?;

@@ -2,13 +2,23 @@
 
 use super::args::{Args, Streams};
 use super::table::{number, table};
-use super::{Exit, place};
+use super::{Exit, place, print};
 use anabranch_engine::{Error, Result, StreamInfo, StreamName, StreamSpec};
 use serde_json::json;
 
 /// Makes, lists, describes and deletes streams.
 pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
-    let engine = place::engine(args)?;
+    let engine = match (what, place::engine_there(args)?) {
+        (_, Some(engine)) => engine,
+        (Streams::Create { .. }, None) => place::engine(args)?,
+        (Streams::List, None) => {
+            if args.json {
+                print::document(&json!([]));
+            }
+            return Ok(0);
+        }
+        (Streams::Describe { name } | Streams::Delete { name }, None) => return Err(unknown(&StreamName::new(name)?)),
+    };
     match what {
         Streams::Create { name, partitions, replication_factor, config, if_not_exists } => {
             let name = StreamName::new(name)?;
@@ -27,15 +37,15 @@ pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
             let shape = engine.ensure(None, &[spec])?.pop();
             if !args.quiet {
                 if let Some(note) = shape.and_then(|s| s.note) {
-                    eprintln!("note: {note}");
+                    tell!("note: {note}");
                 }
-                eprintln!("Created stream {name} with {}.", super::check::counted(*partitions as usize, "partition"));
+                tell!("Created stream {name} with {}.", super::check::counted(*partitions as usize, "partition"));
             }
         }
         Streams::List => {
             let all = engine.streams()?;
             if args.json {
-                say!("{}", json!(all.iter().map(as_json).collect::<Vec<_>>()));
+                print::document(&json!(all.iter().map(as_json).collect::<Vec<_>>()));
             } else {
                 all.iter().for_each(|s| say!("{}", s.name));
             }
@@ -43,21 +53,23 @@ pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
         Streams::Describe { name } => {
             let name = StreamName::new(name)?;
             let found = engine.streams()?.into_iter().find(|s| s.name == name);
-            let info = found.ok_or_else(|| {
-                Error::usage(format!("there is no stream {name} here")).help("anabranch streams list  shows all")
-            })?;
-            if args.json { say!("{}", as_json(&info)) } else { show!("{}", describe(&info)) }
+            let info = found.ok_or_else(|| unknown(&name))?;
+            if args.json { print::document(&as_json(&info)) } else { print::show(&describe(&info)) }
         }
         Streams::Delete { name } => {
             let name = StreamName::new(name)?;
             place::not_of_a_flow(&name)?;
             engine.delete(&name)?;
             if !args.quiet {
-                eprintln!("Deleted stream {name}.");
+                tell!("Deleted stream {name}.");
             }
         }
     }
     Ok(0)
+}
+
+fn unknown(name: &StreamName) -> Error {
+    Error::usage(format!("there is no stream {name} here")).help("anabranch streams list  shows all")
 }
 
 fn as_json(s: &StreamInfo) -> serde_json::Value {

@@ -19,6 +19,7 @@ pub struct Records {
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     row: usize,
+    at: usize,
     delta: u32,
     timestamp: i64,
     key: Option<&'a [u8]>,
@@ -84,9 +85,16 @@ impl Records {
         self.data.slice_ref(part)
     }
 
+    /// The records from one on that stood at `spot` before.
+    pub fn iter_from(&self, spot: (usize, usize)) -> impl Iterator<Item = Record<'_>> {
+        let (row, mut at) = spot;
+        (row..self.count).map_while(move |row| self.read(row, &mut at))
+    }
+
     #[inline]
     fn read(&self, row: usize, at: &mut usize) -> Option<Record<'_>> {
         let data: &[u8] = &self.data;
+        let begin = *at;
         let len = usize::try_from(varint::get(data, at)?).ok()?;
         let end = at.checked_add(len).filter(|e| *e <= data.len())?;
         let data = &data[..end];
@@ -100,7 +108,7 @@ impl Records {
         let headers = Headers { data: data.get(*at..)?, left };
         *at = end;
         let timestamp = self.append_time.unwrap_or(self.first_timestamp.wrapping_add(ts));
-        Some(Record { row, delta, timestamp, key, value, headers, tail })
+        Some(Record { row, at: begin, delta, timestamp, key, value, headers, tail })
     }
 }
 
@@ -120,6 +128,11 @@ impl<'a> Record<'a> {
     /// Its place in the batch, from 0.
     pub fn row(&self) -> usize {
         self.row
+    }
+
+    /// Where it stands in its batch, to go on there later.
+    pub fn spot(&self) -> (usize, usize) {
+        (self.row, self.at)
     }
 
     /// Its offset, from the base offset of the batch. Larger than the row where a compacted topic has holes.

@@ -5,7 +5,7 @@ use super::keys::{Faults, Keys};
 use super::steps::Context;
 use crate::diagnostic::Diagnostic;
 use crate::expr::{Names, Reads};
-use crate::model::{Act, ActionSpec, Command, Kind};
+use crate::model::{Act, ActionSpec, Answers, Command, Kind};
 use crate::patterns::work::{Shape, Work};
 use crate::tree::{Kind as NodeKind, Node};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub fn work(keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> 
     let shaping = Names { extra: if action.is_some() { vec!["result"] } else { vec![] }, ..names.clone() };
     let shape = shape(keys, &shaping, &mut reads, faults)?;
     let Some(action) = action else {
-        for key in ["concurrency", "timeout", "retry", "idempotency-key", "env"] {
+        for key in ["concurrency", "timeout", "retry", "idempotency-key", "answers", "env"] {
             if let Some(span) = keys.key_span(key) {
                 keys.node(key);
                 faults.push(
@@ -41,6 +41,7 @@ pub fn work(keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> 
     let timeout = keys.duration("timeout", faults).unwrap_or(Duration::from_secs(30));
     let idempotency_key =
         keys.node("idempotency-key").and_then(|n| expression(n, "idempotency-key", &names, &mut reads, faults));
+    let answers = answers(keys, &action, faults);
     reads.item |= context.format != context.out; // an item without a result is written anew
     let work = Work { shape, reads, format: context.out };
     Some(Kind::Act(Box::new(Act {
@@ -52,12 +53,30 @@ pub fn work(keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> 
         backoff,
         backoff_max,
         idempotency_key,
+        answers,
     })))
+}
+
+/// How the answers of a pipe find their items.
+fn answers(keys: &mut Keys<'_>, action: &ActionSpec, faults: &mut Faults) -> Answers {
+    let span = keys.key_span("answers");
+    let word = keys.word("answers", &["in-order", "by-id"], faults);
+    if let (Some(span), false) = (span, matches!(action, ActionSpec::Pipe(_))) {
+        let label = "every other action has one answer for each call";
+        faults.push(Diagnostic::error("no-pipe", span, "`answers` belongs to `pipe`").label(label));
+    }
+    if word == Some("by-id") { Answers::ById } else { Answers::InOrder }
 }
 
 fn retry(keys: &mut Keys<'_>, faults: &mut Faults) -> (u32, Duration, Duration) {
     let usual = (3, Duration::from_secs(1), Duration::from_secs(30));
     let Some(node) = keys.node("retry") else { return usual };
+    if let Some(n) = node.as_str() {
+        let n = n.parse::<u32>().ok().filter(|n| *n > 0).unwrap_or(usual.0);
+        let fault = Diagnostic::error("not-a-map", node.span, "`retry` is a map");
+        faults.push(fault.label(format!("write  retry: {{ attempts: {n} }}")));
+        return usual;
+    }
     let Some(mut keys) = Keys::of(node, "`retry`", faults) else { return usual };
     let attempts = keys.number("attempts", 1..=1_000, faults).map_or(usual.0, |n| n as u32);
     let backoff = keys.duration("backoff", faults).unwrap_or(usual.1);
@@ -92,13 +111,19 @@ fn action(
         faults.push(Diagnostic::error("not-a-list", node.span, what).label(label));
         return None;
     };
-    let names = if first == "pipe" { super::compile::run_names(context.env) } else { names.clone() };
+    let of_run = super::compile::run_names(context.env);
+    // no item is to blame for a program that is the same for all of them
+    let fixed = list.first().and_then(Node::as_str).is_some_and(|program| {
+        let (reads, faults) = (&mut Reads::default(), &mut vec![]);
+        super::compile::filled(program, node.span, &of_run, context.env, reads, faults).is_ok()
+    });
+    let names = if first == "pipe" { of_run } else { names.clone() };
     let args: Vec<_> = list.iter().filter_map(|n| template(n, first, &names, context.env, reads, faults)).collect();
     if list.is_empty() {
         faults.push(Diagnostic::error("no-program", node.span, format!("`{first}` names no program")));
     }
     let env = keys.node("env").map_or_else(Vec::new, |n| variables(n, &names, context, reads, faults));
-    let command = Command { args, env };
+    let command = Command { args, env, fixed };
     Some(if first == "exec" { ActionSpec::Exec(command) } else { ActionSpec::Pipe(command) })
 }
 

@@ -4,7 +4,7 @@ use super::keys::{Faults, text};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::{Compiled, Env, Names, ParseFault, Reads, compile};
 use crate::patterns::Format;
-use crate::template::Template;
+use crate::template::{Template, variable};
 use crate::tree::{Kind, Node};
 
 /// Names for expressions over the items of a stream.
@@ -93,9 +93,20 @@ pub fn template(
     faults: &mut Faults,
 ) -> Option<Template> {
     let text = text(node, key, faults)?;
-    let text = interpolate(text, node.span, env, faults);
     let told = |f: ParseFault| at(node, &f).help("`{…}` is an expression here; a brace is written `{{`");
-    Template::parse(&text, names, reads).map_err(|f| faults.push(told(f))).ok()
+    filled(text, node.span, names, env, reads, faults).map_err(|f| faults.push(told(f))).ok()
+}
+
+/// A template with its variables filled in.
+pub fn filled(
+    text: &str,
+    span: Span,
+    names: &Names,
+    env: &Env,
+    reads: &mut Reads,
+    faults: &mut Faults,
+) -> Result<Template, ParseFault> {
+    Template::parse(text, names, reads, &mut |name| value(name, span, env, faults))
 }
 
 /// Fills in `${NAME}`; `$$` is a dollar.
@@ -104,27 +115,28 @@ pub fn interpolate(text: &str, span: Span, env: &Env, faults: &mut Faults) -> St
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$$") {
             out.push('$');
             rest = after;
-        } else if let Some((name, after)) = rest.strip_prefix('{').and_then(|r| r.split_once('}')) {
-            match env.get(name) {
-                Some(value) => out.push_str(value),
-                None => {
-                    let near = crate::names::nearest(name, env.keys().map(String::as_str))
-                        .map(|n| format!("did you mean `{n}`?"));
-                    let label = near.unwrap_or_else(|| format!("list it:  env: {{ {name}: default }}"));
-                    faults.push(
-                        Diagnostic::error("unknown-env", span, format!("`{name}` is not listed under env"))
-                            .label(label),
-                    );
-                }
-            }
+        } else if let Some((name, after)) = variable(rest) {
+            out.push_str(&value(name, span, env, faults));
             rest = after;
         } else {
             out.push('$');
+            rest = &rest[1..];
         }
     }
     out + rest
+}
+
+/// The text of a variable.
+fn value(name: &str, span: Span, env: &Env, faults: &mut Faults) -> String {
+    if let Some(value) = env.get(name) {
+        return value.clone();
+    }
+    let near = crate::names::nearest(name, env.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+    let label = near.unwrap_or_else(|| format!("list it:  env: {{ {name}: default }}"));
+    faults.push(Diagnostic::error("unknown-env", span, format!("`{name}` is not listed under env")).label(label));
+    String::new()
 }

@@ -39,8 +39,9 @@ pub struct DraftStep<'n> {
 }
 
 const VERBS: [&str; 8] = ["copy", "filter", "split", "shard", "merge", "join", "reduce", "work"];
-/// Of these a later version makes use; a run today does not need them.
-const PARTS_FOR_LATER: [&str; 3] = ["schedule", "batch", "tests"];
+/// Of these a later version makes use; a run today does not need them. Each with what is not done meanwhile.
+const PARTS_FOR_LATER: [(&str, &str); 3] =
+    [("schedule", "`run` runs once, now"), ("batch", "a run is one batch"), ("tests", "they are not run")];
 
 /// Reads the top level. `defaults` are written into the streams and steps that they fit.
 pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
@@ -57,8 +58,11 @@ pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
     let env = keys.node("env").map_or_else(Vec::new, |n| env(n, faults));
     let defaults = keys.node("defaults");
     defaults.into_iter().for_each(|d| known_defaults(d, faults));
-    for part in PARTS_FOR_LATER {
-        keys.node(part);
+    for (part, instead) in PARTS_FOR_LATER {
+        if let Some(span) = keys.node(part).and(keys.key_span(part)) {
+            let what = format!("`{part}` is not in this version");
+            faults.push(Diagnostic::warning("not-in-this-version", span, what).label(instead));
+        }
     }
     let streams = keys.node("streams");
     let steps = keys.node("steps");
@@ -111,7 +115,12 @@ fn each<'n>(
 ) -> Vec<(Name, Keys<'n>)> {
     let Kind::Map(map) = &node.kind else {
         if !node.is_null() {
-            faults.push(Diagnostic::error("not-a-map", node.span, format!("`{part}` is a map from names to {part}")));
+            let fault = Diagnostic::error("not-a-map", node.span, format!("`{part}` is a map from names to {part}"));
+            let example = if part == "steps" { "NAME: { copy: …, to: … }" } else { "NAME: { source: … }" };
+            faults.push(match node.kind {
+                Kind::List(_) => fault.label(format!("write  {example}  for each, without `-`")),
+                _ => fault.label(format!("as in  {example}")),
+            });
         }
         return vec![];
     };

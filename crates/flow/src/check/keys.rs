@@ -3,6 +3,7 @@
 use crate::diagnostic::{Diagnostic, Span};
 use crate::names::nearest;
 use crate::tree::{Kind, Node};
+use anabranch_engine::limits;
 use std::time::Duration;
 
 /// Where faults are gathered.
@@ -99,14 +100,13 @@ impl<'n> Keys<'n> {
         let (text, span) = self.text(key, faults)?;
         let read =
             text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok()).filter(|d| !d.is_zero());
-        if read.is_none() {
-            faults.push(Diagnostic::error(
-                "not-a-duration",
-                span,
-                format!("`{key}` is a length of time like 500ms, 30s or 2m"),
-            ));
-        }
-        read
+        let fault = match read {
+            Some(d) if d <= limits::LONGEST_TIME => return read,
+            Some(_) => format!("`{key}` is at most {} hours", limits::LONGEST_TIME.as_secs() / 3600),
+            None => format!("`{key}` is a length of time like 500ms, 30s or 2m"),
+        };
+        faults.push(Diagnostic::error("not-a-duration", span, fault));
+        None
     }
 
     /// One text or a list of texts.

@@ -3,10 +3,12 @@
 mod action;
 mod compile;
 mod draft;
+mod hash;
 mod keys;
 mod shape;
 mod steps;
 mod streams;
+mod whole;
 mod wire;
 mod words;
 
@@ -46,7 +48,7 @@ pub fn check_text(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Checked {
         );
     }
     if let Some(flow) = &mut flow {
-        flow.hash = hash(text, &flow.env);
+        flow.hash = root.as_ref().map(|root| hash::of(root, &flow.env)).unwrap_or_default();
     }
     finish(flow, faults)
 }
@@ -56,7 +58,7 @@ pub fn check_tree(root: &Node, env: &dyn Fn(&str) -> Option<String>) -> Checked 
     let mut faults = vec![];
     let mut flow = build(root, env, &mut faults);
     if let Some(flow) = &mut flow {
-        flow.hash = hash(&format!("{root:?}"), &flow.env);
+        flow.hash = hash::of(root, &flow.env);
     }
     finish(flow, faults)
 }
@@ -66,12 +68,6 @@ fn finish(flow: Option<Flow>, mut faults: Faults) -> Checked {
     faults.dedup();
     let fine = faults.iter().all(|d| d.severity != Severity::Error);
     Checked { flow: flow.filter(|_| fine), diagnostics: faults }
-}
-
-/// What decides what a run does: the text of the flow and its variables.
-fn hash(text: &str, env: &Env) -> String {
-    let all = format!("{text}\n{env:?}");
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(all.as_bytes()))
 }
 
 fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faults) -> Option<Flow> {
@@ -112,7 +108,7 @@ fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faul
     let whole: Option<Vec<Step>> = steps.into_iter().collect();
     let mut flow =
         Flow { name, doc: draft.doc, env, timezone: draft.timezone.0, streams, steps: whole?, hash: String::new() };
-    shape::ends(&mut flow, &wired, faults);
+    whole::ends(&mut flow, &wired, faults);
     Some(flow)
 }
 

@@ -1,16 +1,15 @@
-//! The shape of the whole: writers, readers, order, formats, ends.
+//! The shape of the flow: writers, readers, order, formats.
 
 use super::keys::Faults;
 use super::steps::Built;
 use super::streams::internal;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
-use crate::model::{FieldType, Flow, From, Kind, Lines, Mode, Step, Stream, To, Writer};
+use crate::model::{FieldType, Lines, Step, Stream, To, Writer};
 use crate::names::nearest;
 use crate::patterns::Format;
 use anabranch_engine::FlowId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
 
 fn find(streams: &[Stream], name: &str) -> Option<usize> {
     streams.iter().position(|s| s.name == name)
@@ -31,7 +30,11 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
                     continue;
                 }
                 Writer::Source => "its source".to_string(),
-                Writer::Step(other, _) if other == s => continue,
+                Writer::Step(other, _) if other == s => {
+                    let what = format!("the step {} writes to `{}` twice", step.draft.name.0, out.0);
+                    faults.push(Diagnostic::error("stream-twice", out.1, what).label("name it once"));
+                    continue;
+                }
                 Writer::Step(other, _) => {
                     wired.get(other).map_or(String::new(), |w| format!("the step {}", w.draft.name.0))
                 }
@@ -39,6 +42,10 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
             let what = format!("`{}` has two writers: {other} and the step {}", out.0, step.draft.name.0);
             faults.push(Diagnostic::error("two-writers", out.1, what).label("put a merge before it"));
         }
+    }
+    // what is logged of a stream that a file has is the flow's own: another flow may have a file of that name
+    for stream in streams.iter_mut().filter(|s| s.declared && !s.is_public() && s.at.as_str() == s.name) {
+        stream.at = flow.own(&stream.name).unwrap_or_else(|_| stream.at.clone());
     }
     for (s, step) in wired.iter().enumerate() {
         for (port, (name, span)) in step.inputs.iter().enumerate() {
@@ -153,13 +160,19 @@ pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired
 /// Types of the fields of a step's items: those of its source, if it is reached by routing alone.
 pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: usize) -> BTreeMap<String, FieldType> {
     let mut of_all: Vec<BTreeMap<String, FieldType>> = vec![];
-    for (name, _) in &wired[step].inputs {
-        let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
-        of_all.push(match stream.writer {
-            Writer::Source => stream.entry.fields.iter().map(|f| (f.name.clone(), f.of)).collect(),
-            Writer::Step(w, _) if routes(wired[w].draft.verb) => types(streams, wired, w),
-            _ => BTreeMap::new(),
-        });
+    let (mut todo, mut seen) = (vec![step], BTreeSet::new());
+    while let Some(step) = todo.pop() {
+        if !seen.insert(step) {
+            continue;
+        }
+        for (name, _) in &wired[step].inputs {
+            let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
+            match stream.writer {
+                Writer::Source => of_all.push(stream.entry.fields.iter().map(|f| (f.name.clone(), f.of)).collect()),
+                Writer::Step(w, _) if routes(wired[w].draft.verb) => todo.push(w),
+                _ => of_all.push(BTreeMap::new()),
+            }
+        }
     }
     match of_all.split_first() {
         Some((first, rest)) if rest.iter().all(|r| r == first) => first.clone(),
@@ -202,76 +215,8 @@ pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) 
         outputs,
         shards: wired.shards.clone(),
         on_error: built.on_error,
+        on_error_said: built.on_error_said,
         groups,
         done,
-    }
-}
-
-/// What can only be said of the whole: modes of sinks, results that nobody reads.
-pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
-    let moving: Vec<bool> = (0..flow.streams.len()).map(|i| comes_from_outside(flow, i)).collect();
-    for (stream, moving) in flow.streams.iter_mut().zip(moving) {
-        if let Some(sink) = &mut stream.sink
-            && !sink.mode_said
-            && moving
-        {
-            sink.mode = Mode::Append;
-        }
-        if stream.writer == Writer::Outside && stream.sink.is_none() && stream.readers.is_empty() {
-            let what = format!("nobody reads or writes the stream `{}`", stream.name);
-            faults.push(Diagnostic::warning("unused", stream.span, what));
-        }
-    }
-    for (step, wired) in flow.steps.iter().zip(wired) {
-        let makes = matches!(step.kind, Kind::Reduce(..) | Kind::Join(_) | Kind::Filter(_) | Kind::Pair(_));
-        let lost = step.outputs.first().map(|o| &flow.streams[*o]).is_some_and(|s| !s.declared && s.readers.is_empty());
-        if makes && lost {
-            let what = format!("nobody reads what `{}` makes", step.name);
-            faults.push(Diagnostic::warning("unread-result", wired.draft.name.1, what));
-        }
-    }
-    groups(flow, faults);
-    files(flow, faults);
-}
-
-/// A file has one writer.
-fn files(flow: &Flow, faults: &mut Faults) {
-    let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
-    for stream in &flow.streams {
-        let Some(To::File(path)) = stream.sink.as_ref().map(|s| &s.to) else { continue };
-        let path: PathBuf = Path::new(&path.text).components().filter(|c| *c != Component::CurDir).collect();
-        if let Some(other) = seen.insert(path, &stream.name) {
-            let what = format!("`{}` and `{other}` are written to one file", stream.name);
-            faults.push(
-                Diagnostic::error("file-twice", stream.span, what)
-                    .help("give each a file of its own, or put a merge before it"),
-            );
-        }
-    }
-}
-
-/// Two readers of one stream in one group would share its items, and each is to have all.
-fn groups(flow: &Flow, faults: &mut Faults) {
-    let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for step in &flow.steps {
-        for (input, group) in step.inputs.iter().zip(&step.groups) {
-            let Some(stream) = flow.streams.get(*input) else { continue };
-            if !seen.insert((group, stream.name.as_str())) {
-                let what = format!("two steps read `{}` as the group `{group}`", stream.name);
-                faults.push(
-                    Diagnostic::error("group-twice", step.span, what).label("each reader needs a group of its own"),
-                );
-            }
-        }
-    }
-}
-
-/// Whether anything upstream is data in motion: a stream from outside or standard input.
-fn comes_from_outside(flow: &Flow, stream: usize) -> bool {
-    let Some(s) = flow.streams.get(stream) else { return false };
-    match s.writer {
-        Writer::Outside => true,
-        Writer::Source => s.source.as_ref().is_some_and(|s| s.from == From::Stdin),
-        Writer::Step(w, _) => flow.steps.get(w).is_some_and(|w| w.inputs.iter().any(|i| comes_from_outside(flow, *i))),
     }
 }

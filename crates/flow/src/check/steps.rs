@@ -42,6 +42,7 @@ pub const KEYS: &[&str] = &[
     "concurrency",
     "timeout",
     "idempotency-key",
+    "answers",
     "env",
 ];
 const LATER: &[&str] = &["http", "rate", "if-incomplete"];
@@ -73,6 +74,8 @@ pub struct Built {
     pub kind: Kind,
     /// What becomes of failed items.
     pub on_error: OnError,
+    /// Whether the flow says so itself.
+    pub on_error_said: bool,
     /// Names of its groups.
     pub groups: Vec<String>,
 }
@@ -81,6 +84,7 @@ pub struct Built {
 pub fn build(wired: &mut Wired<'_>, context: &Context<'_>, faults: &mut Faults) -> Option<Built> {
     let mut keys = std::mem::replace(&mut wired.draft.keys, Keys::empty(String::new(), wired.draft.name.1));
     keys.node("doc");
+    let on_error_said = keys.key_span("on-error").is_some();
     let on_error = match keys.word("on-error", &["dead-letter", "skip", "fail"], faults) {
         Some("skip") => OnError::Skip,
         Some("fail") => OnError::Fail,
@@ -98,7 +102,7 @@ pub fn build(wired: &mut Wired<'_>, context: &Context<'_>, faults: &mut Faults) 
     let groups = groups.into_iter().map(|(t, _)| t.to_string()).collect();
     let kind = kind(wired, &mut keys, context, faults);
     keys.done(LATER, |k| words::key(k).or_else(|| words::verb(k)), faults);
-    Some(Built { kind: kind?, on_error, groups })
+    Some(Built { kind: kind?, on_error, on_error_said, groups })
 }
 
 fn kind(wired: &Wired<'_>, keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> Option<Kind> {

@@ -7,7 +7,6 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Env, Reads};
 use crate::model::{Entry, Field, FieldType, From, Lines, Mode, Sink, Source, Stream, To, Writer};
 use crate::patterns::Format;
-use crate::template::Template;
 use crate::tree::{Kind, Node};
 use anabranch_engine::{FlowId, StreamName};
 use std::collections::BTreeMap;
@@ -279,16 +278,19 @@ fn json_of(node: &Node) -> String {
 
 fn sink(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
     let run = super::compile::run_names(env);
-    let file = |path: &str, span: Span, faults: &mut Faults| {
-        let path = filled(path, span, env, faults);
-        match Template::parse(&path, &run, &mut Reads::default()) {
-            Ok(t) => Some(To::File(t)),
-            Err(f) => {
-                let text =
-                    f.text.replace("nothing is called `item`", "a path made of item data is not in this version");
-                faults.push(Diagnostic::error("bad-template", span, text));
-                None
-            }
+    let file = |path: &str, span: Span, faults: &mut Faults| match super::compile::filled(
+        path,
+        span,
+        &run,
+        env,
+        &mut Reads::default(),
+        faults,
+    ) {
+        Ok(t) => Some(To::File(t)),
+        Err(f) => {
+            let text = f.text.replace("nothing is called `item`", "a path made of item data is not in this version");
+            faults.push(Diagnostic::error("bad-template", span, text));
+            None
         }
     };
     if let Some(path) = node.as_str() {

@@ -5,7 +5,7 @@ use super::keys::{Faults, Keys, text};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::names::nearest;
 use crate::tree::{Kind, Node};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that mean something else where a stream may stand.
 const RESERVED: [&str; 6] = ["drop", "error", "ledger", "dead", "manifest", "runs"];
@@ -99,8 +99,14 @@ fn globs(draft: &Draft<'_>, wired: &mut [Wired<'_>], faults: &mut Faults) {
     for step in wired {
         let own: Vec<String> = step.outputs.iter().map(|((n, _), _)| n.clone()).collect();
         let mut inputs: Vec<Name> = vec![];
+        let mut written: Vec<String> = vec![];
         for (name, span) in std::mem::take(&mut step.inputs) {
             let Some((head, tail)) = name.split_once('*') else {
+                if written.contains(&name) {
+                    let what = format!("`{}` reads the stream `{name}` twice", step.draft.verb);
+                    faults.push(Diagnostic::error("stream-twice", span, what).label("name it once"));
+                }
+                written.push(name.clone());
                 inputs.push((name, span));
                 continue;
             };
@@ -115,6 +121,9 @@ fn globs(draft: &Draft<'_>, wired: &mut [Wired<'_>], faults: &mut Faults) {
             }
             inputs.extend(hits.into_iter().map(|n| (n.clone(), span)));
         }
+        // what a pattern matches and another one, or a name, says as well is meant once
+        let mut seen = BTreeSet::new();
+        inputs.retain(|(name, _)| seen.insert(name.clone()));
         step.inputs = inputs;
     }
 }
@@ -203,10 +212,17 @@ fn missing(keys: &Keys<'_>, key: &str, verb: &str, example: &str, faults: &mut F
 
 /// `otherwise`, where it is written.
 fn rest<'n>(keys: &mut Keys<'n>, wired: &mut Wired<'n>, faults: &mut Faults) {
+    let verb = wired.draft.verb;
     wired.otherwise = keys.text("otherwise", faults).map(|(word, span)| match word {
         "drop" => Rest::Drop,
         "error" => Rest::Error,
-        stream => Rest::To(port(&mut wired.outputs, (stream.to_string(), span))),
+        stream => {
+            if wired.outputs.iter().any(|((n, _), _)| n == stream) {
+                let what = format!("this `{verb}` sends items to `{stream}` anyhow: `otherwise` is for the others");
+                faults.push(Diagnostic::error("stream-twice", span, what).label("drop, or another stream"));
+            }
+            Rest::To(port(&mut wired.outputs, (stream.to_string(), span)))
+        }
     });
 }
 

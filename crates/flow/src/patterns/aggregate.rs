@@ -3,8 +3,8 @@
 use crate::expr::{Compiled, Fault, Scope, Size, Value, opened};
 use std::collections::HashMap;
 
-/// Where an item stands among all: time, then partition, then offset, then child.
-pub type Rank = (i64, u32, i64, u32);
+/// Where an item stands among all: time, then partition, then offset, then input and stream, then child.
+pub type Rank = (i64, u32, i64, u64, u32);
 
 /// One aggregate of an expression.
 #[derive(Debug, Clone)]

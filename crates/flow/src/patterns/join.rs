@@ -42,6 +42,11 @@ pub enum Verdict {
 }
 
 impl Gate {
+    /// Whether there are failures that it does not let pass.
+    pub fn can_stay_shut(&self) -> bool {
+        !matches!(self.tolerate, Tolerate::Percent(p) if p >= 100.0)
+    }
+
     /// Judges a batch of which `failed` items failed upstream and `arrived` came through.
     ///
     /// ```

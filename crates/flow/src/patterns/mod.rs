@@ -118,6 +118,7 @@ pub fn bounded(value: Vec<u8>) -> Result<Vec<u8>, Fault> {
     Err(too_large(value.len()))
 }
 
-fn too_large(bytes: usize) -> Fault {
+/// What is said of a value that is larger than an item may be.
+pub fn too_large(bytes: usize) -> Fault {
     Fault::new(format!("the result has {bytes} bytes, an item has at most {}", limits::ITEM_BYTES))
 }

@@ -194,8 +194,13 @@ impl Format {
 impl<'a> View<'a> {
     /// The chosen records in order.
     pub fn items(&self) -> impl Iterator<Item = Record<'a>> {
+        self.items_from((0, 0))
+    }
+
+    /// The same from one on that stood at `spot` before.
+    pub fn items_from(&self, spot: (usize, usize)) -> impl Iterator<Item = Record<'a>> {
         let rows = self.part.rows.as_ref();
-        self.records.iter().filter(move |r| rows.is_none_or(|rows| rows.has(r.row())))
+        self.records.iter_from(spot).filter(move |r| rows.is_none_or(|rows| rows.has(r.row())))
     }
 
     /// Reads what `reads` wants of an item, in one pass, and gives what expressions see of it.
@@ -299,6 +304,12 @@ impl Making {
             self.came_from(of.row(), many.then_some(child as u32));
         }
         Ok(())
+    }
+
+    /// Adds an item with another value.
+    pub fn one(&mut self, of: &Record<'_>, value: &[u8]) {
+        self.open.push_like(of, value);
+        self.came_from(of.row(), None);
     }
 
     /// Adds an item as it is.

@@ -94,7 +94,8 @@ impl Reduce {
     }
 
     fn take(&self, vars: &Vars, row: &Row<'_>, ones: &mut Vec<Partial>, scratch: &mut Scratch) -> Result<(), Fault> {
-        let rank: Rank = (row.timestamp, row.scope.place.partition, row.scope.place.offset, row.row);
+        let place = &row.scope.place;
+        let rank: Rank = (row.timestamp, place.partition, place.offset, row.source, row.row);
         ones.clear();
         match &self.fold {
             Fold::Pairs(_) => ones.push(Partial::edge(PAIRS, rank, row.scope.item()?.into_owned())),
@@ -219,8 +220,15 @@ fn key_order(a: (&[Value<'_>], &[u8]), b: (&[Value<'_>], &[u8])) -> Ordering {
 struct Row<'a> {
     scope: Scope<'a>,
     timestamp: i64,
+    source: u64,
     row: u32,
     key: &'a [u8],
+}
+
+/// Tells items of two inputs, or of two streams behind one, apart that have one place: the first input goes first, and of
+/// streams always the same one.
+fn source(input: usize, stream: &str) -> u64 {
+    (input as u64) << 32 | groups::hash(stream.as_bytes()) >> 32
 }
 
 /// `fold` applied to what is folded and what comes; by how many bytes it grew.
@@ -238,13 +246,15 @@ fn pair(vars: &Vars, shape: &Shape, mine: &mut Partial, other: Partial) -> isize
 }
 
 impl Pattern for Reduce {
-    fn apply(&self, _: usize, view: &View<'_>, scratch: &mut Scratch, out: &mut Effects) {
+    fn apply(&self, input: usize, view: &View<'_>, scratch: &mut Scratch, out: &mut Effects) {
         let (mut key, mut slots, mut ones) = (vec![], vec![], vec![]);
+        let source = source(input, view.part.above(0, 0).0);
         for record in view.items() {
             out.taken += 1;
             let taken = view.scope(&record, &self.reads, &mut slots).and_then(|scope| {
                 self.key(&scope, &mut key)?;
-                let row = Row { scope, timestamp: record.timestamp(), row: record.row() as u32, key: &key };
+                let (timestamp, row) = (record.timestamp(), record.row() as u32);
+                let row = Row { scope, timestamp, source, row, key: &key };
                 self.take(view.vars, &row, &mut ones, scratch)
             });
             match taken {
@@ -368,6 +378,16 @@ mod tests {
             let step = trial::step(&format!("{{ reduce: all, value: {value}, to: a }}"));
             assert_eq!(trial::finals(&step, &[lines.to_vec()], 1), [want], "{value}");
         }
+    }
+
+    #[test]
+    fn items_of_one_place_go_by_their_input_whoever_comes_first() {
+        let step =
+            trial::step("{ reduce: all, value: { f: first(item.n), l: last(item.n), all: collect(item.n) }, to: a }");
+        let [a, b] = [1, 2].map(|n| vec![format!("{{\"n\":{n}}}")]);
+        let want = [r#"{"f":1,"l":2,"all":[1,2]}"#];
+        assert_eq!(trial::finals_from(&step, &[(0, &a), (1, &b)], 1), want);
+        assert_eq!(trial::finals_from(&step, &[(1, &b), (0, &a)], 1), want);
     }
 
     #[test]

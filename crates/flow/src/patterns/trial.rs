@@ -49,13 +49,18 @@ fn part(lines: &[String]) -> Part {
 
 /// Applies a step to lines.
 pub fn apply(step: &Step, lines: &[String], scratch: &mut Scratch) -> Made {
+    apply_from(step, 0, lines, scratch)
+}
+
+/// The same, of lines that come through one of several inputs.
+pub fn apply_from(step: &Step, input: usize, lines: &[String], scratch: &mut Scratch) -> Made {
     let pattern = step.pattern().expect("a pattern");
     let part = part(lines);
     let vars = Vars::default();
     let records = part.body.records().expect("reads");
     let view = View { part: &part, records, vars: &vars, format: Format::Json, shard: None };
     let mut effects = Effects::default();
-    pattern.apply(0, &view, scratch, &mut effects);
+    pattern.apply(input, &view, scratch, &mut effects);
     let mut made =
         Made { counts: (effects.taken, effects.passed, effects.filtered, effects.folded), ..Made::default() };
     made.failed = effects.failed.iter().map(|(row, _)| *row).collect();
@@ -77,12 +82,18 @@ pub fn apply(step: &Step, lines: &[String], scratch: &mut Scratch) -> Made {
 
 /// All finals of a step whose input came in these pieces, asked for so many at a time.
 pub fn finals(step: &Step, pieces: &[Vec<String>], at_once: usize) -> Vec<String> {
+    let pieces: Vec<(usize, &[String])> = pieces.iter().map(|p| (0, p.as_slice())).collect();
+    finals_from(step, &pieces, at_once)
+}
+
+/// The same, of pieces that came through several inputs.
+pub fn finals_from(step: &Step, pieces: &[(usize, &[String])], at_once: usize) -> Vec<String> {
     let pattern = step.pattern().expect("a pattern");
     let vars = Vars::default();
     let mut all = Scratch::default();
-    for piece in pieces.iter().filter(|p| !p.is_empty()) {
+    for (input, piece) in pieces.iter().filter(|(_, p)| !p.is_empty()) {
         let mut scratch = Scratch::default();
-        apply(step, piece, &mut scratch);
+        apply_from(step, *input, piece, &mut scratch);
         all.stripe(0);
         all.stripes.iter_mut().zip(scratch.stripes).for_each(|(all, one)| pattern.absorb(&vars, all, one));
     }

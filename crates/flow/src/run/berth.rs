@@ -62,7 +62,7 @@ impl Berth {
             return Ok(());
         }
         sinks.write(shared, &mut self.pending.sinks, &mut self.account)?;
-        let puts = self.pending.puts(shared, &mut self.account);
+        let puts = self.pending.puts(shared, &mut self.account)?;
         self.account.seq += 1;
         let entries = self.account.read.len() + self.account.ends.len();
         if entries > limits::ACCOUNT_ENTRIES {

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::gather::Gathering;
-use super::marks;
+use super::{convert, marks};
 use crate::expr::Fault;
 use crate::model::{OnError, Step};
 use crate::patterns::{Body, Effects, Format, Origin, Part, Scratch, View, What};
@@ -22,6 +22,8 @@ pub struct Outcome {
     pub sinks: BTreeMap<usize, Vec<u8>>,
     /// Items that failed and are kept.
     pub dead: Vec<Dead>,
+    /// What is to be known when the run goes on.
+    pub marks: BTreeMap<String, u64>,
     /// What the reduces folded.
     pub scratch: BTreeMap<usize, Scratch>,
     /// Something that must stop the run.
@@ -118,10 +120,22 @@ impl<'c> Carrier<'c> {
         let shared = self.shared;
         let step = &shared.flow.steps[i];
         let Some(pattern) = step.pattern() else { return Ok(()) };
+        let format = shared.flow.streams[of].format;
+        let into_json = step.routes() && format != Format::Json;
+        if into_json && step.outputs.iter().any(|o| shared.flow.streams[*o].format == Format::Json) {
+            let (good, failed) = convert::to_json(part)?;
+            if !failed.is_empty() {
+                let view = view(shared, part, format, None)?;
+                let tally = self.out.tally(&step.name);
+                *tally.took.entry(shared.flow.streams[of].name.clone()).or_default() += failed.len() as u64;
+                self.failed(step, of, part, &view, failed);
+                return self.deliver(Node::Step(i), input, of, &part.select(good));
+            }
+        }
         let nothing = anabranch_engine::batch::Records::default();
         let records = if pattern.looks() { part.body.records()? } else { &nothing };
         let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
-        let view = View { part, records, vars: &shared.vars, format: shared.flow.streams[of].format, shard };
+        let view = View { part, records, vars: &shared.vars, format, shard };
         let mut effects = Effects::default();
         let mut scratch = self.out.scratch.remove(&i).unwrap_or_default();
         pattern.apply(input, &view, &mut scratch, &mut effects);
@@ -149,7 +163,13 @@ impl<'c> Carrier<'c> {
             };
             next.partition =
                 emit.partition.unwrap_or_else(|| partition::through(part.partition, shared.partitions[stream]));
-            self.emit(&step.name, stream, &next)?;
+            let to = shared.flow.streams[stream].format;
+            if step.routes() && convert::is_needed(format, to) {
+                let parts = convert::converted(&next, format)?;
+                parts.iter().try_for_each(|next| self.emit(&step.name, stream, next))?;
+            } else {
+                self.emit(&step.name, stream, &next)?;
+            }
         }
         Ok(())
     }

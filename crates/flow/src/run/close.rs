@@ -5,10 +5,10 @@ use super::groups::LeftAlone;
 use super::lanes::Ledger;
 use super::open::{commit, commit_with, fence};
 use super::report::{DeadLine, Report, report};
-use super::{Options, Shared, Spot, groups, marks, repair, sinks};
+use super::{Options, Shared, Spot, arrivals, groups, marks, positions, repair, sinks};
 use crate::model::{Kind, Mode, Writer};
 use crate::patterns::join::Verdict;
-use crate::plan::{Node, name};
+use crate::plan::Node;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{
     Account, Admin, At, Error, FlowId, Held, Lane, Next, Phase, Result, RunRecord, StreamName, chunks, limits,
@@ -36,7 +36,7 @@ pub fn close(
     let phase = verdict(accounts, &facts, balanced);
     let publish = to_publish(shared, accounts, &facts, phase)?;
     if !publish.is_empty() {
-        let length = |stream| facts::mark(accounts, &marks::length(shared, stream));
+        let length = |stream| positions::mark(accounts, &marks::length(shared, stream));
         for (stream, _) in &publish {
             if length(*stream) == 0 {
                 sinks::open(shared, *stream, lane.account())?.sync()?; // nothing was written: the new file is empty
@@ -54,11 +54,10 @@ pub fn close(
     if phase == Phase::Held {
         puts = repair::books(shared, ledger, &closing)?;
         closing.held.push(held(shared, accounts, &record, &facts));
-        let over = closing.held.len().saturating_sub(100);
-        closing.held.drain(..over);
     }
     closing.phase = phase;
     closing.ends = ends(shared, accounts, &record);
+    closing.waited = waited(shared, accounts, &record);
     let report = finished(shared, accounts, &closing, &facts)?;
     shared.engine.keep_report(&shared.flow.name, record.number, &kept(&report))?;
     // between runs the account of this lane alone tells where readers go on
@@ -79,17 +78,28 @@ fn positions(shared: &Shared, ledger: &Ledger, closing: &RunRecord, facts: &Fact
         return mending.carry.clone();
     }
     let mut read = ledger.positions();
+    let mut to_seal = |reader: &Reader| {
+        let spot = (reader.stream.clone(), reader.partition);
+        if let (Some(seal), Some(next)) = (closing.seals.get(&spot), read.get_mut(reader)) {
+            next.next = *seal;
+        }
+    };
     let blocked = shared.plan.units.iter().zip(&facts.units).filter(|(_, p)| **p == Progress::Blocked);
     for root in blocked.flat_map(|(unit, _)| &unit.roots).filter(|r| !r.gates.is_empty()) {
-        for p in 0..shared.partitions[root.from] {
-            let spot = shared.spot(root.how, root.from, p);
-            let key = (name(&shared.flow, root.node), spot.0.clone(), spot.1);
-            if let (Some(seal), Some(next)) = (closing.seals.get(&spot), read.get_mut(&key)) {
-                next.next = *seal;
-            }
-        }
+        (0..shared.partitions[root.from]).for_each(|p| to_seal(&shared.reader(root, p)));
     }
+    shared.viewers().for_each(|(_, _, viewer)| to_seal(&viewer));
     read
+}
+
+/// What pairs leave waiting for the next run.
+fn waited(shared: &Shared, accounts: &[Account], record: &RunRecord) -> BTreeMap<Reader, u64> {
+    let pairs = shared.plan.units.iter().filter(|u| u.pairs.is_some()).flat_map(|u| &u.roots);
+    let kept = pairs.filter(|r| shared.is_carried(r)).flat_map(|root| {
+        (0..shared.partitions[root.from])
+            .map(move |p| (shared.reader(root, p), arrivals::waiting_at(shared, accounts, record, root, p)))
+    });
+    kept.filter(|(_, n)| *n > 0).collect()
 }
 
 /// Where the flow's own streams end now.
@@ -158,7 +168,7 @@ fn to_publish(shared: &Shared, accounts: &[Account], facts: &Facts, phase: Phase
         }
         let complete = shared.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
         // what a repair adds nothing to is in its place already
-        let adds = !shared.beside.contains_key(&s) || facts::mark(accounts, &marks::length(shared, s)) > 0;
+        let adds = !shared.beside.contains_key(&s) || positions::mark(accounts, &marks::length(shared, s)) > 0;
         if complete && adds && !behind_held_fold(shared, facts, s) && phase != Phase::Failed {
             out.extend(sinks::path(shared, s)?.map(|path| (s, path)));
         }
@@ -166,14 +176,13 @@ fn to_publish(shared: &Shared, accounts: &[Account], facts: &Facts, phase: Phase
     Ok(out)
 }
 
-/// Whether a reduce above, in the same unit, does not say its finals.
+/// Whether a reduce above does not say its finals.
 fn behind_held_fold(shared: &Shared, facts: &Facts, stream: usize) -> bool {
-    let Writer::Step(w, _) = shared.flow.streams[stream].writer else { return false };
-    let step = &shared.flow.steps[w];
-    match step.kind {
-        Kind::Reduce(..) => facts.gates[w] != Some(Verdict::Open),
-        _ => step.inputs.iter().any(|i| behind_held_fold(shared, facts, *i)),
-    }
+    let flow = &shared.flow;
+    flow.above(stream).into_iter().any(|s| match flow.streams[s].writer {
+        Writer::Step(w, _) => matches!(flow.steps[w].kind, Kind::Reduce(..)) && facts.gates[w] != Some(Verdict::Open),
+        _ => false,
+    })
 }
 
 /// What a held batch is, so that it can be found again.
@@ -181,7 +190,7 @@ fn held(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts
     let gate = facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0);
     let step = &shared.flow.steps[gate];
     // a repair reads what was not read, and folds again what no result was said of
-    let unsaid = |s: &usize| facts::mark(accounts, &marks::done(&shared.flow.steps[*s].name)) == 0;
+    let unsaid = |s: &usize| positions::mark(accounts, &marks::done(&shared.flow.steps[*s].name)) == 0;
     let units = shared.plan.units.iter().zip(&facts.units);
     let wanted = units.filter(|(u, p)| **p == Progress::Blocked || u.folds.iter().any(unsaid));
     let streams: BTreeSet<usize> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();
@@ -189,11 +198,11 @@ fn held(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts
     for s in streams.into_iter().filter(|s| shared.plan.logged[*s]) {
         for p in 0..shared.partitions[s] {
             let spot = (shared.flow.streams[s].at.clone(), p);
-            let (start, end) = (facts::begin(record, &spot), facts::written(accounts, record, &spot));
+            let (start, end) = (positions::begin(record, &spot), positions::written(accounts, record, &spot));
             extents.push((spot.0, p, start, end));
         }
     }
-    let dead = facts::failed_above(shared, accounts, gate);
+    let dead = arrivals::failed_above(shared, accounts, gate);
     Held { batch: record.batch, step: step.name.clone(), extents, dead }
 }
 
@@ -232,15 +241,13 @@ pub fn finished(shared: &Shared, accounts: &[Account], record: &RunRecord, facts
 fn trim(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Result<()> {
     let mut keep: Vec<At> = vec![];
     for (s, stream) in shared.flow.streams.iter().enumerate() {
-        let internal = shared.plan.logged[s]
-            && stream.writer != Writer::Outside
-            && (!stream.declared || stream.source.is_some() || stream.sink.is_some());
-        if !internal || stream.keep || shared.is_view(s) {
+        let internal = shared.plan.logged[s] && stream.writer != Writer::Outside && !stream.is_public();
+        if !internal || shared.is_view(s) {
             continue;
         }
         for p in 0..shared.partitions[s] {
             let at = &stream.at;
-            let end = facts::written(accounts, record, &(at.clone(), p));
+            let end = positions::written(accounts, record, &(at.clone(), p));
             let held = record
                 .held
                 .iter()
@@ -248,24 +255,15 @@ fn trim(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Result<()>
                 .filter(|(n, q, ..)| n == at && *q == p)
                 .map(|(_, _, start, _)| *start)
                 .min();
-            let paired = accounts
-                .iter()
-                .flat_map(|a| &a.read)
-                .filter(|((step, n, q), _)| n == at && *q == p && is_pair(shared, step))
-                .map(|(_, n)| n.next)
-                .min();
+            let of_pairs = shared.plan.units.iter().filter(|u| u.pairs.is_some()).flat_map(|u| &u.roots);
+            let kept = of_pairs.filter(|r| r.from == s && shared.is_carried(r));
+            let paired = kept.map(|r| positions::next(accounts, record, &shared.reader(r, p))).min();
             let offset = end.min(held.unwrap_or(end)).min(paired.unwrap_or(end));
             keep.push(At { stream: at.clone(), partition: p, offset });
         }
     }
-    if record.repair.is_some() {
-        keep.extend(repair::books_from(shared, record)?);
-    }
+    keep.extend(repair::books_from(shared, record)?);
     shared.engine.trim(&keep)
-}
-
-fn is_pair(shared: &Shared, step: &str) -> bool {
-    shared.flow.step(step).is_some_and(|s| matches!(s.kind, Kind::Pair(_)))
 }
 
 /// The reports of a flow that are kept, newest first.

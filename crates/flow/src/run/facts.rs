@@ -1,11 +1,12 @@
 //! Facts: pure functions of the newest accounts, the same in every process, never written.
 
-use super::{Shared, Spot, marks};
+use super::arrivals::{failed_above, judged_by};
+use super::positions::{mark, next, written};
+use super::{Shared, marks};
 use crate::model::{Kind, Writer};
 use crate::patterns::join::Verdict;
 use crate::plan::{How, Node, Root, name};
 use anabranch_engine::{Account, RunRecord};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What follows from the accounts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,13 +103,13 @@ fn progress(
 }
 
 /// Whether a gate stays shut, or waits for what never comes.
-fn stuck(shared: &Shared, facts: &Facts, gate: usize) -> bool {
+pub fn stuck(shared: &Shared, facts: &Facts, gate: usize) -> bool {
     match facts.gates[gate] {
         Some(Verdict::Open) => false,
         Some(Verdict::Held | Verdict::Failed) => true,
         None => match shared.plan.views.get(&gate) {
-            Some(view) => view.iter().any(|(stream, gates)| {
-                blocked_upstream(shared, facts, *stream) || gates.iter().any(|g| stuck(shared, facts, *g))
+            Some(view) => view.iter().any(|reach| {
+                blocked_upstream(shared, facts, reach.from) || reach.gates.iter().any(|g| stuck(shared, facts, *g))
             }),
             None => shared.plan.unit_of(Node::Step(gate)).is_some_and(|u| facts.units[u] == Progress::Blocked),
         },
@@ -123,7 +124,7 @@ fn blocked_upstream(shared: &Shared, facts: &Facts, stream: usize) -> bool {
     if let Writer::Step(w, _) = shared.flow.streams[stream].writer
         && shared.flow.steps[w].done == Some(stream)
     {
-        return matches!(facts.gates[w], Some(Verdict::Held | Verdict::Failed));
+        return stuck(shared, facts, w); // it tells when its join opens
     }
     match shared.plan.writers[stream] {
         Some(u) => {
@@ -134,15 +135,11 @@ fn blocked_upstream(shared: &Shared, facts: &Facts, stream: usize) -> bool {
     }
 }
 
-/// A mark, over all lanes.
-pub fn mark(accounts: &[Account], key: &str) -> u64 {
-    accounts.iter().filter_map(|a| a.marks.get(key)).sum()
-}
-
 fn read_all_there_is(shared: &Shared, accounts: &[Account], record: &RunRecord, root: &Root) -> bool {
-    let reader = name(&shared.flow, root.node);
-    (0..shared.partitions[root.from]).map(|p| shared.spot(root.how, root.from, p)).all(|spot| {
-        root.how == How::Stdin || next(accounts, record, &reader, &spot) >= written(accounts, record, &spot)
+    let spot = |p| shared.spot(root.how, root.from, p);
+    (0..shared.partitions[root.from]).all(|p| {
+        let read = || next(accounts, record, &shared.reader(root, p)) >= written(accounts, record, &spot(p));
+        root.how == How::Stdin || read()
     })
 }
 
@@ -150,30 +147,10 @@ fn read_to_the_end(shared: &Shared, accounts: &[Account], record: &RunRecord, fa
     if root.how == How::Stdin {
         return mark(accounts, &marks::done(&name(&shared.flow, root.node))) > 0;
     }
-    let reader = name(&shared.flow, root.node);
     (0..shared.partitions[root.from]).all(|p| match end(shared, accounts, record, facts, root.how, root.from, p) {
-        Some(end) => next(accounts, record, &reader, &shared.spot(root.how, root.from, p)) >= end,
+        Some(end) => next(accounts, record, &shared.reader(root, p)) >= end,
         None => false,
     })
-}
-
-/// Where a reader is.
-pub fn next(accounts: &[Account], record: &RunRecord, reader: &str, spot: &Spot) -> i64 {
-    let key = (reader.to_string(), spot.0.clone(), spot.1);
-    let read = accounts.iter().filter_map(|a| a.read.get(&key)).map(|n| n.next).max();
-    read.unwrap_or_else(|| start(record, reader, spot))
-}
-
-/// Where a reader began in this run.
-pub fn start(record: &RunRecord, reader: &str, spot: &Spot) -> i64 {
-    let own = record.from.get(&(reader.to_string(), spot.0.clone(), spot.1)).copied();
-    own.unwrap_or_else(|| begin(record, spot))
-}
-
-/// Where the batch begins in a partition.
-pub fn begin(record: &RunRecord, spot: &Spot) -> i64 {
-    let first = record.extents.get(spot).and_then(|e| e.first()).map(|e| e.from);
-    first.or_else(|| record.starts.get(spot).copied()).unwrap_or(0)
 }
 
 /// Where the batch ends in a partition, once that is known: its writers are finished, or it was sealed.
@@ -199,40 +176,6 @@ pub fn end(
     (facts.units[unit] == Progress::Finished).then(|| written(accounts, record, &at))
 }
 
-/// Where the committed items of this run end in a partition.
-pub fn written(accounts: &[Account], record: &RunRecord, at: &Spot) -> i64 {
-    if let Some(seal) = record.seals.get(at) {
-        return *seal;
-    }
-    let end = accounts.iter().filter_map(|a| a.ends.get(at)).map(|e| e.end).max();
-    end.or_else(|| record.starts.get(at).copied()).unwrap_or(0)
-}
-
-/// Items of this run in a stream of the log. Where it is fed from outside nobody knows before they are read: until then
-/// offsets count for items.
-pub fn items(shared: &Shared, accounts: &[Account], record: &RunRecord, stream: usize) -> u64 {
-    let s = &shared.flow.streams[stream];
-    let count = |p: u32| {
-        let at = (s.at.clone(), p);
-        match record.seals.get(&at) {
-            Some(seal) => sealed_items(accounts, record, &at, *seal),
-            None => {
-                let before: u64 = record.extents.get(&at).into_iter().flatten().map(|e| e.items).sum();
-                before + accounts.iter().filter_map(|a| a.ends.get(&at)).map(|e| e.items).sum::<u64>()
-            }
-        }
-    };
-    (0..shared.partitions[stream]).map(count).sum()
-}
-
-fn sealed_items(accounts: &[Account], record: &RunRecord, at: &Spot, seal: i64) -> u64 {
-    let here = |key: &(String, anabranch_engine::StreamName, u32)| key.1 == at.0 && key.2 == at.1;
-    let read = accounts.iter().flat_map(|a| &a.read).filter(|(key, next)| here(key) && next.next >= seal);
-    let from = record.from.iter().filter(|(key, _)| here(key)).map(|(_, from)| *from).min();
-    let from = from.or_else(|| record.starts.get(at).copied()).unwrap_or(0);
-    read.map(|(_, next)| next.items).max().unwrap_or((seal - from).max(0) as u64)
-}
-
 /// The verdict of a gate, once its input has ended.
 fn judge(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts, s: usize) -> Option<Verdict> {
     let step = &shared.flow.steps[s];
@@ -246,79 +189,12 @@ fn judge(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Fact
         let folded = accounts.iter().filter_map(|a| a.tally.get(&step.name)).map(|t| t.folded).sum();
         return ended.then(|| gate.judge(failed_above(shared, accounts, s), folded));
     }
-    for (stream, gates) in &shared.plan.views[&s] {
-        let stream = *stream;
-        let open = gates.iter().all(|g| facts.gates[*g] == Some(Verdict::Open));
-        if !open
-            || !(0..shared.partitions[stream])
-                .all(|p| end(shared, accounts, record, facts, How::Log, stream, p).is_some())
-        {
+    for reach in shared.plan.view(s) {
+        let open = reach.gates.iter().all(|g| facts.gates[*g] == Some(Verdict::Open));
+        let ends = |p| end(shared, accounts, record, facts, How::Log, reach.from, p).is_some();
+        if !open || !(0..shared.partitions[reach.from]).all(ends) {
             return None;
         }
     }
-    Some(gate.judge(failed_above(shared, accounts, s), arrived(shared, accounts, record, s)))
-}
-
-/// Items that came to a join in this run.
-pub fn arrived(shared: &Shared, accounts: &[Account], record: &RunRecord, join: usize) -> u64 {
-    let inputs = &shared.flow.steps[join].inputs;
-    inputs.iter().map(|i| made_for(shared, accounts, record, *i)).sum()
-}
-
-/// Items that a stream got in this run: what its writer made for it, what a join let through, what was sealed.
-fn made_for(shared: &Shared, accounts: &[Account], record: &RunRecord, stream: usize) -> u64 {
-    let s = &shared.flow.streams[stream];
-    match s.writer {
-        Writer::Step(w, _) if matches!(shared.flow.steps[w].kind, Kind::Join(_)) => {
-            arrived(shared, accounts, record, w)
-        }
-        Writer::Step(w, _) if !shared.plan.logged[stream] => {
-            accounts.iter().filter_map(|a| a.tally.get(&shared.flow.steps[w].name)?.made.get(&s.name)).sum()
-        }
-        _ => items(shared, accounts, record, stream),
-    }
-}
-
-/// Failed items at the steps above a gate, down from the nearest gates before it.
-pub fn failed_above(shared: &Shared, accounts: &[Account], gate: usize) -> u64 {
-    failed_by_step(shared, accounts, gate).values().sum()
-}
-
-/// The same, by step.
-pub fn failed_by_step(shared: &Shared, accounts: &[Account], gate: usize) -> BTreeMap<String, u64> {
-    let dead = |n: &String| accounts.iter().filter_map(|a| a.tally.get(n)).map(|t| t.dead).sum::<u64>();
-    let names = judged(shared, gate).into_iter();
-    names.map(|n| (n.clone(), dead(&n))).filter(|(_, dead)| *dead > 0).collect()
-}
-
-/// Items that were skipped at the steps that a gate judges.
-pub fn skipped_above(shared: &Shared, accounts: &[Account], gate: usize) -> u64 {
-    let names = judged(shared, gate);
-    let skipped = |a: &Account| names.iter().filter_map(|n| a.tally.get(n)).map(|t| t.skipped).sum::<u64>();
-    accounts.iter().map(skipped).sum()
-}
-
-/// The steps whose failures a gate judges.
-fn judged(shared: &Shared, gate: usize) -> BTreeSet<String> {
-    let flow = &shared.flow;
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    let mut todo: Vec<usize> = flow.steps[gate].inputs.clone();
-    if let Kind::Reduce(..) = flow.steps[gate].kind {
-        names.insert(flow.steps[gate].name.clone()); // an item that it could not fold is lacking as one that never came
-    }
-    while let Some(stream) = todo.pop() {
-        match flow.streams[stream].writer {
-            Writer::Source => {
-                names.insert(name(flow, Node::Source(stream)));
-            }
-            Writer::Step(w, _) if matches!(flow.steps[w].kind, Kind::Reduce(..)) => {
-                names.insert(marks::finals(&flow.steps[w].name));
-            }
-            Writer::Step(w, _) if flow.steps[w].gate().is_none() && names.insert(flow.steps[w].name.clone()) => {
-                todo.extend(&flow.steps[w].inputs);
-            }
-            _ => {}
-        }
-    }
-    names
+    Some(gate.judge(failed_above(shared, accounts, s), judged_by(shared, accounts, record, s)))
 }

@@ -3,12 +3,13 @@
 use super::Shared;
 use super::chunk::Carrier;
 use super::work::Work;
-use super::{facts, marks};
+use super::{arrivals, facts, marks, positions};
 use crate::expr::Fault;
 use crate::model::Kind;
 use crate::patterns::join::Verdict;
 use crate::patterns::{Body, Finals, Origin, Part, Pattern, Scratch};
-use crate::plan::Node;
+use crate::plan::{Node, Root};
+use anabranch_engine::account::Reader;
 use anabranch_engine::{Batch, Error, Item, Packer, Result, limits, partition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,13 +36,28 @@ fn speaker(run: &Work<'_>) -> Option<usize> {
     })
 }
 
-/// Whether what a join let through is in its public stream, where it has one.
+/// Whether what a join let through is in its public stream, where it has one, and is counted.
 fn published(run: &Work<'_>, join: usize) -> bool {
-    let Some(out) = run.shared.flow.steps[join].outputs.first() else { return true };
-    match run.shared.plan.unit_of(Node::Publish(*out)) {
+    let shared = &run.shared;
+    let published = match shared.flow.steps[join].outputs.first().and_then(|o| shared.plan.unit_of(Node::Publish(*o))) {
         Some(unit) => run.facts.units[unit] == facts::Progress::Finished,
         None => true,
-    }
+    };
+    published && (shared.engine.counts_by_offset() || !is_being_counted(run, join))
+}
+
+/// Whether somebody reads what a join let through of a stream from outside, and so will know how many items it has.
+fn is_being_counted(run: &Work<'_>, join: usize) -> bool {
+    let (shared, accounts, record) = (&run.shared, run.ledger.all(), &run.record);
+    let unknown = |r: &Reader| arrivals::counted(accounts, record, r).is_none();
+    let mut viewers = shared.viewers().filter(|(j, _, viewer)| *j == join && unknown(viewer));
+    viewers.any(|(_, reach, viewer)| {
+        let units = shared.plan.units.iter().filter(|u| u.pairs.is_none());
+        let of_join = |r: &&Root| r.from == reach.from && r.gates.contains(&join);
+        let readers = units.flat_map(|u| &u.roots).filter(of_join).filter(|r| run.facts.gates_before(r) == Some(true));
+        let mut readers = readers.map(|r| shared.reader(r, viewer.partition));
+        readers.any(|r| positions::start(record, &r) == positions::start(record, &viewer))
+    })
 }
 
 /// Whether a step has something to say.
@@ -166,9 +182,9 @@ fn done_item(run: &Work<'_>, join: usize) -> Item {
         "join": shared.flow.steps[join].name,
         "run": run.record.number,
         "batch": run.record.batch,
-        "count": facts::arrived(shared, accounts, &run.record, join),
-        "failed": facts::failed_above(shared, accounts, join),
-        "skipped": facts::skipped_above(shared, accounts, join),
+        "count": arrivals::arrived(shared, accounts, &run.record, &run.facts, join),
+        "failed": arrivals::failed_above(shared, accounts, join),
+        "skipped": arrivals::skipped_above(shared, accounts, join),
         "opened": jiff::Timestamp::from_millisecond(shared.world.now()).unwrap_or_default().to_string(),
     });
     Item::of(value.to_string(), run.record.started)

@@ -3,7 +3,7 @@
 use super::pool::{Piece, Pool, Task, parts};
 use super::track::{Sent, Track};
 use super::work::Work;
-use super::{facts, pair, repair};
+use super::{pair, positions, repair};
 use crate::plan::How;
 use anabranch_engine::{At, Limit, Result, limits};
 use std::time::Instant;
@@ -14,7 +14,7 @@ impl Work<'_> {
         let root = &self.shared.plan.units[track.unit].roots[track.root];
         (self.facts.gates_before(root) == Some(true)).then(|| {
             let spot = self.shared.spot(root.how, root.from, track.partition);
-            let end = facts::written(self.ledger.all(), &self.record, &spot);
+            let end = positions::written(self.ledger.all(), &self.record, &spot);
             repair::stretch(&self.record, &spot, track.sent, end).1
         })
     }

@@ -1,8 +1,8 @@
 //! Consumer groups: a mirror of the positions for people's tools, never the truth.
 
-use super::{Shared, facts};
+use super::{Shared, Spot, positions};
 use crate::model::Writer;
-use crate::plan::{Node, name};
+use crate::plan::Node;
 use anabranch_engine::{Account, RunRecord};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,18 +16,19 @@ pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord, left: &
     if record.repair.is_some() {
         return notes; // the positions are those of a batch of long ago
     }
-    let mut groups: BTreeMap<&str, Vec<(anabranch_engine::StreamName, u32, i64)>> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, BTreeMap<Spot, i64>> = BTreeMap::new();
     for unit in &shared.plan.units {
         for root in &unit.roots {
             let Node::Step(s) = root.node else { continue };
-            if shared.flow.streams[root.from].writer != Writer::Outside && !shared.flow.streams[root.from].declared {
+            if shared.flow.streams[root.from].writer != Writer::Outside && !shared.flow.streams[root.from].is_public() {
                 continue;
             }
             let Some(group) = shared.flow.steps[s].groups.get(root.input) else { continue };
             for p in 0..shared.partitions[root.from] {
-                let spot = shared.spot(root.how, root.from, p);
-                let next = facts::next(accounts, record, &name(&shared.flow, root.node), &spot);
-                groups.entry(group).or_default().push((shared.flow.streams[root.from].at.clone(), p, next));
+                let next = positions::next(accounts, record, &shared.reader(root, p));
+                let spot = (shared.flow.streams[root.from].at.clone(), p);
+                // a step that reaches a partition in two ways has read it as far as the slower one
+                groups.entry(group).or_default().entry(spot).and_modify(|n| *n = next.min(*n)).or_insert(next);
             }
         }
     }
@@ -35,7 +36,8 @@ pub fn mirror(shared: &Shared, accounts: &[Account], record: &RunRecord, left: &
         if left.contains(*group) {
             continue;
         }
-        if let Err(e) = shared.engine.set_group(group, offsets) {
+        let offsets: Vec<_> = offsets.iter().map(|((stream, p), next)| (stream.clone(), *p, *next)).collect();
+        if let Err(e) = shared.engine.set_group(group, &offsets) {
             left.insert(group.to_string());
             notes.push(format!("the group {group} does not show how far this run is ({})", e.text));
         }

@@ -4,8 +4,8 @@ use super::Shared;
 use crate::model::{Flow, Kind, Writer};
 use crate::plan::Plan;
 use anabranch_engine::account::Reader;
-use anabranch_engine::{Account, Next, RunRecord, limits};
-use std::collections::BTreeMap;
+use anabranch_engine::{Account, Error, Next, Result, RunRecord, limits, partition};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lanes that are wanted for a flow: as many as its widest stream has partitions, or a sharder has shards.
 pub fn wanted(flow: &Flow, plan: &Plan, partitions: &[u32]) -> u32 {
@@ -45,6 +45,43 @@ impl Shared {
         let lanes = roots.flat_map(|(r, root)| (0..self.partitions[root.from]).map(move |p| (r, p)));
         lanes.map(|(r, p)| self.lane_of(unit, r, p)).collect::<std::collections::BTreeSet<_>>().len()
     }
+}
+
+/// The account of each lane has an entry for each partition that it reads or writes. A flow that has too many is refused
+/// before anything is done.
+pub fn entries_fit(shared: &Shared) -> Result<()> {
+    let mut of_lanes: BTreeMap<u32, (usize, BTreeSet<(usize, u32)>)> = BTreeMap::new();
+    for (u, unit) in shared.plan.units.iter().enumerate() {
+        let written: Vec<usize> = (0..shared.flow.streams.len())
+            .filter(|s| shared.plan.logged[*s] && shared.plan.writers[*s] == Some(u))
+            .collect();
+        for (r, root) in unit.roots.iter().enumerate() {
+            for p in 0..shared.partitions[root.from] {
+                let (readers, ends) = of_lanes.entry(shared.lane_of(u, r, p)).or_default();
+                *readers += 1;
+                ends.extend(written.iter().map(|s| (*s, partition::through(p, shared.partitions[*s]))));
+            }
+        }
+        // by key, or by hash: any partition
+        let anywhere = |s: &&usize| match shared.flow.streams[**s].writer {
+            Writer::Step(w, port) => match &shared.flow.steps[w].kind {
+                Kind::Shard(shard) => !shard.streams && port == 0,
+                kind => matches!(kind, Kind::Reduce(..)),
+            },
+            _ => false,
+        };
+        for s in written.iter().filter(anywhere) {
+            let (_, ends) = of_lanes.entry(0).or_default();
+            ends.extend((0..shared.partitions[*s]).map(|p| (*s, p)));
+        }
+    }
+    let most = of_lanes.values().map(|(readers, ends)| readers + ends.len()).max().unwrap_or(0);
+    if most <= limits::ACCOUNT_ENTRIES {
+        return Ok(());
+    }
+    let text =
+        format!("the flow has {most} readers and written partitions, at most {} are possible", limits::ACCOUNT_ENTRIES);
+    Err(Error::usage(text).help("use fewer partitions or shards"))
 }
 
 /// The newest account of each lane in one run, as far as they are known.

@@ -1,8 +1,9 @@
 //! From lines of a source to items.
 
-use super::Shared;
 use super::chunk::{Carrier, Dead, Outcome, Whence, view};
+use super::frame::Framed;
 use super::io::{Line, LineReader, Listed};
+use super::{Shared, marks};
 use crate::expr::time::Time;
 use crate::expr::{Fault, Value, write};
 use crate::model::{Entry, FieldType, Lines, Stream};
@@ -10,6 +11,7 @@ use crate::patterns::{Body, Origin, Part, View};
 use crate::plan::{Node, Root, name};
 use anabranch_engine::{Batch, Builder, Codec, Item, Record, Result, limits};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A source that is being read.
@@ -18,28 +20,41 @@ pub struct Reading {
     pub files: Vec<Listed>,
     /// Reads them.
     pub reader: Arc<dyn LineReader>,
+    /// Files whose last line is committed, and whether it was left to the next run.
+    pub left: BTreeMap<usize, bool>,
 }
 
 /// Reads the lines that begin in `from..to` and carries them through the unit.
 pub fn read(shared: &Shared, root: &Root, reading: &Reading, from: u64, to: u64) -> Result<(u64, Outcome)> {
-    let mut gatherer = Gatherer::new(shared, root, reading);
+    let mut gatherer = Gatherer::new(shared, root.from, Some(reading));
     let mut fault = None;
     reading.reader.read(from, to, &mut |line| {
         if fault.is_none() {
             fault = gatherer.line(&line).err();
         }
     })?;
-    if let Some(e) = fault {
-        return Err(e);
+    match fault {
+        Some(e) => Err(e),
+        None => gatherer.finish(),
     }
-    gatherer.flush()?;
-    Ok((gatherer.items, gatherer.carrier.out))
 }
 
+/// Lines of standard input, carried through the unit.
+pub fn take(shared: &Shared, stream: usize, lines: &[Framed]) -> Result<(u64, Outcome)> {
+    let mut gatherer = Gatherer::new(shared, stream, None);
+    for Framed { byte, text, too_long } in lines {
+        let (byte, too_long) = (*byte, *too_long);
+        gatherer.line(&Line { file: 0, byte, at: byte, text, too_long, grown: None })?;
+    }
+    gatherer.finish()
+}
+
+/// What every source does to its lines.
 struct Gatherer<'g> {
     shared: &'g Shared,
-    root: &'g Root,
-    reading: &'g Reading,
+    from: usize,
+    /// The files; none for standard input.
+    reading: Option<&'g Reading>,
     stream: &'g Stream,
     carrier: Carrier<'g>,
     batch: Builder,
@@ -51,11 +66,16 @@ struct Gatherer<'g> {
 }
 
 impl<'g> Gatherer<'g> {
-    fn new(shared: &'g Shared, root: &'g Root, reading: &'g Reading) -> Self {
-        let stream = &shared.flow.streams[root.from];
+    fn new(shared: &'g Shared, from: usize, reading: Option<&'g Reading>) -> Self {
+        let stream = &shared.flow.streams[from];
         let batch = Builder::new(Codec::None);
         let carrier = Carrier::new(shared);
-        Gatherer { shared, root, reading, stream, carrier, batch, at: vec![], file: 0, number: None, items: 0 }
+        Gatherer { shared, from, reading, stream, carrier, batch, at: vec![], file: 0, number: None, items: 0 }
+    }
+
+    fn finish(mut self) -> Result<(u64, Outcome)> {
+        self.flush()?;
+        Ok((self.items, self.carrier.out))
     }
 
     fn line(&mut self, line: &Line<'_>) -> Result<()> {
@@ -67,6 +87,10 @@ impl<'g> Gatherer<'g> {
         if json && line.text.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
+        if self.is_left(line) {
+            self.carrier.out.marks.insert(marks::left(&self.stream.name, line.file), 1);
+            return Ok(());
+        }
         self.items += 1;
         if line.too_long {
             let kept = &line.text[..line.text.len().min(limits::OVERSIZE_KEPT_BYTES)];
@@ -75,8 +99,8 @@ impl<'g> Gatherer<'g> {
             self.dead(place, error, Item::of(Bytes::copy_from_slice(kept), self.shared.started()));
             return Ok(());
         }
-        if self.shared.with_headers[self.root.from] {
-            let path = self.reading.files.get(line.file).map_or("", |f| f.path.as_str());
+        if let Some(reading) = self.reading.filter(|_| self.shared.with_headers[self.from]) {
+            let path = reading.files.get(line.file).map_or("", |f| f.path.as_str());
             let number = number.map(|n| n.to_string());
             let headers = [Some(("file", path)), number.as_deref().map(|n| ("line", n))];
             let headers: Vec<_> = headers.into_iter().flatten().map(|(n, v)| (n, Some(v.as_bytes()))).collect();
@@ -92,10 +116,10 @@ impl<'g> Gatherer<'g> {
     fn number(&mut self, line: &Line<'_>) -> Result<Option<u64>> {
         let same = self.file == line.file;
         self.file = line.file;
-        if self.shared.with_numbers {
+        if let Some(reading) = self.reading.filter(|_| self.shared.with_numbers) {
             let number = match self.number.filter(|_| same) {
                 Some(next) => next,
-                None => self.reading.reader.number(line.at)?,
+                None => reading.reader.number(line.at)?,
             };
             self.number = Some(number + 1);
             return Ok(Some(number));
@@ -103,13 +127,23 @@ impl<'g> Gatherer<'g> {
         Ok(None)
     }
 
+    /// Whether a line is the next run's: it had no end when the run opened, and its file has grown since. What is
+    /// committed stays as it was decided.
+    fn is_left(&self, line: &Line<'_>) -> bool {
+        let Some(grown) = line.grown else { return false };
+        self.reading.and_then(|r| r.left.get(&line.file)).copied().unwrap_or(grown)
+    }
+
     fn path(&self) -> Arc<str> {
-        let path = self.reading.files.get(self.file).map_or("", |f| f.path.as_str());
+        let path = match self.reading {
+            Some(reading) => reading.files.get(self.file).map_or("", |f| f.path.as_str()),
+            None => "stdin",
+        };
         format!("r{}/{path}", self.shared.number).into()
     }
 
     fn dead(&mut self, place: String, error: String, item: Item) {
-        let node = name(&self.shared.flow, Node::Source(self.root.from));
+        let node = name(&self.shared.flow, Node::Source(self.from));
         let place = format!("{}/{node}/{place}", self.shared.flow.name);
         let tally = self.carrier.out.tally(&node);
         *tally.took.entry(self.stream.name.clone()).or_default() += 1;
@@ -127,11 +161,11 @@ impl<'g> Gatherer<'g> {
         let part = Part { body: Body::Ready(batch), rows: None, origin, partition: 0 };
         let part = if self.stream.entry.is_plain() { Some(part) } else { self.enter(&part)? };
         let Some(part) = part else { return Ok(()) };
-        let node = name(&self.shared.flow, Node::Source(self.root.from));
+        let node = name(&self.shared.flow, Node::Source(self.from));
         let tally = self.carrier.out.tally(&node);
         *tally.took.entry(self.stream.name.clone()).or_default() += part.count();
         tally.passed += part.count();
-        self.carrier.emit(&node, self.root.from, &part)
+        self.carrier.emit(&node, self.from, &part)
     }
 
     /// Gives items their key and timestamp, and checks their fields.
@@ -230,7 +264,7 @@ impl LineReader for Listing {
     fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
         for at in from..to {
             if let Some(item) = usize::try_from(at).ok().and_then(|i| self.items.get(i)) {
-                each(Line { file: 0, byte: at, at, text: item.as_bytes(), too_long: false });
+                each(Line { file: 0, byte: at, at, text: item.as_bytes(), too_long: false, grown: None });
             }
         }
         Ok(())

@@ -20,6 +20,11 @@ pub fn finals(step: &str) -> String {
     format!("finals:{step}")
 }
 
+/// The last line of a file is the next run's.
+pub fn left(stream: &str, file: usize) -> String {
+    format!("left:{stream}:{file}")
+}
+
 /// The committed length of a sink.
 pub fn length(shared: &Shared, sink: usize) -> String {
     name(&shared.flow, Node::Sink(sink))

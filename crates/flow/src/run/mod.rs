@@ -1,12 +1,16 @@
 //! The runner: opens a run or takes one up, works its lanes, closes it with a report.
 
+mod arrivals;
 mod berth;
+mod call;
 mod chunk;
 mod close;
+mod convert;
 mod crew;
 pub mod facts;
 mod finals;
 mod folds;
+pub mod frame;
 mod gather;
 mod give;
 mod groups;
@@ -14,18 +18,22 @@ pub mod io;
 
 pub mod lanes;
 mod lines;
+pub mod look;
 mod marks;
 mod open;
 mod pair;
 mod pending;
 mod pool;
+mod positions;
 mod record;
 mod render;
 pub mod repair;
 pub mod report;
 mod sinks;
+mod stall;
 mod stdin;
 mod track;
+mod trial;
 pub mod view;
 mod window;
 mod work;
@@ -39,7 +47,7 @@ pub use view::RunView;
 
 use crate::model::{Flow, Kind, Writer};
 use crate::patterns::Vars;
-use crate::plan::{How, Plan, plan};
+use crate::plan::{How, Node, Plan, Root, plan};
 use anabranch_engine::{
     Admin, Again, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, StreamName, limits,
 };
@@ -133,6 +141,16 @@ impl Shared {
         }
     }
 
+    /// Whether a root goes on in the next run where it is in this one: it reads a stream from outside, or is a side of a
+    /// pair whose stream goes on. Every other one begins where its run does.
+    pub fn is_carried(&self, root: &Root) -> bool {
+        if root.how != How::Log {
+            return false;
+        }
+        let pairs = matches!(root.node, Node::Step(s) if matches!(self.flow.steps[s].kind, Kind::Pair(_)));
+        self.flow.streams[root.from].writer == Writer::Outside || (pairs && self.flow.goes_on(root.of))
+    }
+
     /// Whether a stream is what a join lets through.
     pub fn is_view(&self, stream: usize) -> bool {
         match self.flow.streams[stream].writer {
@@ -162,6 +180,7 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
             options.note(&format!("{pattern} matches no file: the stream {} is empty", flow.streams[*stream].name));
         }
     }
+    manifests.values().flat_map(|m| &m.notes).for_each(|note| options.note(note));
     let first = open::prepare(flow.clone(), apart, engine.clone(), world.clone())?;
     let crew = engine.crew(&flow.name, lanes::wanted(&flow, &first.plan, &first.partitions))?;
     let plan = plan(&flow, crew.lanes() > 1);
@@ -179,6 +198,7 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
             }
             Ok(None) => {}
             Ok(Some(outcome)) => return Ok(outcome),
+            Err(e) if e.kind == ErrorKind::Doubt => return Err(Error { kind: ErrorKind::Stopped, ..e }),
             Err(e) => return Err(e),
         }
     }
@@ -230,7 +250,8 @@ impl Job {
                 return self.work(shared, Ledger::new(record.number, accounts), None);
             }
             if self.options.stop.load(Ordering::Relaxed) {
-                return Err(Error::machine(format!("no run of {} was open when it was told to stop", self.flow.name)));
+                let text = format!("no run of {} was open when it was told to stop", self.flow.name);
+                return Err(Error::new(ErrorKind::Stopped, text));
             }
             wait = limits::BELL_WAIT;
         }
@@ -343,7 +364,7 @@ pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>) -
     let ledger = Ledger::new(record.number, accounts);
     let facts = facts::derive(&shared, ledger.all(), &record);
     let report = report::report(&shared, ledger.all(), &record, &facts, shared.world.now());
-    let node = |i: usize| shared.plan.unit_of(crate::plan::Node::Step(i)).map(|u| facts.units[u]);
+    let node = |i: usize| shared.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
     let progress = flow.steps.iter().enumerate().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
     Ok(Some(Inspection { phase: record.phase, report, progress }))
 }

@@ -1,16 +1,16 @@
 //! Opening a run, or taking up the one that is open. Nothing is touched before everything was looked at.
 
-use super::io::{Manifest, World};
+use super::io::{Goal, Manifest, World};
 use super::lines::Reading;
 use super::record::{is_anew, record};
-use super::{Options, Shared, marks, repair, sinks};
+use super::{Options, Shared, look, marks, repair, sinks};
 use crate::expr::{RunVars, Zone};
 use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan};
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Lane, Next, Packer, Phase, Put, Result, RunKind,
-    RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks,
+    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put,
+    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,11 @@ pub fn own_stream(flow: &FlowId, what: &str) -> Result<StreamName> {
     flow.own(what)
 }
 
-/// Lists the files of every source that is read. A missing one ends it here, with nothing touched.
+/// Lists the files of every source that is read. A missing one ends it here, with nothing touched, and so does a sink
+/// that cannot be written.
 pub fn survey(flow: &Flow, plan: &Plan, world: &dyn World) -> Result<BTreeMap<usize, Manifest>> {
+    look::sinks(flow, world)?;
+    let written = look::written(flow);
     let mut out = BTreeMap::new();
     for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines) {
         let stream = &flow.streams[root.from];
@@ -30,7 +33,7 @@ pub fn survey(flow: &Flow, plan: &Plan, world: &dyn World) -> Result<BTreeMap<us
                 From::Items(items) => {
                     Manifest { files: vec![super::lines::Listing::listed(items.len())], ..Manifest::default() }
                 }
-                _ => world.survey(source)?,
+                _ => world.survey(source, &written)?,
             };
             out.insert(root.from, Manifest { stream: stream.name.clone(), ..manifest });
         }
@@ -106,10 +109,15 @@ pub fn give_up(
     abandon(&shared, lane, &record)?;
     let again = match record.repair {
         Some(_) => "its batch is held as before",
+        None if reads_stdin(&shared) => "what it read from standard input is gone, its other items come again",
         None => "its items come again",
     };
     options.note(&format!("run {} is abandoned: {again}; what was published already stays", record.number));
     Ok(None)
+}
+
+fn reads_stdin(shared: &Shared) -> bool {
+    shared.plan.units.iter().flat_map(|u| &u.roots).any(|r| r.how == How::Stdin)
 }
 
 /// Opens a run: the record is committed when this returns.
@@ -141,6 +149,8 @@ pub fn open(
             manifests
         }
         None => {
+            may_open(&shared, lane.account())?;
+            super::lanes::entries_fit(&shared)?;
             let ids = ensure(&shared, options)?;
             let is_anew = |at| lane.account().record.as_ref().is_some_and(|last| is_anew(last, &ids, at));
             let own = shared.flow.streams.iter().filter(|s| s.writer != Writer::Outside);
@@ -156,6 +166,27 @@ pub fn open(
     name_run(&mut shared, &record);
     shared.readings = readings(&shared, lane.account(), &manifests)?;
     Ok(shared)
+}
+
+/// A flow holds a bounded number of batches: each keeps its items and all that lies behind them.
+fn may_open(shared: &Shared, account: &Account) -> Result<()> {
+    let held = account.record.as_ref().map_or(&[][..], |r| &r.held);
+    let [first, .., last] = held else { return Ok(()) };
+    if held.len() < limits::HELD_BATCHES {
+        return Ok(());
+    }
+    let items: i64 = held.iter().flat_map(|h| &h.extents).map(|(_, _, from, to)| to - from).sum();
+    let dead: u64 = held.iter().map(|h| h.dead).sum();
+    let (flow, n) = (&shared.flow.name, held.len());
+    let text = format!(
+        "{n} batches of {flow} are held, from {} to {}: no run begins before some of them are settled. They keep {items} items and {dead} failed ones",
+        first.batch, last.batch
+    );
+    let help = format!(
+        "anabranch dead list  shows what failed. Give up what holds a batch:  anabranch dead skip --batch {}",
+        first.batch
+    );
+    Err(Error::new(ErrorKind::Held, text).help(help))
 }
 
 /// Opens the files of a run. A repair reads a file again only for a reduce that has not said its results.
@@ -176,9 +207,26 @@ fn readings(
             Some(From::Items(items)) => Arc::new(super::lines::Listing::new(items)) as Arc<dyn super::io::LineReader>,
             _ => shared.world.lines(manifest)?,
         };
-        out.insert(*stream, Reading { files: manifest.files.clone(), reader });
+        let left = last_lines(shared, account, *stream, manifest);
+        out.insert(*stream, Reading { files: manifest.files.clone(), reader, left });
     }
     Ok(out)
+}
+
+/// The files that are committed to their end, and whether their last line was left to the next run.
+fn last_lines(shared: &Shared, account: &Account, stream: usize, manifest: &Manifest) -> BTreeMap<usize, bool> {
+    let mut roots = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines && r.from == stream);
+    let reader = roots.next().map(|root| shared.reader(root, 0));
+    let read = reader.and_then(|reader| account.read.get(&reader)).map_or(0, |n| n.next as u64);
+    let mut end = 0;
+    let mut out = BTreeMap::new();
+    for (i, file) in manifest.files.iter().enumerate() {
+        end += file.length;
+        if end <= read {
+            out.insert(i, account.marks.contains_key(&marks::left(&manifest.stream, i)));
+        }
+    }
+    out
 }
 
 /// Takes part in a run that another process has opened.
@@ -308,7 +356,7 @@ fn ensure(shared: &Shared, options: &mut Options) -> Result<BTreeMap<StreamName,
             name: stream.at.clone(),
             partitions: Some(shared.partitions[s]),
             replication_factor: stream.replication_factor,
-            config: if stream.declared { config } else { for_good(config) },
+            config: if stream.is_public() { config } else { for_good(config) },
         };
         if stream.writer == Writer::Outside { others.push(spec) } else { own.push(spec) }
     }
@@ -348,13 +396,13 @@ fn begin(
         run: record.number,
         ..Account::default()
     };
-    for (key, from) in &record.from {
-        account.read.insert(key.clone(), Next { next: *from, items: 0 });
-        let step = shared.flow.steps.iter().find(|s| s.name == key.0);
-        let input = step.and_then(|step| {
-            step.inputs.iter().position(|i| shared.flow.streams[*i].at == key.1).and_then(|i| step.groups.get(i))
-        });
-        account.groups.extend(input.map(|g| ((key.0.clone(), key.1.clone()), g.clone())));
+    account.read.extend(record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 })));
+    for root in shared.plan.units.iter().flat_map(|u| &u.roots) {
+        if let Node::Step(s) = root.node
+            && let Some(group) = shared.flow.steps[s].groups.get(root.input).filter(|_| shared.is_carried(root))
+        {
+            account.groups.insert((shared.flow.steps[s].name.clone(), root.taken.clone()), group.clone());
+        }
     }
     lengths(shared, &record, &mut account)?;
     let mut puts = vec![];
@@ -379,6 +427,8 @@ fn begin(
 
 /// Notes where the files of sinks begin that this run will write.
 fn lengths(shared: &Shared, record: &RunRecord, account: &mut Account) -> Result<()> {
+    let paths = (0..shared.flow.streams.len()).map(|s| sinks::path(shared, s)).collect::<Result<Vec<_>>>()?;
+    look::apart(&shared.flow, &*shared.world, &paths).map_err(|(_, e)| e)?;
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         let Some(sink) = &stream.sink else { continue };
         let Some(path) = sinks::path(shared, s)? else { continue };
@@ -387,11 +437,9 @@ fn lengths(shared: &Shared, record: &RunRecord, account: &mut Account) -> Result
                 .help("`mode: fail` does not touch it: move it away, or say  mode: replace"));
         }
         let length = match sink.mode {
-            Mode::Replace if shared.world.is_folder(&path) => {
-                return Err(Error::usage(format!("the sink {path} is a folder"))
-                    .help("name a file in it:  sink: FOLDER/FILE.jsonl"));
+            Mode::Append if matches!(shared.world.goal(&path, false)?, Goal::File(..)) => {
+                shared.world.sink(&path, false, record.number, None)?.sync()?
             }
-            Mode::Append => shared.world.sink(&path, false, record.number, None)?.sync()?,
             _ => 0,
         };
         account.marks.insert(marks::length(shared, s), length);
@@ -405,7 +453,7 @@ fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usiz
     let lists = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines);
     for root in lists {
         let name = shared.flow.streams[root.from].name.clone();
-        out.insert(root.from, Manifest { stream: name, files: vec![] });
+        out.insert(root.from, Manifest { stream: name, ..Manifest::default() });
     }
     let Some((start, end)) = record.manifest else { return Ok(out) };
     let at = At { stream: shared.manifest.clone(), partition: 0, offset: start };

@@ -1,6 +1,7 @@
 //! A reduce with `pair: lockstep`: the i-th item of partition p of each input, whole pairs only.
 
 use super::chunk::{Carrier, Whence};
+use super::convert;
 use super::facts;
 use super::finals::of_step;
 use super::marks;
@@ -10,7 +11,7 @@ use super::work::Work;
 use crate::expr::{Fault, Scope, Value, write};
 use crate::model::Kind;
 use crate::patterns::reduce::Shape;
-use crate::patterns::{Part, View, bounded};
+use crate::patterns::{Format, Part, View, bounded};
 use crate::plan::Root;
 use anabranch_engine::{At, Item, LaneNo, Limit, Packer, Result, limits};
 use bytes::Bytes;
@@ -108,8 +109,14 @@ fn pairs(run: &mut Work<'_>, s: usize, left: usize, right: usize) -> Result<usiz
     }
     if let Some(stream) = step.output(0, 0) {
         let mut number = first as u64;
+        let format = shared.flow.streams[stream].format;
         for batch in made.finish() {
-            carrier.emit(&step.name, stream, &of_step(&step.name, batch, p, &mut number))?;
+            let part = of_step(&step.name, batch, p, &mut number);
+            let parts = match convert::is_needed(Format::Json, format) {
+                true => convert::converted(&part, Format::Json)?,
+                false => vec![part],
+            };
+            parts.iter().try_for_each(|part| carrier.emit(&step.name, stream, part))?;
         }
     }
     let stop = carrier.out.stop.take();

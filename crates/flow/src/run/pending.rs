@@ -40,11 +40,12 @@ impl Pending {
             self.sinks.entry(sink).or_default().append(&mut bytes);
         }
         self.dead.extend(outcome.dead);
+        account.marks.extend(outcome.marks);
         Ok(())
     }
 
     /// Everything for the log, as puts. Dead letters get their numbers here, in the order of the commits.
-    pub fn puts(&mut self, shared: &Shared, account: &mut Account) -> Vec<Put> {
+    pub fn puts(&mut self, shared: &Shared, account: &mut Account) -> Result<Vec<Put>> {
         let mut puts = vec![];
         for ((stream, partition), gathering) in std::mem::take(&mut self.puts) {
             let to = Dest { stream: shared.flow.streams[stream].at.clone(), partition };
@@ -55,14 +56,14 @@ impl Pending {
             let mut letters = Packer::default();
             for dead in std::mem::take(&mut self.dead) {
                 *count += 1;
-                letters.push_item(&letter(shared, account.lane, *count, dead));
+                letters.push_item(&fitting(shared, letter(shared, account.lane, *count, dead))?);
             }
             let to = Dest { stream: shared.dead.clone(), partition: account.lane };
             puts.extend(letters.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
         }
         self.bytes = 0;
         self.since = None;
-        puts
+        Ok(puts)
     }
 }
 
@@ -75,6 +76,30 @@ fn short(mut error: String) -> String {
     }
     error
 }
+
+/// A dead letter that its stream takes: one that it does not keeps its place, its error and the beginning of the item.
+fn fitting(shared: &Shared, mut letter: Item) -> Result<Item> {
+    let size = |item: &Item| {
+        let headers = item.headers.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Bytes::len) + HEADER_BYTES);
+        let (key, value) = (item.key.as_ref().map_or(0, Bytes::len), item.value.as_ref().map_or(0, Bytes::len));
+        key + value + headers.sum::<usize>() + BATCH_HEAD_BYTES
+    };
+    if size(&letter) <= limits::LETTER_BYTES || size(&letter) <= shared.engine.largest(&shared.dead)? {
+        return Ok(letter);
+    }
+    let (bytes, kept) = (size(&letter), limits::OVERSIZE_KEPT_BYTES);
+    letter.value = letter.value.map(|v| v.slice(..v.len().min(kept)));
+    letter.key = letter.key.map(|k| k.slice(..k.len().min(kept)));
+    letter.headers.retain(|(name, _)| name.starts_with("anabranch."));
+    let said = format!("of {bytes} bytes the first {kept} of the value are kept: more is not taken by {}", shared.dead);
+    letter.headers.push(("anabranch.cut".into(), Some(said.into())));
+    Ok(letter)
+}
+
+/// What a header takes beside its name and value, at most.
+const HEADER_BYTES: usize = 12;
+/// What a batch takes beside its one item, at most.
+const BATCH_HEAD_BYTES: usize = 128;
 
 /// A failed item with the story of its failure in headers.
 fn letter(shared: &Shared, lane: u32, number: u64, dead: Dead) -> Item {

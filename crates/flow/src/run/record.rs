@@ -3,9 +3,9 @@
 use super::io::Manifest;
 use super::{Shared, Spot};
 use crate::model::Writer;
-use crate::plan::{How, Node, name};
+use crate::plan::{How, Node};
 use anabranch_engine::{Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// The record of a new run.
@@ -31,25 +31,26 @@ pub fn record(
         from: BTreeMap::new(),
         seals: BTreeMap::new(),
         ids,
+        meant: BTreeSet::new(),
         manifest: None,
         phase: Phase::Open,
         held: last.as_ref().map_or_else(Vec::new, |r| r.held.clone()),
         ends: BTreeMap::new(),
         extents: BTreeMap::new(),
+        waited: last.as_ref().map_or_else(BTreeMap::new, |r| r.waited.clone()),
         repair: None,
     };
     stretches(shared, last.as_ref(), &mut record, manifests)?;
     let mut groups: BTreeMap<&String, Group> = BTreeMap::new();
     for unit in &shared.plan.units {
-        for root in unit.roots.iter().filter(|r| r.how == How::Log) {
-            if shared.flow.streams[root.from].writer != Writer::Outside && unit.pairs.is_none() {
+        for root in &unit.roots {
+            if !shared.is_carried(root) {
                 continue;
             }
-            let reader = name(&shared.flow, root.node);
             let group = if let Node::Step(s) = root.node { shared.flow.steps[s].groups.get(root.input) } else { None };
             for p in 0..shared.partitions[root.from] {
                 let at = (shared.flow.streams[root.from].at.clone(), p);
-                let key = (reader.clone(), at.0.clone(), p);
+                let key = shared.reader(root, p);
                 let committed = lane.account().read.get(&key).map(|n| n.next);
                 if let Some(group) = group.filter(|g| committed.is_none() && !groups.contains_key(g)) {
                     groups.insert(group, shared.engine.group(group)?);
@@ -59,15 +60,36 @@ pub fn record(
                 let from = committed.or_else(of_group).unwrap_or_else(first);
                 let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
                 let outside = shared.flow.streams[root.from].writer == Writer::Outside;
-                let anew = from != first() && last.as_ref().is_some_and(|last| is_anew(last, &record.ids, &at.0));
+                let was_another = |last: &RunRecord| is_anew(last, &record.ids, &at.0) && !last.meant.contains(&key);
+                let anew = from != first() && last.as_ref().is_some_and(was_another);
                 if from > end || anew || (outside && from < first()) {
-                    return Err(gap(&reader, group, &at, from, first()..end, anew));
+                    return Err(gap(&key.step, group, &at, from, first()..end, anew));
                 }
                 record.from.insert(key, from);
             }
         }
     }
+    of_joins(shared, lane, last.as_ref(), &mut record);
     Ok(record)
+}
+
+/// Where the batch of each join begins in what it views from outside: behind its last one, or, for a new join, where the
+/// first of those begins who read behind it.
+fn of_joins(shared: &Shared, lane: &mut dyn Lane, last: Option<&RunRecord>, record: &mut RunRecord) {
+    let mut begins = vec![];
+    for (join, reach, viewer) in shared.viewers() {
+        let spot = (viewer.stream.clone(), viewer.partition);
+        let roots = shared.plan.units.iter().flat_map(|u| &u.roots);
+        let behind = roots.filter(|r| r.from == reach.from && r.gates.contains(&join));
+        let first = || behind.filter_map(|r| record.from.get(&shared.reader(r, viewer.partition)).copied()).min();
+        let anew = last.is_some_and(|last| is_anew(last, &record.ids, &viewer.stream));
+        let committed = lane.account().read.get(&viewer).map(|n| n.next).filter(|_| !anew);
+        let from = committed.or_else(first).or_else(|| record.starts.get(&spot).copied()).unwrap_or(0);
+        let within =
+            record.starts.get(&spot).zip(record.seals.get(&spot)).map(|(start, seal)| from.clamp(*start, *seal));
+        begins.push((viewer, within.unwrap_or(from)));
+    }
+    record.from.extend(begins);
 }
 
 /// Whether a stream is another one than it was in an earlier run.

@@ -8,8 +8,9 @@ use crate::model::{Flow, Kind, Mode, Stream, Writer};
 use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, Root};
 use anabranch_engine::{
-    Account, Admin, Again, At, BatchRef, Builder, Codec, Dest, Error, Extent, FlowId, Handle, Item, Kind as ErrorKind,
-    Lane, Mending, Packer, Phase, Put, Result, RunKind, RunRecord, StreamName, Tally, account::ACCOUNT_VERSION, chunks,
+    Account, Admin, Again, At, BatchRef, Builder, Codec, Cursor, Dest, Error, Extent, FlowId, Handle, Item,
+    Kind as ErrorKind, Lane, Mending, Packer, Phase, Put, Result, RunKind, RunRecord, StreamName, Tally,
+    account::ACCOUNT_VERSION, chunks,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,11 +100,28 @@ pub fn books(shared: &Shared, ledger: &Ledger, closing: &RunRecord) -> Result<Ve
     Ok(packer.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }).collect())
 }
 
+/// The dead letters of a held batch that are not settled, oldest first: at most as many as one repair may name.
+pub fn unsettled(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Vec<String>> {
+    let account = engine.accounts(flow, &mut Cursor::default(), std::time::Duration::ZERO)?;
+    let record = account.iter().find_map(|a| a.record.as_ref());
+    if !record.is_some_and(|r| r.held.iter().any(|h| h.batch == batch)) {
+        return Err(Error::usage(format!("batch {batch} of {flow} is not held")));
+    }
+    let mending = find(engine, flow, batch)?.record.repair.unwrap_or_default();
+    let mut ids = vec![];
+    each(engine, &flow.own("dead")?, |_, item| {
+        let of_batch = told(&item, "run").parse().is_ok_and(|run| mending.runs.contains(&run));
+        ids.extend(Some(told(&item, "id")).filter(|id| of_batch && ids.len() < MOST && !mending.settled.contains(id)));
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
 /// The newest books of a batch.
-fn find(shared: &Shared, batch: u64) -> Result<Books> {
-    let held = stream(&shared.flow.name)?;
+fn find(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Books> {
+    let held = stream(flow)?;
     let mut found = None;
-    each(&*shared.engine, &held, |_, item| {
+    each(engine, &held, |_, item| {
         if item.key.as_deref() == Some(batch.to_string().as_bytes()) {
             found = item.value;
         }
@@ -163,7 +181,7 @@ pub fn open(
         let text = format!("{} pairs what follows, run after run: its batches cannot be repaired", pair.name);
         return Err(Error::usage(text));
     }
-    let Books { record: was, account: books } = find(shared, wanted.batch)?;
+    let Books { record: was, account: books } = find(&*shared.engine, &shared.flow.name, wanted.batch)?;
     if books.flow_hash != shared.flow.hash {
         let text = format!("batch {} was held by another version of the flow", wanted.batch);
         return Err(Error::usage(text).help("repair it with the flow as it was"));
@@ -182,7 +200,11 @@ pub fn open(
         if wanted.skip.contains(id) {
             counted.skipped += 1;
         } else {
-            may_retry(shared, &books, &mending, id, &step, &of)?;
+            if !told(letter, "cut").is_empty() {
+                let text = format!("the dead letter {id} was too large to be kept whole, and cannot be tried again");
+                return Err(Error::usage(text).help("skip it, or run the batch anew"));
+            }
+            may_retry(shared, &books, id, &step, &of)?;
             untake(counted, &of);
             mending.again.push(Again { id: id.clone(), step, of });
         }
@@ -206,7 +228,7 @@ pub fn open(
     ends_now(shared, &last, &mut record)?;
     record.repair = Some(mending);
     let mut read = books.read;
-    read.retain(|(_, stream, _), _| *stream != shared.dead); // an earlier repair read its own letters
+    read.retain(|reader, _| reader.stream != shared.dead); // an earlier repair read its own letters
     let mut marks = books.marks;
     marks.remove(marks::DEAD);
     marks.retain(|mark, _| !mark.starts_with("sink:"));
@@ -286,7 +308,7 @@ fn letters_of(shared: &Shared, mending: &Mending, wanted: &Repair) -> Result<BTr
 }
 
 /// An item can be tried again where a step took it, unless a reduce behind it has said its results.
-fn may_retry(shared: &Shared, books: &Account, mending: &Mending, id: &str, step: &str, of: &str) -> Result<()> {
+fn may_retry(shared: &Shared, books: &Account, id: &str, step: &str, of: &str) -> Result<()> {
     let flow = &shared.flow;
     let found = flow.steps.iter().position(|s| s.name == step);
     let input = found.zip(flow.streams.iter().position(|s| s.name == of));
@@ -297,10 +319,6 @@ fn may_retry(shared: &Shared, books: &Account, mending: &Mending, id: &str, step
     if let Some(late) = said_behind(flow, books, s) {
         return Err(Error::usage(format!("{late} has said its results: the dead letter {id} would come too late"))
             .help("skip it"));
-    }
-    if let Some(other) = mending.again.iter().find(|a| a.step == step && a.of != of) {
-        let text = format!("the dead letters {} and {id} of {step} came from different streams", other.id);
-        return Err(Error::usage(text).help("try those of one stream again, then those of the other"));
     }
     Ok(())
 }
@@ -350,7 +368,8 @@ pub fn extend(shared: &mut Shared, record: &RunRecord) {
         let (Some(s), Some(of)) = (step, of) else { continue };
         let input = flow.steps[s].inputs.iter().position(|i| *i == of).unwrap_or(0);
         if let Some(unit) = shared.plan.unit_of(Node::Step(s)) {
-            let root = Root { node: Node::Step(s), input, of, from: dead, how: How::Log, gates: vec![] };
+            let taken = flow.streams[of].name.clone();
+            let root = Root { node: Node::Step(s), input, of, from: dead, taken, how: How::Log, gates: vec![] };
             shared.plan.units[unit].roots.push(root);
         }
     }
@@ -372,7 +391,7 @@ pub fn letters(shared: &Shared, root: &Root, handle: &Handle, span: std::ops::Ra
         let offset = handle.at.offset + i64::from(record.delta());
         let item = record.to_item();
         let id = told(&item, "id");
-        let wanted = again.iter().any(|a| a.id == id && a.step == *step);
+        let wanted = again.iter().any(|a| a.id == id && a.step == *step && a.of == root.taken);
         if span.contains(&offset) && wanted {
             out.extend(part(shared, step, item).map(|part| (offset + 1, part)));
         }

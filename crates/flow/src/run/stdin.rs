@@ -1,16 +1,16 @@
 //! Standard input: logged as it is read, so that what was committed survives.
 
-use super::chunk::{Carrier, Dead, Whence};
-use super::marks;
+use super::frame::{Framed, Frames};
+use super::io::Input;
 use super::work::{Event, Work};
-use crate::model::Lines;
-use crate::patterns::{Body, Origin, Part};
+use super::{Shared, lines, marks};
 use crate::plan::{How, Node, name};
-use anabranch_engine::{Builder, Codec, Error, Item, Next, Result, limits};
+use anabranch_engine::account::Reader;
+use anabranch_engine::{Error, Next, Result, limits};
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What this process reads from standard input. It outlives the loss of a lane: what was handed out and is not committed
 /// is handed out again.
@@ -32,7 +32,7 @@ struct State {
 }
 
 enum Said {
-    Lines(Vec<Vec<u8>>),
+    Lines(Vec<Framed>),
     End,
     Fault(Error),
 }
@@ -74,7 +74,11 @@ pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
         let node = name(&shared.flow, root.node);
         let Some(chair) = run.berths.get_mut(&0) else { continue };
         let ours = run.pipe.state().begun;
-        if chair.account.marks.contains_key(&marks::done(&node)) {
+        let has_ended = chair.account.marks.contains_key(&marks::done(&node));
+        if !ours && (has_ended || chair.account.marks.contains_key(marks::STDIN_BEGUN)) {
+            is_not_ours(&shared, has_ended)?;
+        }
+        if has_ended {
             if !ours {
                 run.options
                     .note("standard input is not read: the run that goes on had its own; run again for this one");
@@ -88,7 +92,7 @@ pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
             chair.account.marks.insert(marks::STDIN_CUT.into(), 1);
             continue;
         }
-        let key = (node, shared.flow.streams[root.from].at.clone(), 0);
+        let key = shared.reader(root, 0);
         let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
         run.commit(0)?;
         run.pipe.go_on(committed, events, root.from);
@@ -101,27 +105,36 @@ pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
     Ok(())
 }
 
+/// A run that is open reads no other standard input than its own. What comes through this one would never be read, so
+/// the run is not taken up with it; one whose own had ended is, as long as this one is silent.
+fn is_not_ours(shared: &Shared, has_ended: bool) -> Result<()> {
+    let (run, flow) = (shared.number, &shared.flow.name);
+    let (what, finish) = match (shared.world.input(), has_ended) {
+        (Input::Nothing, _) | (Input::Silent, true) => return Ok(()),
+        (_, true) => ("has read its own standard input to the end", "finish it"),
+        (_, false) => ("read a standard input whose rest is gone", "end it with what it had"),
+    };
+    let text = format!("run {run} of {flow} is open, and {what}; this one would not be read");
+    Err(Error::usage(text).help(format!(
+        "{finish}:  anabranch run < /dev/null ; or give it up and read this one:  anabranch run --fresh"
+    )))
+}
+
 /// Portions of lines that may wait for the loop.
 const PORTIONS: usize = 4;
 
-/// Lines of standard input in portions, until its end. A line that is too long is cut; what is behind the cut is skipped.
+/// Lines of standard input in portions, until its end.
 fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
-    let mut reader = BufReader::with_capacity(limits::BATCH_TARGET_BYTES, input);
-    let mut portion: Vec<Vec<u8>> = vec![];
+    let mut lines = Frames::new(BufReader::with_capacity(limits::BATCH_TARGET_BYTES, input));
+    let mut portion: Vec<Framed> = vec![];
     let mut bytes = 0;
     loop {
-        let mut line = vec![];
-        let read = reader.by_ref().take(limits::ITEM_BYTES as u64 + 2).read_until(b'\n', &mut line);
-        let skipped = match &read {
-            Ok(n) if *n > limits::ITEM_BYTES && line.last() != Some(&b'\n') => reader.skip_until(b'\n').map(drop),
-            _ => Ok(()),
-        };
-        match read.and_then(|n| skipped.map(|()| n)) {
-            Ok(0) => break,
-            Ok(n) => {
-                bytes += n;
+        match lines.next_line() {
+            Ok(None) => break,
+            Ok(Some(line)) => {
+                bytes += line.text.len() + 1;
                 portion.push(line);
-                if bytes >= limits::BATCH_TARGET_BYTES || reader.buffer().is_empty() {
+                if bytes >= limits::BATCH_TARGET_BYTES || lines.input().buffer().is_empty() {
                     bytes = 0;
                     pipe.say(Said::Lines(std::mem::take(&mut portion)));
                 }
@@ -139,7 +152,8 @@ fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
 pub fn take(run: &mut Work<'_>, stream: usize) -> Result<()> {
     let shared = run.shared.clone();
     let node = name(&shared.flow, Node::Source(stream));
-    let key = (node.clone(), shared.flow.streams[stream].at.clone(), 0);
+    let (taken, at) = (shared.flow.streams[stream].name.clone(), shared.flow.streams[stream].at.clone());
+    let key = Reader { step: node.clone(), taken, stream: at, partition: 0 };
     let pipe = run.pipe.clone();
     let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
     let mut state = pipe.state();
@@ -157,44 +171,10 @@ pub fn take(run: &mut Work<'_>, stream: usize) -> Result<()> {
         }
         Said::Fault(e) => return Err(e),
     };
-    let mut carrier = Carrier::new(&shared);
-    let mut batch = Builder::new(Codec::None);
-    let (mut n, mut too_long) = (0, 0);
-    for line in &lines {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let json = shared.flow.streams[stream].source.as_ref().is_some_and(|s| s.lines == Lines::Json);
-        if json && line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        n += 1;
-        if line.len() > limits::ITEM_BYTES {
-            too_long += 1;
-            let item = Item::of(line[..limits::OVERSIZE_KEPT_BYTES].to_vec(), shared.started());
-            let place = format!("{}/{node}/r{}/stdin", shared.flow.name, shared.number);
-            let error = format!("the line has more than {} bytes", limits::ITEM_BYTES);
-            carrier.out.dead.push(Dead { step: node.clone(), error, attempts: 1, whence: Whence::at(place), item });
-        } else {
-            batch.push(shared.started(), None, Some(line), &[]);
-        }
-    }
+    let (n, outcome) = lines::take(&shared, stream, &lines)?;
     let read = chair.account.read.entry(key).or_default();
     *read = Next { next: read.next + n as i64, items: read.items + n };
     state.taken.push_back((read.next, Said::Lines(lines)));
     drop(state);
-    if n > 0 {
-        let tally = carrier.out.tally(&node);
-        *tally.took.entry(shared.flow.streams[stream].name.clone()).or_default() += n;
-        tally.passed += n - too_long;
-        tally.dead += too_long;
-    }
-    if let Some(batch) = batch.finish() {
-        let origin = Origin::File {
-            stream: shared.flow.streams[stream].name.as_str().into(),
-            path: "stdin".into(),
-            at: Arc::default(),
-        };
-        carrier.emit(&node, stream, &Part { body: Body::Ready(batch), rows: None, origin, partition: 0 })?;
-    }
-    chair.pending.add(&mut chair.account, carrier.out)
+    chair.pending.add(&mut chair.account, outcome)
 }

@@ -1,9 +1,10 @@
 //! What people see of a run at work: plain data, from the accounts alone.
 
 use super::Shared;
-use super::facts::{self, Facts, Progress};
+use super::facts::{Facts, Progress};
+use super::{arrivals, positions};
 use crate::model::Kind;
-use crate::plan::{How, Node, name};
+use crate::plan::{How, Node};
 use anabranch_engine::{Account, RunRecord};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl RunView {
     ) -> RunView {
         let steps = shared.flow.steps.iter().enumerate().map(|(s, step)| {
             let taken = match step.kind {
-                Kind::Join(_) => facts::arrived(shared, accounts, record, s),
+                Kind::Join(_) => arrivals::arrived(shared, accounts, record, facts, s),
                 _ => accounts.iter().filter_map(|a| a.tally.get(&step.name)).map(|t| t.taken()).sum(),
             };
             let unit = shared.plan.unit_of(Node::Step(s));
@@ -77,12 +78,11 @@ fn share(shared: &Shared, accounts: &[Account], record: &RunRecord, unit: usize)
         if root.how == How::Stdin {
             return None;
         }
-        let reader = name(&shared.flow, root.node);
         for p in 0..shared.partitions[root.from] {
-            let spot = shared.spot(root.how, root.from, p);
-            let start = facts::start(record, &reader, &spot);
-            read += facts::next(accounts, record, &reader, &spot) - start;
-            all += facts::written(accounts, record, &spot) - start;
+            let reader = shared.reader(root, p);
+            let start = positions::start(record, &reader);
+            read += positions::next(accounts, record, &reader) - start;
+            all += positions::written(accounts, record, &(reader.stream, reader.partition)) - start;
         }
     }
     (all > 0).then(|| read as f64 / all as f64)

@@ -1,22 +1,33 @@
 //! The window of an action step: items that were started and are not committed.
 
 use super::Shared;
+use super::call;
 use super::chunk::{Carrier, Outcome, Whence, view};
-use super::io::{Job, Reply, Session, Ticket};
-use crate::expr::{Fault, Value, json, write};
+use super::convert;
+use super::io::{Failure, Job, Reply, Session};
+use super::trial::Trial;
+use crate::expr::{Value, json};
 use crate::model::{Act, ActionSpec, Kind, Step};
 use crate::patterns::{Body, Making, Origin, Part};
-use crate::template::Template;
-use anabranch_engine::{Item, Record, Result, limits};
+use anabranch_engine::{Error, Item, Result, limits};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 /// The window of one action step.
 pub struct Window {
     step: usize,
-    sessions: Vec<Box<dyn Session>>,
+    session: Box<dyn Session>,
+    /// Items that may be started and not committed.
+    most: usize,
+    /// It was filled, and has not enough room yet for it to be worth reading on.
+    full: bool,
+    concurrency: usize,
+    trial: Trial,
+    /// Something that must stop the run.
+    stop: Option<Error>,
     /// Items in input order, by track.
     lines: BTreeMap<usize, VecDeque<Slot>>,
     track_of: HashMap<u64, usize>,
@@ -30,7 +41,8 @@ struct Slot {
     id: u64,
     input: usize,
     part: Arc<Part>,
-    row: usize,
+    /// Where it stands in the part.
+    spot: (usize, usize),
     delta: u32,
     item: Item,
     /// Position behind this item.
@@ -69,22 +81,45 @@ pub struct Finished {
 }
 
 impl Window {
-    /// A window whose calls go to `sessions`, one for each input.
-    pub fn new(step: usize, sessions: Vec<Box<dyn Session>>) -> Window {
-        Window {
+    /// A window of the step `step`. All its inputs share the calls that it may make at once.
+    pub fn open(shared: &Shared, step: usize, act: &Act, replies: Sender<Reply>) -> Result<Window> {
+        let seat = call::seat(shared, &shared.flow.steps[step], act)?;
+        Ok(Window {
             step,
-            sessions,
+            session: shared.world.action(act, seat, replies)?,
+            most: limits::WINDOW_ITEMS.min(act.concurrency.saturating_mul(limits::WINDOW_ITEMS_PER_CALL)),
+            full: false,
+            concurrency: act.concurrency,
+            trial: Trial::of(&shared.flow.steps[step]),
+            stop: None,
             lines: BTreeMap::new(),
             track_of: HashMap::new(),
             retries: BTreeMap::new(),
             next: 0,
             bytes: 0,
-        }
+        })
+    }
+
+    /// All items are done, and no more will come.
+    pub fn finish(&mut self) -> Result<()> {
+        self.session.finish()
     }
 
     /// Whether more items may be started.
     pub fn has_room(&self) -> bool {
-        self.len() < limits::WINDOW_ITEMS && self.bytes < limits::WINDOW_BYTES
+        self.stop.is_none() && !self.full
+    }
+
+    /// Whether it is filled. Once it is, it takes no more until half of what is not under way is gone: to read on for each
+    /// single item would cost more than the item.
+    fn is_filled(&mut self) -> bool {
+        let (items, bytes) = (self.len(), self.bytes);
+        let less = self.most - self.most.saturating_sub(self.concurrency) / 2;
+        self.full = match self.full {
+            false => items >= self.most || bytes >= limits::WINDOW_BYTES,
+            true => items > less || bytes > limits::WINDOW_BYTES / 2,
+        };
+        self.full
     }
 
     /// Whether nothing of a track is started and not committed.
@@ -106,6 +141,7 @@ impl Window {
             self.bytes -= slot.bytes();
             self.track_of.remove(&slot.id);
         }
+        self.is_filled();
     }
 
     /// How many items are started and not committed.
@@ -139,11 +175,11 @@ impl Window {
         let mut records = view.items().peekable();
         let (_, _, base) = part.above(0, 0);
         while let Some(record) = records.next() {
-            if !self.has_room() {
+            if self.is_filled() {
                 return Ok(base + i64::from(record.delta()));
             }
             let place = format!("{}/{}/{}", shared.flow.name, step.name, part.place(record.row(), record.delta()));
-            let job = job(&view, &record, act, place, &mut slots);
+            let job = call::job(&view, &record, act, place, &mut slots);
             let id = self.next;
             self.next += 1;
             let behind = records.peek().map_or(end, |next| base + i64::from(next.delta()));
@@ -151,7 +187,7 @@ impl Window {
                 id,
                 input,
                 part: shared_part.clone(),
-                row: record.row(),
+                spot: record.spot(),
                 delta: record.delta(),
                 item: record.to_item(),
                 behind,
@@ -162,11 +198,12 @@ impl Window {
                 Ok(job) => {
                     slot.job = Job { slot: id, attempt: 1, ..job };
                     self.track_of.insert(id, track);
-                    if let Some(session) = self.sessions.get_mut(input) {
-                        session.start(slot.job.clone());
-                    }
+                    self.session.start(slot.job.clone());
                 }
-                Err(fault) => slot.done = Some(Err(fault.to_string())),
+                Err(fault) => {
+                    self.trial.failed(&fault.to_string());
+                    slot.done = Some(Err(fault.to_string()));
+                }
             }
             self.bytes += slot.bytes();
             self.lines.entry(track).or_default().push_back(slot);
@@ -179,16 +216,25 @@ impl Window {
         let Some((_, act)) = self.act(shared) else { return };
         let (attempts, backoff, longest) = (act.attempts, act.backoff, act.backoff_max);
         let retries = !matches!(act.action, ActionSpec::Code(_));
+        let outcome = match reply.outcome {
+            Ok(result) => Ok(result),
+            Err(Failure::Item(error)) => Err(error),
+            Err(Failure::Run(stop)) => return self.stop = Some(self.stop.take().unwrap_or(stop)),
+        };
         let Some(track) = self.track_of.get(&reply.slot).copied() else { return };
         let Some(slot) = find(&mut self.lines, &track, reply.slot) else { return };
-        if reply.outcome.is_err() && retries && slot.job.attempt < attempts {
+        if outcome.is_err() && retries && slot.job.attempt < attempts {
             let pause = backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest);
             slot.job.attempt += 1;
-            self.retries.insert((now + pause, reply.slot), ());
+            self.retries.insert((now.checked_add(pause).unwrap_or(now + limits::LONGEST_TIME), reply.slot), ());
             return;
         }
+        match &outcome {
+            Ok(_) => self.trial.passed(),
+            Err(error) => self.trial.failed(error),
+        }
         let before = slot.bytes();
-        slot.done = Some(reply.outcome);
+        slot.done = Some(outcome);
         self.bytes += slot.bytes() - before;
         self.track_of.remove(&reply.slot);
     }
@@ -197,32 +243,45 @@ impl Window {
         find(&mut self.lines, self.track_of.get(&id)?, id)
     }
 
-    /// Makes the calls again whose pause is over; when the next one is due.
+    /// Makes the calls again whose pause is over, before all that wait for their first; when the next one is due.
     pub fn retry(&mut self, now: Instant) -> Option<Instant> {
         while let Some(((due, id), ())) = self.retries.first_key_value().map(|(k, v)| (*k, *v)) {
             if due > now {
                 return Some(due);
             }
             self.retries.pop_first();
-            if let Some((input, job)) = self.slot(id).map(|s| (s.input, s.job.clone()))
-                && let Some(session) = self.sessions.get_mut(input)
-            {
-                session.start(job);
+            if let Some(job) = self.slot(id).map(|s| s.job.clone()) {
+                self.session.start(job);
             }
         }
         None
     }
 
+    /// Whether failed items wait: if all go on to fail alike, none of them has failed, but the step. Where nothing else
+    /// is under way that could tell, they do not wait.
+    fn waits(&self) -> bool {
+        let under_way = || self.lines.values().flatten().any(|s| s.done.is_none());
+        !self.trial.is_over() && (self.stop.is_some() || under_way())
+    }
+
     /// Takes what is done at the head of a track.
     pub fn finished(&mut self, shared: &Shared, track: usize) -> Result<Option<Finished>> {
+        if let (None, Some(alike)) = (&self.stop, self.trial.verdict()) {
+            self.stop = Some(alike);
+        }
+        let waits = self.waits();
         let mut done = vec![];
-        if let Some(line) = self.lines.get_mut(&track) {
+        if let Some(line) = self.lines.get_mut(&track).filter(|_| !waits) {
             while let Some(slot) = line.pop_front_if(|s| s.done.is_some()) {
                 self.bytes -= slot.bytes();
                 done.push(slot);
             }
         }
-        let Some(last) = done.last() else { return Ok(None) };
+        self.is_filled();
+        let Some(last) = done.last() else {
+            let stop = self.stop.clone().map(|stop| Outcome { stop: Some(stop), ..Outcome::default() });
+            return Ok(stop.map(|outcome| Finished { next: 0, items: 0, outcome }));
+        };
         let (next, items) = (last.behind, done.len() as u64);
         let Some((step, act)) = self.act(shared) else { return Ok(None) };
         let mut carrier = Carrier::new(shared);
@@ -236,51 +295,22 @@ impl Window {
     }
 }
 
-/// What a call needs of an item.
-fn job<'a>(
-    view: &crate::patterns::View<'a>,
-    record: &Record<'a>,
-    act: &Act,
-    place: String,
-    slots: &mut Vec<Option<&'a str>>,
-) -> Result<Job, Fault> {
-    let scope = view.scope(record, &act.work.reads, slots)?;
-    let id = match &act.idempotency_key {
-        Some(key) => String::from_utf8(write::key(&key.eval(&scope)?)?)
-            .map_err(|_| Fault::new("an idempotency key that is not UTF-8"))?,
-        None => place,
-    };
-    let (mut args, mut env) = (vec![], vec![]);
-    if let ActionSpec::Exec(command) = &act.action {
-        let mut room = limits::VALUE_BYTES; // for all of them
-        let mut rendered = |t: &Template| -> Result<String, Fault> {
-            let text = t.render(&scope)?;
-            room = room.checked_sub(text.len()).ok_or_else(|| Fault::new("the arguments have more than 16 MiB"))?;
-            Ok(text)
-        };
-        args = command.args.iter().map(&mut rendered).collect::<Result<_, _>>()?;
-        env = command.env.iter().map(|(n, v)| Ok((n.clone(), rendered(v)?))).collect::<Result<_, Fault>>()?;
-    }
-    let value = Bytes::copy_from_slice(record.value().unwrap_or_default());
-    let key = record.key().map(Bytes::copy_from_slice);
-    Ok(Job { slot: 0, id, attempt: 1, key, value, args, env, ticket: Ticket::default() })
-}
-
 /// Shapes the results of items of one part and sends them on.
 fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &mut Carrier<'_>) -> Result<()> {
     let Some(first) = slots.first() else { return Ok(()) };
-    let (part, input) = (first.part.clone(), first.input);
+    let (part, input, spot) = (first.part.clone(), first.input, first.spot);
     let of = step.inputs[input];
     let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
     let view = view(shared, &part, shared.flow.streams[of].format, shard)?;
+    let format = step.output(input, 0).map_or(view.format, |s| shared.flow.streams[s].format);
     let mut made = Making::with_capacity(0);
     let mut columns = vec![];
-    let mut records = view.items();
+    let mut records = view.items_from(spot);
     let taken = slots.len() as u64;
     let (mut passed, mut filtered) = (0, 0);
     let as_printed = act.work.as_printed() && !matches!(act.action, ActionSpec::Code(_));
     for slot in slots {
-        let Some(record) = records.by_ref().find(|r| r.row() == slot.row) else { continue };
+        let Some(record) = records.by_ref().find(|r| r.row() == slot.spot.0) else { continue };
         let outcome = slot.done.take().unwrap_or(Ok(None));
         let shaped = outcome.and_then(|result| {
             let extra: Vec<Value<'_>> = value(result.as_ref(), as_printed).into_iter().collect();
@@ -288,6 +318,10 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
             scope.extra = &extra;
             let values = act.work.shape(&scope).map_err(|f| f.to_string())?;
             match &values {
+                None if convert::is_needed(view.format, format) => {
+                    let value = convert::value(&record, view.format).map_err(|f| f.to_string())?;
+                    made.one(&record, &value);
+                }
                 None => made.same(&record),
                 Some(values) => made.children(&record, values, act.work.many()).map_err(|f| f.to_string())?,
             }
@@ -295,7 +329,7 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
         });
         match shaped {
             Err(error) => {
-                let whence = Whence::of(&part, slot.row, slot.delta, &shared.flow.streams[of].name);
+                let whence = Whence::of(&part, slot.spot.0, slot.delta, &shared.flow.streams[of].name);
                 let item = std::mem::take(&mut slot.item);
                 carrier.fail(step, whence, error, slot.job.attempt.max(1), || item);
             }

@@ -3,7 +3,7 @@
 use super::berth::Berth;
 use super::facts::{self, Facts, Progress};
 use super::folds::Folds;
-use super::io::{Reply, Seat};
+use super::io::Reply;
 use super::lanes::Ledger;
 use super::pool::{Answer, Pool};
 use super::report::Report;
@@ -11,9 +11,9 @@ use super::sinks::Sinks;
 use super::track::Track;
 use super::view::RunView;
 use super::window::Window;
-use super::{Options, Shared, close, crew, finals, groups, marks, stdin};
+use super::{Options, Shared, close, crew, finals, groups, marks, positions, stall, stdin};
 use crate::model::Kind;
-use crate::plan::{How, name};
+use crate::plan::How;
 use anabranch_engine::{Account, Crew, Error, Kind as ErrorKind, Lane, LaneNo, Next, Pace, Result, RunRecord, limits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +71,8 @@ pub struct Work<'r> {
     pub(super) bytes_under_way: usize,
     pub(super) pieces_under_way: usize,
     pub(super) workers: usize,
+    /// When something was committed last.
+    committed: Option<Instant>,
     mirrored: Instant,
     left_alone: groups::LeftAlone,
     shown: Instant,
@@ -110,6 +112,7 @@ impl<'r> Work<'r> {
             bytes_under_way: 0,
             pieces_under_way: 0,
             workers,
+            committed: None,
             mirrored: now,
             left_alone: groups::LeftAlone::new(),
             shown: now,
@@ -160,7 +163,7 @@ impl<'r> Work<'r> {
         let mut tracks = BTreeMap::new();
         let mut id = 0;
         for (u, unit) in shared.plan.units.iter().enumerate() {
-            let said = |s: &usize| facts::mark(self.ledger.all(), &marks::done(&shared.flow.steps[*s].name)) > 0;
+            let said = |s: &usize| positions::mark(self.ledger.all(), &marks::done(&shared.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
                 for p in 0..shared.partitions[root.from] {
@@ -168,10 +171,9 @@ impl<'r> Work<'r> {
                     if shared.lane_of(u, r, p) != lane {
                         continue;
                     }
-                    let reader = name(&shared.flow, root.node);
-                    let spot = shared.spot(root.how, root.from, p);
-                    let start = facts::start(&self.record, &reader, &spot);
-                    let next = facts::next(self.ledger.all(), &self.record, &reader, &spot);
+                    let reader = shared.reader(root, p);
+                    let start = positions::start(&self.record, &reader);
+                    let next = positions::next(self.ledger.all(), &self.record, &reader);
                     tracks.insert(id, Track::new(lane, u, r, p, if replay { start } else { next }, next));
                 }
             }
@@ -216,21 +218,18 @@ impl<'r> Work<'r> {
             {
                 let (replies, inbox) = channel();
                 forward(inbox, u, sender.clone())?;
-                let shards = shared.flow.steps[step].shards.clone();
-                let inputs = shared.flow.steps[step].inputs.len();
-                let seat = |i: usize| Seat {
-                    step: shared.flow.steps[step].name.clone(),
-                    shard: shards.as_ref().and_then(|s| s.get(i).cloned()),
-                };
-                let sessions = (0..inputs).map(|i| shared.world.action(act, seat(i), replies.clone()));
-                self.windows.insert(u, Window::new(step, sessions.collect::<Result<_>>()?));
+                self.windows.insert(u, Window::open(&shared, step, act, replies)?);
             }
         }
         stdin::begin(self, &sender)?;
         let alone = shared.lanes == 1 && self.berths.contains_key(&0);
         let news = (!alone).then(|| crew::listen(&shared, &sender)).transpose()?;
         self.events = (!alone).then_some(sender);
-        let outcome = self.turn(&pool, &events);
+        let mut outcome = self.turn(&pool, &events);
+        if let Ok(Ended::Finished) = outcome {
+            let finish = self.windows.values_mut().try_for_each(Window::finish);
+            outcome = finish.map(|()| Ended::Finished);
+        }
         self.windows.clear();
         drop(news);
         outcome
@@ -259,9 +258,12 @@ impl<'r> Work<'r> {
             if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.berths.contains_key(&0) {
                 return Ok(Ended::Finished);
             }
-            match idle && self.can_go_on() {
-                true => self.take_all(events)?,
-                false => self.wait(events)?,
+            if idle && self.can_go_on() {
+                self.take_all(events)?;
+            } else if let Some(stall) = (idle && !stop).then(|| stall::found(self)).flatten() {
+                return Err(stall);
+            } else {
+                self.wait(events)?;
             }
         }
     }
@@ -320,8 +322,7 @@ impl<'r> Work<'r> {
     pub(super) fn moved(&mut self, t: usize, next: i64, items: u64) {
         let Some(track) = self.tracks.get(&t) else { return };
         let root = &self.shared.plan.units[track.unit].roots[track.root];
-        let spot = self.shared.spot(root.how, root.from, track.partition);
-        let key = (name(&self.shared.flow, root.node), spot.0, spot.1);
+        let key = self.shared.reader(root, track.partition);
         if let Some(berth) = self.berths.get_mut(&track.lane) {
             let read = berth.account.read.entry(key).or_insert(Next { next, items: 0 });
             *read = Next { next, items: read.items + items };
@@ -344,15 +345,25 @@ impl<'r> Work<'r> {
     }
 
     fn commit_if_due(&mut self, stop: bool) -> Result<()> {
-        let now = stop || self.pieces_under_way == 0;
+        let now = Instant::now();
         let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.berths.len().max(1));
         let most = self.pace.bytes.min(share.max(limits::BATCH_TARGET_BYTES));
         let is_due = |b: &Berth| {
             let Some(since) = b.pending.since else { return false };
-            now || b.leaving || b.pending.bytes >= most || since.elapsed() >= self.pace.every
+            stop || b.leaving || b.pending.bytes >= most || self.commit_at(since) <= now
         };
         let due: Vec<LaneNo> = self.berths.iter().filter(|(_, b)| is_due(b)).map(|(lane, _)| *lane).collect();
         due.into_iter().try_for_each(|lane| self.commit(lane))
+    }
+
+    /// When what waits since a moment is due to be committed: at once where nothing else is under way; where calls are,
+    /// not many times in a row.
+    fn commit_at(&self, since: Instant) -> Instant {
+        match (self.pieces_under_way, self.windows.values().all(|w| w.len() == 0)) {
+            (0, true) => since,
+            (0, false) => self.committed.map_or(since, |last| since.max(last + limits::COMMIT_CALLS_EVERY)),
+            _ => since + self.pace.every,
+        }
     }
 
     fn commit_all(&mut self) -> Result<()> {
@@ -363,6 +374,7 @@ impl<'r> Work<'r> {
     /// Commits everything that is pending in a lane.
     pub(super) fn commit(&mut self, lane: LaneNo) -> Result<()> {
         let Some(berth) = self.berths.get_mut(&lane) else { return Ok(()) };
+        self.committed = Some(Instant::now());
         berth.commit(&self.shared, &mut self.sinks)?;
         while self.berths.get(&lane).is_some_and(|b| b.unsettled >= limits::COMMITS_UNDER_WAY) {
             self.settle(lane)?;
@@ -412,7 +424,7 @@ impl<'r> Work<'r> {
             until = window.retry(now).map_or(until, |due| due.min(until));
         }
         if let Some(since) = self.berths.values().filter_map(|b| b.pending.since).min() {
-            until = until.min(since + self.pace.every);
+            until = until.min(self.commit_at(since));
         }
         match events.recv_timeout(until.saturating_duration_since(now)) {
             Ok(event) => self.take(event)?,

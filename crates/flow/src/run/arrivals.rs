@@ -1,0 +1,170 @@
+//! What arrives at a gate, and what failed on the way: from the accounts and the record alone.
+
+use super::facts::Facts;
+use super::{Shared, marks, positions};
+use crate::model::{Kind, Writer};
+use crate::patterns::join::Verdict;
+use crate::plan::{Node, Reach, Root, name};
+use anabranch_engine::account::Reader;
+use anabranch_engine::{Account, RunRecord};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Shared {
+    /// A join as a reader of a partition of what it is a view of. It reads nothing; but where its batch begins in a stream
+    /// from outside is a position of its own.
+    pub fn viewer(&self, join: usize, reach: &Reach, partition: u32) -> Reader {
+        let stream = self.flow.streams[reach.from].at.clone();
+        Reader { step: self.flow.steps[join].name.clone(), taken: reach.taken.clone(), stream, partition }
+    }
+
+    /// What joins view of streams from outside, partition by partition.
+    pub fn viewers(&self) -> impl Iterator<Item = (usize, &Reach, Reader)> {
+        let all = self.plan.views.iter().flat_map(|(join, view)| view.iter().map(move |reach| (*join, reach)));
+        let outside = all.filter(|(_, reach)| self.flow.streams[reach.from].writer == Writer::Outside);
+        outside.flat_map(move |(join, reach)| {
+            (0..self.partitions[reach.from]).map(move |p| (join, reach, self.viewer(join, reach, p)))
+        })
+    }
+}
+
+/// Items of this run's batch in a stream of the log that the flow writes.
+pub fn items(shared: &Shared, accounts: &[Account], record: &RunRecord, stream: usize) -> u64 {
+    let at = &shared.flow.streams[stream].at;
+    (0..shared.partitions[stream]).map(|p| items_at(accounts, record, &(at.clone(), p))).sum()
+}
+
+/// The same, in one partition.
+pub fn items_at(accounts: &[Account], record: &RunRecord, spot: &super::Spot) -> u64 {
+    let before: u64 = record.extents.get(spot).into_iter().flatten().map(|e| e.items).sum();
+    before + accounts.iter().filter_map(|a| a.ends.get(spot)).map(|e| e.items).sum::<u64>()
+}
+
+/// Items that came to a join in this run. What waits at a gate before it has not come.
+pub fn arrived(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts, join: usize) -> u64 {
+    shared.plan.view(join).iter().map(|reach| through(shared, accounts, record, facts, join, reach)).sum()
+}
+
+/// Items that came to a join through one of its inputs.
+pub fn arrived_by(
+    shared: &Shared,
+    accounts: &[Account],
+    record: &RunRecord,
+    facts: &Facts,
+    join: usize,
+    input: usize,
+) -> u64 {
+    let reach = shared.plan.view(join).iter().filter(|reach| reach.input == input);
+    reach.map(|reach| through(shared, accounts, record, facts, join, reach)).sum()
+}
+
+fn through(
+    shared: &Shared,
+    accounts: &[Account],
+    record: &RunRecord,
+    facts: &Facts,
+    join: usize,
+    reach: &Reach,
+) -> u64 {
+    if reach.gates.iter().any(|g| facts.gates[*g] != Some(Verdict::Open)) {
+        return 0;
+    }
+    if shared.flow.streams[reach.from].writer != Writer::Outside {
+        return items(shared, accounts, record, reach.from);
+    }
+    let viewers = (0..shared.partitions[reach.from]).map(|p| shared.viewer(join, reach, p));
+    viewers.map(|reader| counted(accounts, record, &reader).unwrap_or_else(|| offsets(record, &reader))).sum()
+}
+
+/// What a gate judges of what arrived, in a stream from outside by offsets: nobody has read it then, and a verdict is for good.
+pub fn judged_by(shared: &Shared, accounts: &[Account], record: &RunRecord, join: usize) -> u64 {
+    let own = |reach: &Reach| items(shared, accounts, record, reach.from);
+    let outside = |reach: &Reach| {
+        (0..shared.partitions[reach.from]).map(|p| offsets(record, &shared.viewer(join, reach, p))).sum()
+    };
+    let is_own = |reach: &Reach| shared.flow.streams[reach.from].writer != Writer::Outside;
+    shared.plan.view(join).iter().map(|reach| if is_own(reach) { own(reach) } else { outside(reach) }).sum()
+}
+
+/// Items of a stream from outside that lie between where a reader began and the seal, as somebody counted who has read
+/// just these; `None` before that.
+pub fn counted(accounts: &[Account], record: &RunRecord, reader: &Reader) -> Option<u64> {
+    let seal = record.seals.get(&(reader.stream.clone(), reader.partition)).copied()?;
+    let from = positions::start(record, reader);
+    if seal <= from {
+        return Some(0);
+    }
+    let same = |r: &Reader| r.stream == reader.stream && r.partition == reader.partition;
+    let read = accounts.iter().flat_map(|a| &a.read).filter(|(r, _)| same(r) && r.step != reader.step);
+    let counted = read.filter(|(r, next)| next.next == seal && positions::start(record, r) == from);
+    counted.map(|(_, next)| next.items).max()
+}
+
+/// The same by offsets, of which some are no items where others write in transactions.
+fn offsets(record: &RunRecord, reader: &Reader) -> u64 {
+    let seal = record.seals.get(&(reader.stream.clone(), reader.partition)).copied().unwrap_or(0);
+    (seal - positions::start(record, reader)).max(0) as u64
+}
+
+/// Items that a pair has no partner for in one of its inputs. Behind a shut gate they wait there, not here.
+pub fn waiting(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts, root: &Root) -> u64 {
+    if facts.gates_before(root) != Some(true) {
+        return 0;
+    }
+    (0..shared.partitions[root.from]).map(|p| waiting_at(shared, accounts, record, root, p)).sum()
+}
+
+/// The same, in one partition. In a stream of the flow's own items are counted, in one from outside offsets.
+pub fn waiting_at(shared: &Shared, accounts: &[Account], record: &RunRecord, root: &Root, p: u32) -> u64 {
+    let reader = shared.reader(root, p);
+    let spot = (reader.stream.clone(), p);
+    if shared.flow.streams[root.from].writer == Writer::Outside {
+        let end = positions::written(accounts, record, &spot);
+        return (end - positions::next(accounts, record, &reader)).max(0) as u64;
+    }
+    let there = record.waited.get(&reader).copied().unwrap_or(0) + items_at(accounts, record, &spot);
+    there.saturating_sub(positions::items_taken(accounts, &reader))
+}
+
+/// Failed items at the steps above a gate, down from the nearest gates before it.
+pub fn failed_above(shared: &Shared, accounts: &[Account], gate: usize) -> u64 {
+    failed_by_step(shared, accounts, gate).values().sum()
+}
+
+/// The same, by step.
+pub fn failed_by_step(shared: &Shared, accounts: &[Account], gate: usize) -> BTreeMap<String, u64> {
+    let dead = |n: &String| accounts.iter().filter_map(|a| a.tally.get(n)).map(|t| t.dead).sum::<u64>();
+    let names = judged(shared, gate).into_iter();
+    names.map(|n| (n.clone(), dead(&n))).filter(|(_, dead)| *dead > 0).collect()
+}
+
+/// Items that were skipped at the steps that a gate judges.
+pub fn skipped_above(shared: &Shared, accounts: &[Account], gate: usize) -> u64 {
+    let names = judged(shared, gate);
+    let skipped = |a: &Account| names.iter().filter_map(|n| a.tally.get(n)).map(|t| t.skipped).sum::<u64>();
+    accounts.iter().map(skipped).sum()
+}
+
+/// The steps whose failures a gate judges.
+fn judged(shared: &Shared, gate: usize) -> BTreeSet<String> {
+    let flow = &shared.flow;
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut todo: Vec<usize> = flow.steps[gate].inputs.clone();
+    if let Kind::Reduce(..) = flow.steps[gate].kind {
+        names.insert(flow.steps[gate].name.clone()); // an item that it could not fold is lacking as one that never came
+    }
+    while let Some(stream) = todo.pop() {
+        match flow.streams[stream].writer {
+            Writer::Source => {
+                names.insert(name(flow, Node::Source(stream)));
+            }
+            Writer::Step(w, _) if matches!(flow.steps[w].kind, Kind::Reduce(..)) => {
+                names.insert(marks::finals(&flow.steps[w].name));
+            }
+            Writer::Step(w, _) if flow.steps[w].gate().is_none() && names.insert(flow.steps[w].name.clone()) => {
+                todo.extend(&flow.steps[w].inputs);
+            }
+            _ => {}
+        }
+    }
+    names
+}

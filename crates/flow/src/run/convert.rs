@@ -1,0 +1,71 @@
+//! What an item becomes where a step passes it on into a stream of another format: the one rule for copy, filter, split,
+//! shard and merge. JSON text becomes its text, every other JSON value stays as it is written; text becomes a JSON string.
+
+use crate::expr::{Fault, json};
+use crate::patterns::{Body, Format, Making, Origin, Part};
+use anabranch_engine::{Record, Result, Rows, limits};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Whether items change on their way from one format to another.
+pub fn is_needed(from: Format, to: Format) -> bool {
+    (from == Format::Json) != (to == Format::Json)
+}
+
+/// The rows that can be passed on into a stream of JSON, and why each other one cannot.
+pub fn to_json(part: &Part) -> Result<(Rows, Vec<(usize, Fault)>)> {
+    let records = part.body.records()?;
+    let (mut good, mut failed) = (Rows::none(records.len()), vec![]);
+    for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
+        match quoted(&record) {
+            Ok(_) => good.add(record.row()),
+            Err(fault) => failed.push((record.row(), fault)),
+        }
+    }
+    Ok((good, failed))
+}
+
+/// The part in another format, in one piece or several.
+pub fn converted(part: &Part, from: Format) -> Result<Vec<Part>> {
+    let records = part.body.records()?;
+    let mut made = Making::with_capacity(records.bytes());
+    for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
+        let value = value(&record, from).unwrap_or_default(); // rows that cannot be were left out before
+        made.one(&record, &value);
+    }
+    let parent = Arc::new(part.clone());
+    let parts = made.finish().into_iter().map(|(batch, from)| {
+        let origin = Origin::Made { parent: parent.clone(), from: Arc::new(from) };
+        Part { body: Body::Ready(batch), rows: None, origin, partition: part.partition }
+    });
+    Ok(parts.collect())
+}
+
+/// The value of an item of this format in one of the others.
+pub fn value<'r>(record: &Record<'r>, from: Format) -> std::result::Result<Cow<'r, [u8]>, Fault> {
+    match from {
+        Format::Json => Ok(text(record)),
+        _ => quoted(record).map(Cow::Owned),
+    }
+}
+
+/// What a JSON string says; anything else, and what is no JSON, as it stands.
+fn text<'r>(record: &Record<'r>) -> Cow<'r, [u8]> {
+    let value = record.value().unwrap_or(b"null");
+    let said = || json::unescape(json::check(value).ok()?).ok();
+    match value.first() {
+        Some(b'"') => said().map_or(Cow::Borrowed(value), |text| Cow::Owned(text.into_owned().into_bytes())),
+        _ => Cow::Borrowed(value),
+    }
+}
+
+fn quoted(record: &Record<'_>) -> std::result::Result<Vec<u8>, Fault> {
+    let value = record.value().unwrap_or_default();
+    let text = std::str::from_utf8(value)
+        .map_err(|e| Fault::new(format!("not UTF-8: byte {} is wrong; it cannot become JSON", e.valid_up_to() + 1)))?;
+    let json = serde_json::to_vec(text).map_err(|e| Fault::new(e.to_string()))?;
+    match json.len() > limits::ITEM_BYTES {
+        true => Err(crate::patterns::too_large(json.len())),
+        false => Ok(json),
+    }
+}

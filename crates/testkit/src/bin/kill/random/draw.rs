@@ -1,0 +1,198 @@
+//! Drawing a flow: every verb, several readers of one stream, views of views, gates in a row.
+
+use super::shape::{Home, Rest, Shape, Source, Step, Stream, Test, Tolerate, Verb};
+use anabranch_testkit::rng::Rng;
+
+/// A flow of this seed, with at most so many steps drawn; a few more may be needed to end what nobody reads.
+pub fn draw(dice: &mut Rng, steps: u64) -> Shape {
+    let mut shape = Shape::default();
+    for i in 0..1 + dice.below(3) {
+        let source = if dice.eighths(4) { Source::File } else { Source::Topic(1 + dice.below(3) as u32) };
+        shape.streams.push(Stream {
+            name: format!("in{i}"),
+            source,
+            home: Home::Internal,
+            ordered: !matches!(source, Source::Topic(2..)),
+            sharded: false,
+            moves: source != Source::File,
+            gated: false,
+            plain: true,
+            readers: 0,
+            own_name: false,
+        });
+    }
+    for i in 0..1 + dice.below(steps) {
+        step(&mut shape, dice, i);
+    }
+    ends(&mut shape, dice);
+    shape.written = (0..shape.steps.len()).collect();
+    if dice.eighths(4) {
+        dice.shuffle(&mut shape.written); // a step may stand before what it reads from
+    }
+    shape
+}
+
+fn test(dice: &mut Rng) -> Test {
+    match dice.below(5) {
+        0 => Test::Fails(dice.below(4) as i64),
+        1 | 2 => Test::Group(dice.below(4) as i64),
+        _ => Test::Above(dice.below(8) as i64),
+    }
+}
+
+/// What a new stream of a step is like, by what the step reads.
+struct Like {
+    ordered: bool,
+    moves: bool,
+    gated: bool,
+    plain: bool,
+}
+
+impl Shape {
+    fn make(&mut self, name: String, like: &Like, own_name: bool, sharded: bool) -> usize {
+        let Like { ordered, moves, gated, plain } = *like;
+        let source = Source::Step;
+        let home = Home::Internal;
+        self.streams.push(Stream { name, source, home, ordered, sharded, moves, gated, plain, readers: 0, own_name });
+        self.streams.len() - 1
+    }
+}
+
+fn pick(shape: &Shape, dice: &mut Rng, fits: impl Fn(&Stream) -> bool) -> Option<usize> {
+    let mut all: Vec<usize> = (0..shape.streams.len()).filter(|s| fits(&shape.streams[*s])).collect();
+    // what nobody reads yet comes first, every second time: flows are rather deep than wide
+    if dice.eighths(4) && all.iter().any(|s| shape.streams[*s].readers == 0) {
+        all.retain(|s| shape.streams[*s].readers == 0);
+    }
+    if all.is_empty() { None } else { Some(all[dice.below(all.len() as u64) as usize]) }
+}
+
+/// Draws a step that fits what is there; none if nothing does.
+fn step(shape: &mut Shape, dice: &mut Rng, i: u64) {
+    let name = format!("s{i}");
+    let many = |shape: &Shape, dice: &mut Rng, fits: fn(&Stream) -> bool| {
+        let mut inputs: Vec<usize> = vec![];
+        for _ in 0..1 + dice.below(3) {
+            inputs.extend(pick(shape, dice, fits).filter(|s| !inputs.contains(s)));
+        }
+        inputs
+    };
+    let kind = dice.below(13);
+    let inputs: Vec<usize> = match kind {
+        // a step that takes several streams as one
+        0..=4 => many(shape, dice, |s| s.plain),
+        5 => {
+            let fits = |s: &Stream| s.ordered && !s.gated && s.plain && !s.sharded;
+            let a = pick(shape, dice, fits);
+            let b = pick(shape, dice, fits);
+            a.into_iter().chain(b.filter(|b| Some(*b) != a)).collect()
+        }
+        6 | 7 => pick(shape, dice, |s| s.plain).into_iter().collect(),
+        _ => pick(shape, dice, |s| s.plain && !s.sharded).into_iter().collect(),
+    };
+    let Some(first) = inputs.first().copied() else { return };
+    let of = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&shape.streams[*s]));
+    let sharded = shape.streams[first].sharded;
+    let mut like = Like {
+        ordered: inputs.len() == 1 && shape.streams[first].ordered && !sharded,
+        moves: of(|s| s.moves),
+        gated: of(|s| s.gated),
+        plain: true,
+    };
+    let verb = match kind {
+        0 | 1 if inputs.len() > 1 || sharded => {
+            like.ordered = false;
+            Verb::Merge { to: shape.make(name.clone(), &like, true, false) }
+        }
+        2 | 3 => {
+            let done = dice.eighths(2).then(|| {
+                let told = Like { ordered: false, moves: like.moves, gated: true, plain: false };
+                shape.make(format!("told{i}"), &told, false, false)
+            });
+            (like.ordered, like.gated) = (false, true);
+            let tolerate =
+                if dice.eighths(4) { Tolerate::Items(dice.below(4)) } else { Tolerate::Percent(dice.below(60)) };
+            Verb::Join { to: shape.make(name.clone(), &like, true, false), tolerate, done }
+        }
+        0 | 1 | 4 => {
+            let strict = dice.eighths(2);
+            (like.ordered, like.plain) = (false, false);
+            like.gated |= strict;
+            Verb::Reduce {
+                by: dice.eighths(4),
+                fails: dice.eighths(2),
+                strict,
+                to: shape.make(name.clone(), &like, true, false),
+            }
+        }
+        5 if inputs.len() == 2 => {
+            like.plain = false;
+            Verb::Pair { to: shape.make(name.clone(), &like, true, false) }
+        }
+        6 if sharded => {
+            let to = shape.make(format!("{name}-{{shard}}"), &like, false, true);
+            Verb::Set { to, fails: dice.eighths(3) }
+        }
+        7 if sharded => Verb::Pipe { to: shape.make(format!("{name}-{{shard}}"), &like, false, true) },
+        _ if sharded => Verb::Merge { to: shape.make(name.clone(), &like, true, false) },
+        6 => Verb::Set { fails: dice.eighths(4), to: shape.make(name.clone(), &like, true, false) },
+        7 => Verb::Pipe { to: shape.make(name.clone(), &like, true, false) },
+        8 | 5 => {
+            let n = 1 + dice.below(3);
+            Verb::Copy { to: (0..n).map(|k| shape.make(format!("{name}c{k}"), &like, false, false)).collect() }
+        }
+        9 => Verb::Filter {
+            test: test(dice),
+            to: shape.make(name.clone(), &like, true, false),
+            rest: dice.eighths(4).then(|| shape.make(format!("{name}r"), &like, false, false)),
+        },
+        10 => {
+            let n = 1 + dice.below(3);
+            let cases = (0..n).map(|k| (test(dice), shape.make(format!("{name}k{k}"), &like, false, false))).collect();
+            Verb::Split { cases, all: dice.eighths(4), rest: rest(shape, dice, &name, &like) }
+        }
+        11 if dice.eighths(4) => {
+            like.ordered = false;
+            let shards = 2 + dice.below(3) as usize;
+            Verb::ShardHash { shards, to: shape.make(format!("{name}h-{{shard}}"), &like, false, true) }
+        }
+        11 => {
+            let n = 1 + dice.below(4) as i64;
+            let values = (0..n).map(|v| (v, shape.make(format!("{name}v{v}"), &like, false, false))).collect();
+            Verb::ShardTo { values, rest: rest(shape, dice, &name, &like) }
+        }
+        _ => Verb::Each { twice: dice.eighths(4), to: shape.make(name.clone(), &like, true, false) },
+    };
+    inputs.iter().for_each(|s| shape.streams[*s].readers += 1);
+    let skips = dice.eighths(1) && !matches!(verb, Verb::Join { .. } | Verb::Merge { .. } | Verb::Copy { .. });
+    shape.steps.push(Step { name, inputs, verb, skips });
+}
+
+fn rest(shape: &mut Shape, dice: &mut Rng, name: &str, like: &Like) -> Rest {
+    match dice.below(3) {
+        0 => Rest::Drop,
+        1 => Rest::Error,
+        _ => Rest::To(shape.make(format!("{name}r"), like, false, false)),
+    }
+}
+
+/// What is named and not read gets a home; of the rest some do.
+fn ends(shape: &mut Shape, dice: &mut Rng) {
+    for s in 0..shape.streams.len() {
+        let of = &shape.streams[s];
+        if of.sharded && of.readers == 0 {
+            let like = Like { ordered: false, moves: of.moves, gated: of.gated, plain: of.plain };
+            let name = format!("m{s}");
+            let to = shape.make(name.clone(), &like, true, false);
+            shape.streams[to].home = Home::Sink;
+            shape.streams[s].readers += 1;
+            shape.steps.push(Step { name, inputs: vec![s], verb: Verb::Merge { to }, skips: false });
+        }
+    }
+    for of in shape.streams.iter_mut().filter(|s| s.source == Source::Step && !s.sharded) {
+        let must = of.readers == 0 && !(of.own_name && dice.eighths(1));
+        if must || dice.eighths(1) {
+            of.home = if dice.eighths(5) { Home::Sink } else { Home::Public };
+        }
+    }
+}

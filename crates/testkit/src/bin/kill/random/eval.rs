@@ -1,0 +1,292 @@
+//! The naive model: a batch computed step by step, over lists.
+
+use super::shape::{Home, Rest, Shape, Source, Test, Tolerate, Verb};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a flow has given so far, over all its runs.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Lines by file, `stream:NAME` or `dead`.
+    pub holds: BTreeMap<String, Vec<String>>,
+    /// By pair and side: what waits for a partner.
+    waits: BTreeMap<(String, usize), Vec<Value>>,
+}
+
+/// How a run must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Its exit status.
+    pub exit: u64,
+}
+
+/// Items of a stream in one run.
+#[derive(Debug, Clone, Default)]
+struct Flowing {
+    items: Vec<Value>,
+    /// A gate above is shut: what is missing here may come later.
+    blocked: bool,
+}
+
+struct Run<'s> {
+    shape: &'s Shape,
+    state: &'s mut State,
+    streams: Vec<Flowing>,
+    /// Failed items by step, kept and skipped.
+    dead: BTreeMap<usize, u64>,
+    skipped: BTreeMap<usize, u64>,
+    held: bool,
+}
+
+/// Computes a run over what its sources give, and adds it to the state.
+pub fn run(shape: &Shape, state: &mut State, given: &BTreeMap<usize, Vec<Value>>) -> End {
+    let mut streams = vec![Flowing::default(); shape.streams.len()];
+    given.iter().for_each(|(s, items)| streams[*s].items.clone_from(items));
+    let (dead, skipped) = (BTreeMap::new(), BTreeMap::new());
+    let mut run = Run { shape, state, streams, dead, skipped, held: false };
+    for step in 0..shape.steps.len() {
+        run.step(step);
+    }
+    run.keep();
+    let dead = run.dead.values().sum::<u64>() > 0;
+    End {
+        exit: if run.held {
+            4
+        } else if dead {
+            3
+        } else {
+            0
+        },
+    }
+}
+
+fn number(item: &Value, field: &str) -> i64 {
+    item[field].as_i64().unwrap_or(0)
+}
+
+/// `None` = the item fails.
+fn holds(test: Test, item: &Value) -> Option<bool> {
+    match test {
+        Test::Above(n) => Some(number(item, "v") > n),
+        Test::Group(n) => Some(number(item, "g") == n),
+        Test::Fails(n) => Some(twelve_by(item)? > n),
+    }
+}
+
+fn twelve_by(item: &Value) -> Option<i64> {
+    12i64.checked_div(number(item, "v"))
+}
+
+impl Run<'_> {
+    fn step(&mut self, s: usize) {
+        let shape = self.shape;
+        let step = &shape.steps[s];
+        let blocked = step.inputs.iter().any(|i| self.streams[*i].blocked);
+        let taken: Vec<Value> = step.inputs.iter().flat_map(|i| self.streams[*i].items.clone()).collect();
+        let outs: &[usize] = match &step.verb {
+            Verb::Copy { to } => to,
+            _ => &[],
+        };
+        outs.iter().for_each(|o| self.streams[*o].items.clone_from(&taken));
+        match &step.verb {
+            Verb::Copy { .. } => {}
+            Verb::Filter { test, to, rest } => taken.iter().for_each(|item| match holds(*test, item) {
+                None => self.fail(s, item),
+                Some(true) => self.give(*to, item.clone()),
+                Some(false) => rest.iter().for_each(|r| self.give(*r, item.clone())),
+            }),
+            Verb::Split { cases, all, rest } => taken.iter().for_each(|item| self.split(s, cases, *all, *rest, item)),
+            Verb::ShardTo { values, rest } => {
+                for item in &taken {
+                    match values.iter().find(|(v, _)| *v == number(item, "g")) {
+                        Some((_, to)) => self.give(*to, item.clone()),
+                        None => self.rest(s, *rest, item),
+                    }
+                }
+            }
+            Verb::ShardHash { to, .. } | Verb::Merge { to } | Verb::Pipe { to } => {
+                taken.into_iter().for_each(|item| self.give(*to, item));
+            }
+            Verb::Join { to, tolerate, done } => return self.join(s, blocked, taken, *to, *tolerate, *done),
+            Verb::Reduce { to, by, fails, strict } => {
+                return self.reduce(s, blocked, &taken, *to, (*by, *fails, *strict));
+            }
+            Verb::Pair { to } => self.pair(s, *to),
+            Verb::Set { to, fails } => {
+                for mut item in taken {
+                    let value = if *fails { twelve_by(&item) } else { Some(number(&item, "v") + 1) };
+                    match value {
+                        Some(value) => {
+                            item[step.name.replace('-', "_")] = json!(value);
+                            self.give(*to, item);
+                        }
+                        None => self.fail(s, &item),
+                    }
+                }
+            }
+            Verb::Each { to, twice } => {
+                for item in taken {
+                    let n = if *twice { 2 } else { usize::from(number(&item, "v") > 4) };
+                    (0..n).for_each(|_| self.give(*to, item.clone()));
+                }
+            }
+        }
+        self.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = blocked);
+    }
+
+    fn outputs(&self, s: usize) -> Vec<usize> {
+        let of_rest = |rest: &Rest| if let Rest::To(r) = rest { Some(*r) } else { None };
+        match &self.shape.steps[s].verb {
+            Verb::Copy { to } => to.clone(),
+            Verb::Filter { to, rest, .. } => [*to].into_iter().chain(*rest).collect(),
+            Verb::Split { cases, rest, .. } => cases.iter().map(|(_, to)| *to).chain(of_rest(rest)).collect(),
+            Verb::ShardTo { values, rest } => values.iter().map(|(_, to)| *to).chain(of_rest(rest)).collect(),
+            Verb::Join { to, done, .. } => [*to].into_iter().chain(*done).collect(),
+            Verb::ShardHash { to, .. }
+            | Verb::Merge { to }
+            | Verb::Reduce { to, .. }
+            | Verb::Pair { to }
+            | Verb::Set { to, .. }
+            | Verb::Each { to, .. }
+            | Verb::Pipe { to } => vec![*to],
+        }
+    }
+
+    fn give(&mut self, to: usize, item: Value) {
+        self.streams[to].items.push(item);
+    }
+
+    fn fail(&mut self, s: usize, item: &Value) {
+        let step = &self.shape.steps[s];
+        if step.skips {
+            *self.skipped.entry(s).or_default() += 1;
+            return;
+        }
+        *self.dead.entry(s).or_default() += 1;
+        self.state.holds.entry("dead".into()).or_default().push(format!("{} {item}", step.name));
+    }
+
+    fn rest(&mut self, s: usize, rest: Rest, item: &Value) {
+        match rest {
+            Rest::Drop => {}
+            Rest::Error => self.fail(s, item),
+            Rest::To(to) => self.give(to, item.clone()),
+        }
+    }
+
+    fn split(&mut self, s: usize, cases: &[(Test, usize)], all: bool, rest: Rest, item: &Value) {
+        let mut wanted = vec![];
+        for (test, to) in cases {
+            match holds(*test, item) {
+                None => return self.fail(s, item),
+                Some(true) => wanted.push(*to),
+                Some(false) => {}
+            }
+            if !all && !wanted.is_empty() {
+                break;
+            }
+        }
+        if wanted.is_empty() {
+            return self.rest(s, rest, item);
+        }
+        wanted.into_iter().for_each(|to| self.give(to, item.clone()));
+    }
+
+    /// The steps whose failures a gate judges: those above it, down from the gates before it.
+    fn judged(&self, s: usize) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        let mut todo: Vec<usize> = self.shape.steps[s].inputs.clone();
+        while let Some(stream) = todo.pop() {
+            let Some(w) = (0..self.shape.steps.len()).find(|w| self.outputs(*w).contains(&stream)) else { continue };
+            let gate = matches!(self.shape.steps[w].verb, Verb::Join { .. } | Verb::Reduce { .. });
+            if !gate && found.insert(w) {
+                todo.extend(&self.shape.steps[w].inputs);
+            }
+        }
+        found
+    }
+
+    fn join(&mut self, s: usize, blocked: bool, taken: Vec<Value>, to: usize, tolerate: Tolerate, done: Option<usize>) {
+        let judged = self.judged(s);
+        let of = |counts: &BTreeMap<usize, u64>| judged.iter().filter_map(|w| counts.get(w)).sum::<u64>();
+        let (failed, skipped, arrived) = (of(&self.dead), of(&self.skipped), taken.len() as u64);
+        let too_many = match tolerate {
+            Tolerate::Items(n) => failed > n,
+            Tolerate::Percent(n) => 100 * failed > n * (failed + arrived),
+        };
+        self.held |= too_many && !blocked;
+        if blocked || too_many {
+            self.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = true);
+            return;
+        }
+        self.streams[to].items = taken;
+        if let Some(done) = done {
+            let join = &self.shape.steps[s].name;
+            self.give(done, json!({ "join": join, "count": arrived, "failed": failed, "skipped": skipped }));
+        }
+    }
+
+    fn reduce(&mut self, s: usize, blocked: bool, taken: &[Value], to: usize, (by, fails, strict): (bool, bool, bool)) {
+        let mut sums: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+        for item in taken {
+            let Some(v) = (if fails { twelve_by(item) } else { Some(number(item, "v")) }) else {
+                self.fail(s, item);
+                continue;
+            };
+            let sum = sums.entry(if by { number(item, "g") } else { 0 }).or_default();
+            *sum = (sum.0 + 1, sum.1 + v);
+        }
+        let judged = self.judged(s).into_iter().chain([s]);
+        let failed: u64 = judged.filter_map(|w| self.dead.get(&w)).sum();
+        let shut = strict && failed > 0;
+        self.held |= shut && !blocked;
+        if blocked || shut {
+            self.streams[to].blocked = true;
+            return;
+        }
+        if !by && sums.is_empty() {
+            sums.insert(0, (0, 0));
+        }
+        for (g, (c, sum)) in sums {
+            self.give(to, if by { json!({ "c": c, "s": sum, "g": g }) } else { json!({ "c": c, "s": sum }) });
+        }
+    }
+
+    fn pair(&mut self, s: usize, to: usize) {
+        let step = &self.shape.steps[s];
+        let mut sides = vec![];
+        for (i, input) in step.inputs.iter().enumerate() {
+            let mut side = self.state.waits.remove(&(step.name.clone(), i)).unwrap_or_default();
+            side.extend(self.streams[*input].items.clone());
+            sides.push(side);
+        }
+        let n = sides[0].len().min(sides[1].len());
+        for (l, r) in sides[0].iter().zip(&sides[1]) {
+            self.give(to, json!({ "l": l, "r": r }));
+        }
+        for (i, (side, input)) in sides.into_iter().zip(&step.inputs).enumerate() {
+            if self.shape.streams[*input].moves {
+                self.state.waits.insert((step.name.clone(), i), side[n..].to_vec());
+            }
+        }
+    }
+
+    /// What sinks and public streams hold when the run has closed.
+    fn keep(&mut self) {
+        for (stream, of) in self.streams.iter().zip(&self.shape.streams) {
+            if of.source != Source::Step {
+                continue;
+            }
+            let lines = stream.items.iter().map(Value::to_string);
+            match of.home {
+                Home::Internal => {}
+                Home::Public => self.state.holds.entry(format!("stream:{}", of.name)).or_default().extend(lines),
+                Home::Sink if of.moves => {
+                    self.state.holds.entry(format!("{}.jsonl", of.name)).or_default().extend(lines)
+                }
+                Home::Sink if stream.blocked => {} // the file of the batch before stays
+                Home::Sink => drop(self.state.holds.insert(format!("{}.jsonl", of.name), lines.collect())),
+            }
+        }
+    }
+}
