@@ -52,6 +52,14 @@ pub const JSON_DEPTH: usize = 128;
 pub const EXPRESSION_BYTES: usize = 4 << 10;
 /// Levels of brackets in one expression.
 pub const EXPRESSION_DEPTH: usize = 32;
+/// Bytes of text of one value that an expression makes, and of what is written of it.
+pub const VALUE_BYTES: usize = ITEM_BYTES;
+/// Elements and fields, however deep, of a list that an expression makes in a loop, by `+` or by taking text apart.
+pub const VALUE_PARTS: usize = 1 << 20;
+/// Steps that all loops of one evaluation may take together.
+pub const LOOP_STEPS: usize = 1_000_000;
+/// Bytes that one evaluation may hand to functions and operators, over all its loops: then it ends with an error.
+pub const EVALUATION_BYTES: usize = 4 << 30;
 /// Stack on which an expression is parsed.
 pub const PARSER_STACK_BYTES: usize = 16 << 20;
 /// Nodes of a flow file after its aliases are resolved.

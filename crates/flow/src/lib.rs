@@ -1,5 +1,6 @@
 //! What users program against: flows, their patterns, and the runner. No I/O of its own.
 
+mod brace;
 pub mod build;
 pub mod check;
 pub mod diagnostic;

@@ -1,7 +1,7 @@
 //! Text with expressions in it: `{EXPR}`; `{{` is a brace. `${NAME}` is the text of a variable, whatever stands in it, and
 //! `$$` is a dollar.
 
-use crate::expr::{Compiled, Fault, Names, ParseFault, Reads, Scope, compile, write};
+use crate::expr::{Compiled, Fault, Growing, Names, ParseFault, Reads, Scope, compile, write};
 
 /// A text with expressions in it.
 #[derive(Debug, Clone)]
@@ -79,14 +79,14 @@ impl Template {
 
     /// The text for what `scope` shows.
     pub fn render(&self, scope: &Scope<'_>) -> Result<String, Fault> {
-        let mut out = String::new();
+        let mut out = Growing::default();
         for part in &self.parts {
             match part {
-                Piece::Text(t) => out.push_str(t),
-                Piece::Expr(e) => out.push_str(&write::text(&e.eval(scope)?)?),
+                Piece::Text(t) => out.push(t)?,
+                Piece::Expr(e) => out.push(&write::text(&e.eval(scope)?)?)?,
             }
         }
-        Ok(out)
+        Ok(out.finish())
     }
 }
 
@@ -98,8 +98,10 @@ pub fn variable(text: &str) -> Option<(&str, &str)> {
 /// The text up to the closing brace of an expression, over braces and quotes inside it.
 fn close(text: &str) -> Option<&str> {
     let (mut depth, mut quote) = (0, None);
-    for (i, c) in text.char_indices() {
+    let mut chars = text.char_indices();
+    while let Some((i, c)) = chars.next() {
         match (quote, c) {
+            (Some(_), '\\') => drop(chars.next()),
             (Some(q), c) if c == q => quote = None,
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
@@ -130,6 +132,8 @@ mod tests {
         scope.slots = &slots;
         scope.content = Content::Json("{}");
         assert_eq!(t.render(&scope).expect("fills"), "a-é-{b}-7-<V {item.x} $$>-$-$", "a variable is no language");
+        let quoted = Template::parse(r"{item.x + '\'}'}", &names, &mut reads, &mut fill);
+        assert_eq!(quoted.expect("a quote in a text does not end it").render(&scope).expect("fills"), "é'}");
         let mut fault = |text| Template::parse(text, &names, &mut Reads::default(), &mut fill).expect_err("a fault");
         assert!(fault("å{item.").text.contains("without"));
         assert!(fault("a {item.x + \"${V}\"}").text.contains("write `env.V`"));

@@ -123,7 +123,18 @@ impl<'t> Reader<'t, '_> {
                 let span = Span { line, column, end: column + 1 };
                 let line_text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
                 let (message, help) = plain(e.info(), line_text);
-                self.fault("yaml", span, message).help = help;
+                let open = message.contains("parsing a flow").then(|| crate::brace::open(self.text, span)).flatten();
+                match open {
+                    // behind the last line there is nothing to show
+                    Some((c, at)) if line_text.is_empty() => {
+                        self.fault("yaml", at, format!("this `{c}` is not closed")).help = help;
+                    }
+                    Some((c, at)) => {
+                        let told = format!("the `{c}` of line {}, column {} is open here", at.line, at.column + 1);
+                        self.fault("yaml", span, message).help = Some(told);
+                    }
+                    None => self.fault("yaml", span, message).help = help,
+                }
                 None
             }
         }

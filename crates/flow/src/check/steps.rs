@@ -272,7 +272,7 @@ fn reduce(keys: &mut Keys<'_>, context: &Context<'_>, faults: &mut Faults) -> Op
             return None;
         }
     };
-    Some(Kind::Reduce(Box::new(Reduce { by: by?, fold, reads, aggregates }), gate))
+    Some(Kind::Reduce(Box::new(Reduce { by: by?, fold, reads, aggregates, format: context.out }), gate))
 }
 
 fn fold_by_aggregates(

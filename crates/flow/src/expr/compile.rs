@@ -4,6 +4,7 @@
 use super::functions::{self, Func};
 use super::parse::{ParseFault, Parsed, parse};
 use super::value::Value;
+use super::{convert, number, regexes};
 use crate::model::FieldType;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
@@ -80,8 +81,16 @@ pub(super) enum Node {
     Has(Box<Node>, Box<str>),
     OptSelect(Box<Node>, Box<Node>),
     Index(Box<Node>, Box<Node>),
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    /// Elements; the mark says that one may be absent.
+    List(Vec<(Node, bool)>),
+    /// Fields; the mark says that one may be absent.
+    Map(Vec<(Node, Node, bool)>),
+    /// `orValue` (it gives the value) and `or` (it gives the optional): the second is only computed where it is needed.
+    OrElse(Box<Node>, Box<Node>, bool),
+    /// `optMap` and `optFlatMap`, whose body gives an optional.
+    OptMap(Box<Node>, Box<Node>, bool),
+    /// Something that is not there, beside something that may decide.
+    Absent(Box<str>),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     If(Box<Node>, Box<Node>, Box<Node>),
@@ -140,6 +149,7 @@ pub fn compile(text: &str, names: &Names, reads: &mut Reads) -> Result<Compiled,
         locals: vec![],
         aggregates: vec![],
         in_aggregate: false,
+        absent: false,
         warnings: vec![],
     };
     let node = c.node(&tree)?;
@@ -148,38 +158,43 @@ pub fn compile(text: &str, names: &Names, reads: &mut Reads) -> Result<Compiled,
     Ok(Compiled { node, aggregates, text: text.to_string(), gives_bool, warnings })
 }
 
-struct Compiler<'c> {
-    names: &'c Names,
+pub(super) struct Compiler<'c> {
+    pub(super) names: &'c Names,
     reads: &'c mut Reads,
     source: &'c SourceInfo,
-    locals: Vec<String>,
+    pub(super) locals: Vec<String>,
     aggregates: Vec<(String, Vec<Compiled>)>,
     in_aggregate: bool,
-    warnings: Vec<ParseFault>,
+    /// The last fault is that something is not there.
+    pub(super) absent: bool,
+    pub(super) warnings: Vec<ParseFault>,
 }
 
-type Outcome = Result<Node, ParseFault>;
+pub(super) type Outcome = Result<Node, ParseFault>;
 
 impl Compiler<'_> {
-    fn fault(&self, id: u64, text: impl Into<String>) -> ParseFault {
+    pub(super) fn fault(&self, id: u64, text: impl Into<String>) -> ParseFault {
         let at = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
         ParseFault { text: text.into(), at }
     }
 
-    fn node(&mut self, e: &IdedExpr) -> Outcome {
+    pub(super) fn node(&mut self, e: &IdedExpr) -> Outcome {
         match &e.expr {
-            Ast::Literal(l) => self.literal(e.id, l),
+            Ast::Literal(l) => Ok(Self::literal(l)),
             Ast::Ident(name) => self.name(e.id, name),
             Ast::Select(s) => self.select(e.id, s),
             Ast::Call(c) => self.call(e.id, c),
-            Ast::List(l) if l.optional_indices.is_empty() => Ok(Node::List(self.nodes(&l.elements)?)),
+            Ast::List(l) => {
+                let nodes = self.nodes(&l.elements)?.into_iter().enumerate();
+                Ok(Node::List(nodes.map(|(i, node)| (node, l.optional_indices.contains(&i))).collect()))
+            }
             Ast::Map(m) => {
                 let mut entries = vec![];
                 for entry in &m.entries {
                     let EntryExpr::MapEntry(pair) = &entry.expr else {
                         return Err(self.fault(entry.id, "this form of an object is not known here"));
                     };
-                    entries.push((self.node(&pair.key)?, self.node(&pair.value)?));
+                    entries.push((self.node(&pair.key)?, self.node(&pair.value)?, pair.optional));
                 }
                 Ok(Node::Map(entries))
             }
@@ -188,7 +203,7 @@ impl Compiler<'_> {
                 e.id,
                 format!("`{}{{…}}` makes a typed message; here an object is `{{'name': value}}`", s.type_name),
             )),
-            Ast::List(_) | Ast::Unspecified => Err(self.fault(e.id, "this form is not known here")),
+            Ast::Unspecified => Err(self.fault(e.id, "this form is not known here")),
         }
     }
 
@@ -196,18 +211,16 @@ impl Compiler<'_> {
         list.iter().map(|e| self.node(e)).collect()
     }
 
-    fn literal(&self, id: u64, l: &LiteralValue) -> Outcome {
-        Ok(Node::Literal(match l {
+    fn literal(l: &LiteralValue) -> Node {
+        Node::Literal(match l {
             LiteralValue::Boolean(b) => Value::Bool(*b.inner()),
             LiteralValue::Int(i) => Value::Int(*i.inner()),
             LiteralValue::Double(d) => Value::Double(*d.inner()),
             LiteralValue::String(s) => Value::Text(Cow::Owned(s.inner().to_string())),
             LiteralValue::Bytes(b) => Value::Bytes(Cow::Owned(b.inner().to_vec())),
             LiteralValue::Null => Value::Null,
-            LiteralValue::UInt(_) => {
-                return Err(self.fault(id, "unsigned numbers are not used here: leave out the `u`"));
-            }
-        }))
+            LiteralValue::UInt(u) => number::unsigned(*u.inner()),
+        })
     }
 
     fn name(&mut self, id: u64, name: &str) -> Outcome {
@@ -228,6 +241,11 @@ impl Compiler<'_> {
             "shard" if self.names.shard => Some(Node::Shard),
             _ => None,
         };
+        if of_item.is_none()
+            && let Some(name) = convert::type_named(name)
+        {
+            return Ok(Node::Literal(Value::Type(name)));
+        }
         match of_item {
             Some(_) if self.names.aggregates && !self.in_aggregate => {
                 Err(self
@@ -242,7 +260,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn unknown(&self, id: u64, name: &str) -> ParseFault {
+    fn unknown(&mut self, id: u64, name: &str) -> ParseFault {
+        self.absent = true;
         if name == "shard" {
             return self.fault(id, "`shard` has a value only where the step reads 'x-{shard}'");
         }
@@ -263,6 +282,9 @@ impl Compiler<'_> {
     }
 
     fn select(&mut self, id: u64, s: &SelectExpr) -> Outcome {
+        if let Some(name) = super::special::protobuf_type(s) {
+            return Ok(Node::Literal(Value::Type(name)));
+        }
         if let Ast::Ident(root) = &s.operand.expr
             && !self.locals.contains(root)
         {
@@ -308,6 +330,13 @@ impl Compiler<'_> {
         if self.names.aggregates && c.target.is_none() && crate::patterns::aggregate::is_one(&c.func_name) {
             return self.aggregate(id, c);
         }
+        if let Some(node) = self.special(id, c)? {
+            return Ok(node);
+        }
+        let aside = self.names.aggregates && !self.in_aggregate && c.target.is_none();
+        if aside && !c.func_name.starts_with(['_', '@', '-', '!']) && Func::find(&c.func_name).is_none() {
+            return Err(self.fault(id, functions::unknown(&c.func_name, true)));
+        }
         let mut args = vec![];
         let mut name = c.func_name.as_str();
         match &c.target {
@@ -321,30 +350,8 @@ impl Compiler<'_> {
             None => {}
         }
         args.extend(self.nodes(&c.args)?);
-        let boxed = |n: Node| Box::new(n);
-        match (name, args.len()) {
-            ("_&&_", 2) | ("_||_", 2) | ("_[_]", 2) | ("_?._", 2) | ("_[?_]", 2) => {
-                let (b, a) = (args.pop(), args.pop());
-                let (Some(a), Some(b)) = (a.map(boxed), b.map(boxed)) else {
-                    return Err(self.fault(id, "an operand is missing"));
-                };
-                return Ok(match name {
-                    "_&&_" => Node::And(a, b),
-                    "_||_" => Node::Or(a, b),
-                    "_[_]" => Node::Index(a, b),
-                    _ => Node::OptSelect(a, b),
-                });
-            }
-            ("_?_:_", 3) => {
-                let (c, b, a) = (args.pop(), args.pop(), args.pop());
-                let (Some(a), Some(b), Some(c)) = (a, b, c) else {
-                    return Err(self.fault(id, "an operand is missing"));
-                };
-                return Ok(Node::If(boxed(a), boxed(b), boxed(c)));
-            }
-            _ => {}
-        }
         let Some(func) = Func::find(name) else {
+            self.absent = true;
             return Err(self.fault(id, functions::unknown(name, self.names.aggregates)));
         };
         if !func.takes(args.len()) {
@@ -356,11 +363,11 @@ impl Compiler<'_> {
         if let Some(at) = func.regex_argument()
             && let Some(Node::Literal(Value::Text(pattern))) = args.get(at)
         {
-            let regex = regex::Regex::new(pattern)
-                .map_err(|e| self.fault(id, format!("not a regular expression: {}", last_line(&e))))?;
+            let regex = regexes::compile(pattern).map_err(|e| self.fault(id, e))?;
             args.remove(at);
             return Ok(Node::Regex(func, regex, args));
         }
+        self.times(id, func, &mut args)?;
         Ok(Node::Call(func, args))
     }
 
@@ -432,9 +439,4 @@ fn gives_bool(node: &Node) -> Option<bool> {
         Node::List(_) | Node::Map(_) | Node::Timestamp | Node::Partition | Node::Offset | Node::Headers => Some(false),
         _ => None,
     }
-}
-
-/// The last line of a long message: what is wrong, without the drawing.
-fn last_line(e: &regex::Error) -> String {
-    e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_string()
 }

@@ -1,7 +1,10 @@
 //! The functions and operators that expressions may call.
 
-use super::value::{Value, find};
-use super::{Fault, strings, times, write};
+use super::compare::find;
+use super::number::TWO_63;
+use super::size::{self, Size};
+use super::value::Value;
+use super::{Fault, convert, regexes, strings, times, write};
 use std::cmp::Ordering;
 
 macro_rules! functions {
@@ -19,20 +22,21 @@ functions! {
     Gt "_>_" 2..=2 "a > b"; Ge "_>=_" 2..=2 "a >= b"; Add "_+_" 2..=2 "a + b"; Sub "_-_" 2..=2 "a - b";
     Mul "_*_" 2..=2 "a * b"; Div "_/_" 2..=2 "a / b"; Rem "_%_" 2..=2 "a % b"; Neg "-_" 1..=1 "-a"; Not "!_" 1..=1 "!a";
     In "@in" 2..=2 "a in b"; NotStrictlyFalse "@not_strictly_false" 1..=1 "";
-    Size "size" 1..=1 "size(x)"; Int "int" 1..=1 "int(x)"; Double "double" 1..=1 "double(x)"; Text "string" 1..=1 "string(x)";
+    Size "size" 1..=1 "size(x)"; Type "type" 1..=1 "type(x)"; Uint "uint" 1..=1 "uint(x)"; Int "int" 1..=1 "int(x)"; Double "double" 1..=1 "double(x)"; Text "string" 1..=1 "string(x)";
     Bool "bool" 1..=1 "bool(x)"; Bytes "bytes" 1..=1 "bytes(text)"; Dyn "dyn" 1..=1 "dyn(x)";
-    OrValue "orValue" 2..=2 "item.?x.orValue(0)"; HasValue "hasValue" 1..=1 "item.?x.hasValue()"; Value "value" 1..=1 "item.?x.value()";
+    OptionalOf "optional.of" 1..=1 "optional.of(x)"; OptionalNone "optional.none" 0..=0 "optional.none()";
+    OptionalOfNonZero "optional.ofNonZeroValue" 1..=1 "optional.ofNonZeroValue(x)"; HasValue "hasValue" 1..=1 "item.?x.hasValue()"; Value "value" 1..=1 "item.?x.value()";
     Contains "contains" 2..=2 "text.contains(part)"; StartsWith "startsWith" 2..=2 "text.startsWith(part)";
     EndsWith "endsWith" 2..=2 "text.endsWith(part)"; Matches "matches" 2..=2 "text.matches(regex)";
     LowerAscii "lowerAscii" 1..=1 "text.lowerAscii()"; UpperAscii "upperAscii" 1..=1 "text.upperAscii()";
     Trim "trim" 1..=1 "text.trim()"; Split "split" 2..=3 "text.split(separator)"; Join "join" 1..=2 "list.join(separator)";
     Replace "replace" 3..=4 "text.replace(old, new)"; Substring "substring" 2..=3 "text.substring(from, to)";
-    IndexOf "indexOf" 2..=2 "text.indexOf(part)"; LastIndexOf "lastIndexOf" 2..=2 "text.lastIndexOf(part)";
-    CharAt "charAt" 2..=2 "text.charAt(i)"; Reverse "reverse" 1..=1 "text.reverse()";
+    IndexOf "indexOf" 2..=3 "text.indexOf(part)"; LastIndexOf "lastIndexOf" 2..=3 "text.lastIndexOf(part)";
+    Quote "strings.quote" 1..=1 "strings.quote(text)"; CharAt "charAt" 2..=2 "text.charAt(i)"; Reverse "reverse" 1..=1 "text.reverse()";
     ExtractAll "regex.extractAll" 2..=2 "regex.extractAll(text, regex)"; Extract "regex.extract" 2..=2 "regex.extract(text, regex)";
-    RegexReplace "regex.replace" 3..=3 "regex.replace(text, regex, with)"; Capture "capture" 2..=2 "capture(text, regex)";
+    RegexReplace "regex.replace" 3..=4 "regex.replace(text, regex, with)"; Capture "capture" 2..=2 "capture(text, regex)";
     Timestamp "timestamp" 1..=1 "timestamp(text)"; Duration "duration" 1..=1 "duration('1h')";
-    Floor "floor" 2..=2 "floor(timestamp, '1h')"; Format "format" 2..=2 "format(timestamp, '%F')";
+    Floor "floor" 2..=2 "floor(timestamp, '1h')"; Format "format" 2..=2 "format(timestamp, '%F') or '%s is %d'.format([a, b])";
     FullYear "getFullYear" 1..=2 "t.getFullYear()"; Month "getMonth" 1..=2 "t.getMonth()"; Date "getDate" 1..=2 "t.getDate()";
     DayOfMonth "getDayOfMonth" 1..=2 "t.getDayOfMonth()"; DayOfWeek "getDayOfWeek" 1..=2 "t.getDayOfWeek()";
     DayOfYear "getDayOfYear" 1..=2 "t.getDayOfYear()"; Hours "getHours" 1..=2 "t.getHours()"; Minutes "getMinutes" 1..=2 "t.getMinutes()";
@@ -41,7 +45,7 @@ functions! {
 
 /// Whether a name before a dot is a family of functions, not a value.
 pub fn is_space(name: &str) -> bool {
-    matches!(name, "regex" | "optional" | "math" | "strings")
+    matches!(name, "regex" | "optional" | "math" | "strings" | "cel")
 }
 
 /// The function of a family.
@@ -57,10 +61,9 @@ pub fn unknown(name: &str, aggregates: bool) -> String {
         return format!("`{name}` is an aggregate: it belongs into the `value` of a reduce");
     }
     let known = ALL.iter().map(|(_, text, ..)| *text).filter(|t| !t.starts_with(['_', '@', '-', '!']));
-    match crate::names::nearest(name, known) {
-        Some(near) => format!("there is no function `{name}`; did you mean `{near}`?"),
-        None => format!("there is no function `{name}`"),
-    }
+    let near = crate::names::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
+    let of_all = aggregates.then(|| format!("; there are the aggregates {}", crate::patterns::aggregate::all()));
+    format!("there is no function `{name}`{}", near.or(of_all).unwrap_or_default())
 }
 
 impl Func {
@@ -96,7 +99,7 @@ impl Func {
         match self {
             Eq | Ne | Lt | Le | Gt | Ge | Not | In | NotStrictlyFalse | Bool | HasValue | Contains | StartsWith
             | EndsWith | Matches => Some(true),
-            Dyn | OrValue | Value => None,
+            Dyn | Value => None,
             _ => Some(false),
         }
     }
@@ -104,11 +107,20 @@ impl Func {
     /// Calls it.
     pub fn call<'a>(self, args: &[Value<'a>]) -> Result<Value<'a>, Fault> {
         use Func::*;
+        let keeps = matches!(self, Eq | Ne | Lt | Le | Gt | Ge | In | Dyn | Text | Uint | Type | Value | OptionalOf);
+        if !keeps && args.iter().any(is_kept) {
+            let args = args.iter().map(|v| v.clone().plain()).collect::<Result<Vec<_>, _>>()?;
+            return self.call_plain(&args);
+        }
+        self.call_plain(args)
+    }
+
+    fn call_plain<'a>(self, args: &[Value<'a>]) -> Result<Value<'a>, Fault> {
+        use Func::*;
         if let Some(at) = self.regex_argument()
             && let Some(super::Value::Text(pattern)) = args.get(at)
         {
-            let regex = regex::Regex::new(pattern)
-                .map_err(|_| Fault::new(format!("`{pattern}` is not a regular expression")))?;
+            let regex = regexes::compile(pattern).map_err(Fault::new)?;
             let rest: Vec<_> = args.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, v)| v.clone()).collect();
             return self.call_regex(&regex, &rest);
         }
@@ -126,15 +138,10 @@ impl Func {
             (NotStrictlyFalse, [v]) => Ok(super::Value::Bool(!matches!(v, super::Value::Bool(false)))),
             (In, [a, b]) => contains(a, b),
             (Size, [v]) => size(v),
-            (Int | Double | Text | Bool | Bytes, [v]) => self.convert(v),
+            (Int | Uint | Double | Text | Bool | Bytes, [v]) => convert::to(self, v),
+            (Type, [v]) => Ok(super::Value::Type(convert::type_of(v))),
             (Dyn, [v]) => Ok(v.clone()),
-            (OrValue, [super::Value::Optional(o), default]) => {
-                Ok(o.as_ref().map_or_else(|| default.clone(), |v| (**v).clone()))
-            }
-            (HasValue, [super::Value::Optional(o)]) => Ok(super::Value::Bool(o.is_some())),
-            (Value, [super::Value::Optional(o)]) => {
-                o.as_ref().map(|v| (**v).clone()).ok_or_else(|| Fault::new("value() of something that is not there"))
-            }
+            (HasValue | Value | OptionalOf | OptionalNone | OptionalOfNonZero, _) => convert::optional(self, args),
             _ => match strings::call(self, args).or_else(|| times::call(self, args)) {
                 Some(outcome) => outcome,
                 None => Err(self.mismatch(args)),
@@ -144,7 +151,11 @@ impl Func {
 
     /// Calls it with a pattern that was compiled with the flow; `args` are the others.
     pub fn call_regex<'a>(self, regex: &regex::Regex, args: &[Value<'a>]) -> Result<Value<'a>, Fault> {
-        strings::call_regex(self, regex, args).unwrap_or_else(|| Err(self.mismatch(args)))
+        if args.iter().any(is_kept) {
+            let args = args.iter().map(|v| v.clone().plain()).collect::<Result<Vec<_>, _>>()?;
+            return self.call_regex(regex, &args);
+        }
+        regexes::call(self, regex, args).unwrap_or_else(|| Err(self.mismatch(args)))
     }
 
     pub(super) fn mismatch(self, args: &[Value<'_>]) -> Fault {
@@ -181,14 +192,17 @@ impl Func {
                 };
                 if d.is_finite() { Ok(V::Double(d)) } else { Err(overflow()) }
             }
-            (V::Text(a), V::Text(b)) if self == Func::Add => Ok(V::Text(format!("{a}{b}").into())),
-            (V::Bytes(a), V::Bytes(b)) if self == Func::Add => Ok(V::Bytes([a.as_ref(), b.as_ref()].concat().into())),
+            (V::Text(a), V::Text(b)) if self == Func::Add => {
+                size::fits(a.len().saturating_add(b.len()))?;
+                Ok(V::Text(format!("{a}{b}").into()))
+            }
+            (V::Bytes(a), V::Bytes(b)) if self == Func::Add => {
+                size::fits(a.len().saturating_add(b.len()))?;
+                Ok(V::Bytes([a.as_ref(), b.as_ref()].concat().into()))
+            }
             (V::List(_) | V::Json(_), V::List(_) | V::Json(_)) if self == Func::Add => {
                 match (into_opened(a.clone())?, into_opened(b.clone())?) {
-                    (V::List(mut a), V::List(b)) => {
-                        a.extend(b);
-                        Ok(V::List(a))
-                    }
+                    (V::List(a), V::List(b)) => concatenated(a, b),
                     (a, b) => Err(self.mismatch(&[a, b])),
                 }
             }
@@ -209,31 +223,19 @@ impl Func {
         };
         out.ok_or_else(overflow)
     }
+}
 
-    fn convert<'a>(self, v: &Value<'a>) -> Result<Value<'a>, Fault> {
-        use super::Value as V;
-        let bad = |t: &str| Fault::new(format!("`{}` of {t:?} is not possible", self.usage()));
-        match (self, v) {
-            (Func::Int, V::Int(i)) => Ok(V::Int(*i)),
-            (Func::Int, V::Double(d)) if d.abs() < i64::MAX as f64 => Ok(V::Int(*d as i64)),
-            (Func::Int, V::Double(_)) => Err(overflow()),
-            (Func::Int, V::Text(t)) => t.parse().map(V::Int).map_err(|_| bad(t)),
-            (Func::Int, V::Timestamp(t)) => Ok(V::Int(t.as_second())),
-            (Func::Double, V::Double(d)) => Ok(V::Double(*d)),
-            (Func::Double, V::Int(i)) => Ok(V::Double(*i as f64)),
-            (Func::Double, V::Text(t)) => {
-                t.parse().ok().filter(|d: &f64| d.is_finite()).map(V::Double).ok_or_else(|| bad(t))
-            }
-            (Func::Bool, V::Bool(b)) => Ok(V::Bool(*b)),
-            (Func::Bool, V::Text(t)) if matches!(t.as_ref(), "true" | "false") => Ok(V::Bool(t == "true")),
-            (Func::Bytes, V::Text(t)) => Ok(V::Bytes(t.as_bytes().to_vec().into())),
-            (Func::Bytes, V::Bytes(b)) => Ok(V::Bytes(b.clone())),
-            (Func::Text, V::Text(t)) => Ok(V::Text(t.clone())),
-            (Func::Text, V::Double(d)) if d.fract() == 0.0 && d.abs() < 1e15 => Ok(V::Text(format!("{d:.0}").into())),
-            (Func::Text, v) => write::text(v).map(|t| V::Text(t.into())),
-            (f, v) => Err(f.mismatch(std::slice::from_ref(v))),
-        }
-    }
+/// Whether a value is a number or text that kept its JSON.
+fn is_kept(v: &Value<'_>) -> bool {
+    matches!(v, Value::Json(raw) if !raw.starts_with(['[', '{']))
+}
+
+/// Two lists as one.
+pub fn concatenated<'a>(mut a: Vec<Value<'a>>, b: Vec<Value<'a>>) -> Result<Value<'a>, Fault> {
+    let mut size = Size::default();
+    a.iter().chain(&b).try_for_each(|v| size.add(v))?;
+    a.extend(b);
+    Ok(Value::List(a))
 }
 
 pub(super) fn overflow() -> Fault {
@@ -249,25 +251,29 @@ pub fn into_opened(v: Value<'_>) -> Result<Value<'_>, Fault> {
     }
 }
 
-/// `of[at]`
-pub fn index<'a>(of: &Value<'a>, at: &Value<'a>) -> Result<Value<'a>, Fault> {
-    match into_opened(of.clone())? {
-        Value::Map(map) => {
-            let found = find(&map, at)?.cloned();
-            found
-                .ok_or_else(|| Fault::new(format!("an object without a field {}", write::text(at).unwrap_or_default())))
-        }
+/// What is said where `of[at]` is not there.
+pub fn no_element(of: &Value<'_>, at: &Value<'_>) -> Fault {
+    match (of.kind(), size(of)) {
+        ("a list", Ok(Value::Int(n))) => Fault::new(format!("a list of {n} has no such element")),
+        ("an object", _) => Fault::new(format!("an object without a field {}", write::text(at).unwrap_or_default())),
+        (kind, _) => Fault::new(format!("{kind} has no elements")),
+    }
+}
+
+/// The element or field, if it is there. What is neither list nor object has none.
+pub fn look_up<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, Fault> {
+    Ok(match into_opened(of.clone())? {
+        Value::Map(map) => find(&map, at)?.cloned(),
         Value::List(list) => {
-            let i = match at {
-                Value::Int(i) => usize::try_from(*i).ok(),
+            let i = match at.clone().plain()? {
+                Value::Int(i) => usize::try_from(i).ok(),
+                Value::Double(d) if d.fract() == 0.0 => (0.0..TWO_63).contains(&d).then_some(d as usize),
                 _ => return Err(Fault::new(format!("a list is asked for element {}", at.kind()))),
             };
-            let len = list.len();
             i.and_then(|i| list.into_iter().nth(i))
-                .ok_or_else(|| Fault::new(format!("a list of {len} has no such element")))
         }
-        other => Err(Fault::new(format!("{} has no elements", other.kind()))),
-    }
+        _ => None,
+    })
 }
 
 fn contains<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<Value<'a>, Fault> {

@@ -147,6 +147,14 @@ impl<'a> Scanner<'a> {
         self.object(0, |key, _, raw| f(unquote(key)?, raw))
     }
 
+    /// Hands out each name, as it is and as it is written, and raw value of an object.
+    pub fn each_written_field(
+        &mut self,
+        mut f: impl FnMut(Cow<'a, str>, &'a str, &'a str) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.object(0, |key, _, raw| f(unquote(key)?, key, raw))
+    }
+
     /// Hands out each raw value of an array.
     pub fn each_element(&mut self, f: impl FnMut(&'a str) -> Result<(), Fault>) -> Result<(), Fault> {
         self.array(0, f)

@@ -1,6 +1,7 @@
 //! From text to syntax tree, by the crate `cel`, behind guards: its parser recurses
 //! deeply, so length and brackets are counted first, and it runs on a stack of its own.
 
+use super::hint;
 use anabranch_engine::limits;
 use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::parser::Parser;
@@ -36,7 +37,11 @@ pub fn parse(text: &str) -> Result<Parsed, ParseFault> {
         Ok(Ok((tree, source))) => Ok(Parsed { tree, source }),
         Ok(Err(errors)) => Err(errors.errors.first().map_or_else(
             || ParseFault { text: "not an expression".into(), at: 0 },
-            |e| ParseFault { text: plain(&e.msg), at: offset(text, e.pos) },
+            |e| {
+                let early = e.msg.contains("Incomplete"); // `a ? b` has no place of its own
+                let at = if early { text.chars().count() } else { offset(text, e.pos) };
+                ParseFault { text: hint::meant(text, at).unwrap_or_else(|| plain(&e.msg)), at }
+            },
         )),
         Err(_) => Err(ParseFault { text: "the parser gave up on this expression".into(), at: 0 }),
     }
@@ -52,15 +57,10 @@ fn guard(text: &str) -> Result<(), ParseFault> {
             format!("the expression has {} bytes, at most {} are read", text.len(), limits::EXPRESSION_BYTES);
         return Err(ParseFault { text: text_limit, at: limits::EXPRESSION_BYTES });
     }
-    let (mut depth, mut quote, mut escaped) = (0usize, None, false);
-    for (at, c) in text.chars().enumerate() {
-        match (quote, c) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(q), _) if c == q => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '(' | '[' | '{' | '?') => {
+    let mut depth = 0usize;
+    for (at, c) in hint::outside_of_texts(text)? {
+        match c {
+            '(' | '[' | '{' | '?' => {
                 depth += 1;
                 if depth > limits::EXPRESSION_DEPTH {
                     return Err(ParseFault {
@@ -69,7 +69,7 @@ fn guard(text: &str) -> Result<(), ParseFault> {
                     });
                 }
             }
-            (None, ')' | ']' | '}' | ':') => depth = depth.saturating_sub(1),
+            ')' | ']' | '}' | ':' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
@@ -80,7 +80,7 @@ fn guard(text: &str) -> Result<(), ParseFault> {
 fn plain(message: &str) -> String {
     let message = message.trim_start_matches("Syntax error: ");
     let quoted = |after: &str| message.split_once(after).and_then(|(_, rest)| rest.split('\'').nth(1));
-    if message.contains("'<EOF>'") {
+    if message.contains("'<EOF>'") || message.contains("Incomplete") {
         return "the expression ends too early".into();
     }
     for after in
@@ -117,9 +117,18 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_all_kinds_are_read() {
+        for text in [r#"r'\d' + 'a\'b' + r'\' + "\x41" + """it's "so" """ + '#x'"#, "1 // it's", r"r'\'", "''"] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn brackets_in_strings_do_not_count() {
         let text = format!("item.x == '{}'", "(".repeat(100));
         assert!(parse(&text).is_ok());
+        let fault = parse(&format!("r'\\' + {}1{}", "(".repeat(100), ")".repeat(100))).err().expect("too deep");
+        assert!(fault.text.contains("nested"), "{fault:?}");
     }
 
     #[test]
@@ -128,7 +137,16 @@ mod tests {
             ("item.x +", "ends too early", 8),
             ("item.x ) 1", "`)` is not expected", 7),
             ("", "empty", 0),
-            ("item.x = 1", "`=", 7),
+            ("item.x = 1", "equal is written `==`", 7),
+            ("item.x and item.y", "write `&&`", 7),
+            ("item.x or item.y", "write `||`", 7),
+            ("not item.x", "write `!`", 4),
+            ("item.x & 1", "write `&&`", 7),
+            ("item.x <> 1", "write `!=`", 8),
+            (r"item.x.matches('\[a')", r"or `\\[`", 16),
+            (r"item.x.matches('\d')", r"r'…'", 16),
+            ("item.x == 'a", "has no end", 10),
+            ("item.x ? 1", "ends too early", 10),
         ] {
             let fault = parse(text).err().expect(text);
             assert!(fault.text.contains(want), "{text}: {fault:?}");

@@ -1,6 +1,7 @@
 //! What an expression sees.
 
 use super::Fault;
+use super::time::Time;
 use super::value::Value;
 use anabranch_engine::batch::Headers;
 use std::borrow::Cow;
@@ -18,6 +19,18 @@ pub struct RunVars {
     pub date: String,
     /// `run.started`
     pub started: jiff::Timestamp,
+    /// The flow's time zone, for `floor` and `format`.
+    pub zone: Zone,
+}
+
+/// A time zone; UTC where none is named.
+#[derive(Debug, Clone)]
+pub struct Zone(pub jiff::tz::TimeZone);
+
+impl Default for Zone {
+    fn default() -> Zone {
+        Zone(jiff::tz::TimeZone::UTC)
+    }
 }
 
 /// The value of an item.
@@ -114,8 +127,8 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn timestamp(&self) -> Result<Value<'a>, Fault> {
-        let time = jiff::Timestamp::from_millisecond(self.timestamp);
-        time.map(Value::Timestamp).map_err(|_| Fault::new(format!("the timestamp {} is out of range", self.timestamp)))
+        let time = Time::from_millisecond(self.timestamp).map(Value::Timestamp);
+        time.ok_or_else(|| Fault::new(format!("the timestamp {} is out of range", self.timestamp)))
     }
 
     pub(super) fn headers(&self) -> Value<'a> {

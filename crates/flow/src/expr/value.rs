@@ -1,10 +1,10 @@
 //! What an expression computes with.
 
-use super::Fault;
 use super::json::{Kind, Scanner, kind_of};
+use super::places::Places;
+use super::time::Time;
+use super::{Fault, number};
 use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::collections::{HashMap, hash_map::Entry};
 
 /// A value, borrowed from the item where it can be.
 #[derive(Clone, Debug)]
@@ -25,14 +25,16 @@ pub enum Value<'a> {
     List(Vec<Value<'a>>),
     /// A map in order; names are unique.
     Map(Vec<(Value<'a>, Value<'a>)>),
-    /// A JSON object or array that was checked and not yet read.
+    /// JSON that was checked and not yet read: an object, an array, and a number or text that we would write another way.
     Json(Cow<'a, str>),
     /// A point in time.
-    Timestamp(jiff::Timestamp),
+    Timestamp(Time),
     /// A length of time.
     Duration(jiff::SignedDuration),
     /// `optional` of CEL: what `.?` gives.
     Optional(Option<Box<Value<'a>>>),
+    /// What `type(x)` gives.
+    Type(&'static str),
 }
 
 impl<'a> Value<'a> {
@@ -41,16 +43,29 @@ impl<'a> Value<'a> {
         Value::Text(Cow::Borrowed(text))
     }
 
-    /// Reads one JSON value whose text was checked. Objects and arrays stay as text until they are looked into.
+    /// Reads one JSON value whose text was checked. Objects and arrays stay as text until they are looked into,
+    /// and so does what must keep its bytes if nobody computes with it.
     pub fn from_json(raw: &'a str) -> Result<Value<'a>, Fault> {
         Ok(match kind_of(raw) {
             Kind::Null => Value::Null,
             Kind::True => Value::Bool(true),
             Kind::False => Value::Bool(false),
-            Kind::Text => Value::Text(super::json::unescape(raw)?),
-            Kind::Number => number(raw)?,
+            Kind::Text if memchr::memchr(b'\\', raw.as_bytes()).is_some() => Value::Json(Cow::Borrowed(raw)),
+            Kind::Text => Value::text(raw.get(1..raw.len() - 1).unwrap_or_default()),
+            Kind::Number => number::read(raw),
             Kind::List | Kind::Object => Value::Json(Cow::Borrowed(raw)),
         })
+    }
+
+    /// A number or text that kept its JSON, as one to compute with; all else as it is.
+    pub fn plain(self) -> Result<Value<'a>, Fault> {
+        let Value::Json(raw) = &self else { return Ok(self) };
+        match (kind_of(raw), raw) {
+            (Kind::List | Kind::Object, _) => Ok(self),
+            (Kind::Text, Cow::Borrowed(raw)) => Ok(Value::Text(super::json::unescape(raw)?)),
+            (Kind::Text, Cow::Owned(raw)) => Ok(Value::Text(super::json::unescape(raw)?.into_owned().into())),
+            _ => number::computed(raw),
+        }
     }
 
     /// A JSON object or array as a list or map of values, one level deep; others as they are.
@@ -77,6 +92,7 @@ impl<'a> Value<'a> {
             Value::Timestamp(t) => Value::Timestamp(t),
             Value::Duration(d) => Value::Duration(d),
             Value::Optional(o) => Value::Optional(o.map(|v| Box::new(v.into_owned()))),
+            Value::Type(name) => Value::Type(name),
         }
     }
 
@@ -103,120 +119,28 @@ impl<'a> Value<'a> {
             Value::Bytes(_) => "bytes",
             Value::List(_) => "a list",
             Value::Map(_) => "an object",
-            Value::Json(j) if j.starts_with('[') => "a list",
-            Value::Json(_) => "an object",
+            Value::Json(j) => match kind_of(j) {
+                Kind::List => "a list",
+                Kind::Object => "an object",
+                Kind::Text => "text",
+                _ => "a number",
+            },
             Value::Timestamp(_) => "a timestamp",
             Value::Duration(_) => "a duration",
             Value::Optional(_) => "an optional",
-        }
-    }
-
-    /// Equality as in CEL: numbers by value, values of other kinds are never equal.
-    pub fn same(&self, other: &Value<'_>) -> Result<bool, Fault> {
-        let (a, b) = (self.open()?, other.open()?);
-        Ok(match (&*a, &*b) {
-            (Value::Null, Value::Null) => true,
-            (Value::Bool(a), Value::Bool(b)) => a == b,
-            (Value::Text(a), Value::Text(b)) => a == b,
-            (Value::Bytes(a), Value::Bytes(b)) => a == b,
-            (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
-            (Value::Duration(a), Value::Duration(b)) => a == b,
-            (Value::List(a), Value::List(b)) => a.len() == b.len() && all_same(a.iter().zip(b))?,
-            (Value::Map(a), Value::Map(b)) => {
-                let mut pairs = Vec::with_capacity(a.len());
-                for (k, v) in a {
-                    match find(b, k)? {
-                        Some(w) => pairs.push((v, w)),
-                        None => return Ok(false),
-                    }
-                }
-                a.len() == b.len() && all_same(pairs.into_iter())?
-            }
-            (Value::Optional(a), Value::Optional(b)) => match (a, b) {
-                (None, None) => true,
-                (Some(a), Some(b)) => a.same(b)?,
-                _ => false,
-            },
-            (a, b) => numbers(a, b) == Some(Ordering::Equal),
-        })
-    }
-
-    /// Order, where these two have one.
-    pub fn order(&self, other: &Value<'_>) -> Option<Ordering> {
-        match (self, other) {
-            (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-            (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
-            (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
-            (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
-            (Value::Duration(a), Value::Duration(b)) => Some(a.cmp(b)),
-            (a, b) => numbers(a, b),
+            Value::Type(_) => "a type",
         }
     }
 }
 
-/// Looks a name up in a map.
-pub fn find<'m, 'a>(map: &'m [(Value<'a>, Value<'a>)], key: &Value<'_>) -> Result<Option<&'m Value<'a>>, Fault> {
-    for (k, v) in map {
-        if k.same(key)? {
-            return Ok(Some(v));
-        }
-    }
-    Ok(None)
-}
-
-fn all_same<'x, 'a: 'x, 'b: 'x>(pairs: impl Iterator<Item = (&'x Value<'a>, &'x Value<'b>)>) -> Result<bool, Fault> {
-    for (a, b) in pairs {
-        if !a.same(b)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Numbers by value, exactly, whatever their kinds.
-fn numbers(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
-    match (a, b) {
-        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
-        (Value::Double(a), Value::Double(b)) => a.partial_cmp(b),
-        (Value::Int(a), Value::Double(b)) => int_double(*a, *b),
-        (Value::Double(a), Value::Int(b)) => int_double(*b, *a).map(Ordering::reverse),
-        _ => None,
-    }
-}
-
-fn int_double(a: i64, b: f64) -> Option<Ordering> {
-    if b.is_nan() {
-        return None;
-    }
-    if b >= 9_223_372_036_854_775_808.0 {
-        return Some(Ordering::Less);
-    }
-    if b < -9_223_372_036_854_775_808.0 {
-        return Some(Ordering::Greater);
-    }
-    let whole = b.trunc();
-    Some(a.cmp(&(whole as i64)).then_with(|| 0.0f64.partial_cmp(&(b - whole)).unwrap_or(Ordering::Equal)))
-}
-
-/// A JSON number: `int` where it is whole and fits, else `double`.
-fn number(raw: &str) -> Result<Value<'static>, Fault> {
-    let whole = !raw.bytes().any(|b| matches!(b, b'.' | b'e' | b'E'));
-    if let (true, Ok(i)) = (whole, raw.parse::<i64>()) {
-        return Ok(Value::Int(i));
-    }
-    match raw.parse::<f64>() {
-        Ok(d) if d.is_finite() => Ok(Value::Double(d)),
-        _ => Err(Fault::new(format!("the number {raw} is out of range"))),
-    }
-}
-
-/// Fields that are looked through one by one.
-const FEW_FIELDS: usize = 16;
-
-/// Reads a JSON object or array one level deep.
+/// Reads a JSON object or array one level deep, and plain JSON whole.
 pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
     let mut scanner = Scanner::new(raw);
-    if kind_of(raw) == Kind::List {
+    let kind = kind_of(raw);
+    if !matches!(kind, Kind::List | Kind::Object) {
+        return Value::Json(Cow::Borrowed(raw)).plain();
+    }
+    if kind == Kind::List {
         let mut list = vec![];
         scanner.each_element(|v| {
             list.push(Value::from_json(v)?);
@@ -225,28 +149,10 @@ pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
         return Ok(Value::List(list));
     }
     let mut map: Vec<(Value<'_>, Value<'_>)> = vec![];
-    let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new(); // of an object with many fields
+    let mut places = Places::default();
     scanner.each_field(|k, v| {
         let v = Value::from_json(v)?;
-        let n = map.len();
-        let had = if n < FEW_FIELDS {
-            map.iter().position(|(had, _)| matches!(had, Value::Text(had) if *had == k))
-        } else {
-            if places.is_empty() {
-                let names = map.iter().enumerate();
-                places.extend(
-                    names.filter_map(|(i, (k, _))| if let Value::Text(k) = k { Some((k.clone(), i)) } else { None }),
-                );
-            }
-            match places.entry(k.clone()) {
-                Entry::Occupied(had) => Some(*had.get()),
-                Entry::Vacant(new) => {
-                    new.insert(n);
-                    None
-                }
-            }
-        };
-        match had {
+        match places.place(k.clone()) {
             Some(i) => map[i].1 = v, // a name that is written twice: the last one wins
             None => map.push((Value::Text(k), v)),
         }
@@ -258,15 +164,6 @@ pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_compare_exactly_over_kinds() {
-        let big = i64::MAX;
-        assert_eq!(numbers(&Value::Int(big), &Value::Double(big as f64)), Some(Ordering::Less));
-        assert_eq!(numbers(&Value::Int(2), &Value::Double(2.5)), Some(Ordering::Less));
-        assert_eq!(numbers(&Value::Double(-2.5), &Value::Int(-2)), Some(Ordering::Less));
-        assert_eq!(numbers(&Value::Int(1), &Value::Double(1.0)), Some(Ordering::Equal));
-    }
 
     #[test]
     fn the_last_of_two_equal_names_wins() {

@@ -1,25 +1,31 @@
 //! Writing values as JSON.
 
-use super::Fault;
+use super::json::{Kind, Scanner, kind_of};
+use super::places::Places;
 use super::value::Value;
+use super::{Fault, number, size};
 
-/// Appends the value as compact JSON.
+/// Appends the value as compact JSON, as long as it fits an item.
 pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
     match value {
         Value::Null | Value::Optional(None) => out.extend_from_slice(b"null"),
         Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),
         Value::Int(i) => serde_json::to_writer(out, i).map_err(|e| Fault::new(e.to_string()))?,
         Value::Double(d) => double(out, *d)?,
-        Value::Text(t) => string(out, t),
+        Value::Text(t) => string(out, t)?,
+        Value::Type(name) => string(out, name)?,
         Value::Bytes(b) => match std::str::from_utf8(b) {
-            Ok(text) => string(out, text),
+            Ok(text) => string(out, text)?,
             Err(_) => return Err(Fault::new("bytes that are not UTF-8 cannot be written as JSON")),
         },
-        Value::Json(raw) => out.extend_from_slice(raw.as_bytes()),
+        Value::Json(raw) => {
+            size::fits(out.len().saturating_add(raw.len()))?;
+            out.extend_from_slice(raw.as_bytes());
+        }
         Value::List(list) => between(out, (b'[', b']'), list, json)?,
         Value::Map(map) => between(out, (b'{', b'}'), map, |out, (k, v)| field(out, &text(k)?, v, json))?,
-        Value::Timestamp(t) => string(out, &t.to_string()),
-        Value::Duration(d) => string(out, &seconds(*d)),
+        Value::Timestamp(t) => string(out, &t.to_string())?,
+        Value::Duration(d) => string(out, &seconds(*d))?,
         Value::Optional(Some(v)) => json(out, v)?,
     }
     Ok(())
@@ -49,16 +55,71 @@ fn field<'v>(
     value: &Value<'v>,
     write: impl Fn(&mut Vec<u8>, &Value<'v>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    string(out, name);
+    string(out, name)?;
     out.push(b':');
     write(out, value)
 }
 
+/// A JSON object with these fields replaced or added. All others keep the bytes of their names and values; of
+/// equal names the last one counts.
+pub fn replaced(raw: &str, fields: &[(Value<'_>, Value<'_>)]) -> Result<Vec<u8>, Fault> {
+    let mut kept: Vec<(&str, Written<'_, '_>)> = vec![];
+    let mut names = Places::default();
+    Scanner::new(raw).each_written_field(|name, written, value| {
+        match names.place(name) {
+            Some(had) => kept[had].1 = Written::Raw(value),
+            None => kept.push((written, Written::Raw(value))),
+        }
+        Ok(())
+    })?;
+    let mut added = vec![];
+    for (name, value) in fields {
+        let Value::Text(name) = name else { continue };
+        match names.find(name) {
+            Some(had) => kept[had].1 = Written::Value(value),
+            None => added.push((name, value)),
+        }
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    out.push(b'{');
+    let comma = |out: &mut Vec<u8>| {
+        if out.len() > 1 {
+            out.push(b',')
+        }
+    };
+    for (name, value) in kept {
+        comma(&mut out);
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        match value {
+            Written::Raw(raw) => out.extend_from_slice(raw.as_bytes()),
+            Written::Value(value) => json(&mut out, value)?,
+        }
+    }
+    for (name, value) in added {
+        comma(&mut out);
+        field(&mut out, name, value, json)?;
+    }
+    out.push(b'}');
+    Ok(out)
+}
+
+/// What a field becomes.
+enum Written<'r, 'v> {
+    Raw(&'r str),
+    Value(&'r Value<'v>),
+}
+
 /// Appends JSON that is the same text for equal values: for keys. Compact, names in order, a number that is whole
-/// as one (`1.0` is `1`).
+/// in digits (`1.0` is `1`, `1e16` is `10000000000000000`).
 pub fn canonical(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
+    if let Some(digits) = number::canonical(value) {
+        size::fits(out.len().saturating_add(digits.len()))?;
+        out.extend_from_slice(digits.as_bytes());
+        return Ok(());
+    }
     match value {
-        Value::Double(d) if d.fract() == 0.0 && d.abs() < WHOLE => json(out, &Value::Int(*d as i64)),
         Value::Optional(Some(v)) => canonical(out, v),
         Value::Json(_) => canonical(out, &super::opened(value.clone())?),
         Value::List(list) => between(out, (b'[', b']'), list, canonical),
@@ -82,32 +143,38 @@ pub fn is_canonical(raw: &str) -> bool {
     }
 }
 
-/// Doubles below this are whole numbers that a whole number can be.
-const WHOLE: f64 = 9_007_199_254_740_992.0;
-
-/// The bytes of a key: text and bytes as they are, all else as canonical JSON.
+/// The bytes of a key: text, times and bytes as they are, all else as canonical JSON.
 pub fn key(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
-    match value {
-        Value::Text(_) | Value::Bytes(_) => item(value),
-        other => {
-            let mut out = vec![];
-            canonical(&mut out, other)?;
-            Ok(out)
-        }
+    if let Some(plain) = as_it_is(value)? {
+        return Ok(plain);
     }
+    let mut out = vec![];
+    canonical(&mut out, value)?;
+    Ok(out)
 }
 
-/// The value as an item's value: text and bytes as they are, all else as JSON.
+/// The value as an item's value: text, times and bytes as they are, all else as JSON.
 pub fn item(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
-    match value {
-        Value::Text(t) => Ok(t.as_bytes().to_vec()),
-        Value::Bytes(b) => Ok(b.to_vec()),
-        other => {
-            let mut out = vec![];
-            json(&mut out, other)?;
-            Ok(out)
-        }
+    if let Some(plain) = as_it_is(value)? {
+        return Ok(plain);
     }
+    let mut out = vec![];
+    json(&mut out, value)?;
+    Ok(out)
+}
+
+/// What has no quotes outside of JSON.
+fn as_it_is(value: &Value<'_>) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(match value {
+        Value::Text(t) => Some(t.as_bytes().to_vec()),
+        Value::Bytes(b) => Some(b.to_vec()),
+        Value::Timestamp(t) => Some(t.to_string().into_bytes()),
+        Value::Duration(d) => Some(seconds(*d).into_bytes()),
+        Value::Type(name) => Some(name.as_bytes().to_vec()),
+        Value::Json(raw) if kind_of(raw) == Kind::Text => Some(super::json::unescape(raw)?.into_owned().into_bytes()),
+        Value::Optional(Some(v)) => as_it_is(v)?,
+        _ => None,
+    })
 }
 
 /// The value as a person writes it: text as it is, numbers in decimal, all else as compact JSON.
@@ -123,14 +190,33 @@ fn double(out: &mut Vec<u8>, d: f64) -> Result<(), Fault> {
     serde_json::to_writer(out, &d).map_err(|e| Fault::new(e.to_string()))
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
+fn string(out: &mut Vec<u8>, text: &str) -> Result<(), Fault> {
+    size::fits(out.len().saturating_add(text.len()))?;
     let plain = |b: u8| b >= 0x20 && b != b'"' && b != b'\\';
     if text.bytes().all(plain) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
     } else {
-        let _ = serde_json::to_writer(out, text); // a Vec takes everything
+        serde_json::to_writer(Bounded(out), text).map_err(|_| size::too_large())?;
+    }
+    Ok(())
+}
+
+/// Takes bytes up to what a value may have: escapes can make six of one.
+struct Bounded<'o>(&'o mut Vec<u8>);
+
+impl std::io::Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if size::fits(self.0.len().saturating_add(bytes.len())).is_err() {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The aggregates of a reduce: partial results that can be merged in any order.
 
-use crate::expr::{Compiled, Fault, Scope, Value, opened};
+use crate::expr::{Compiled, Fault, Scope, Size, Value, opened};
+use std::collections::HashMap;
 
 /// Where an item stands among all: time, then partition, then offset, then input and stream, then child.
 pub type Rank = (i64, u32, i64, u64, u32);
@@ -68,10 +69,13 @@ pub fn check(name: &str, args: usize) -> Result<(), String> {
         Some((_, _, takes)) => {
             Err(format!("`{name}` takes {} or {} values, {args} are given", takes.start(), takes.end()))
         }
-        None => {
-            Err(format!("`{name}` is not in this version; here are count, sum, avg, min, max, first, last, collect"))
-        }
+        None => Err(format!("`{name}` is not in this version; there are {}", all())),
     }
+}
+
+/// The aggregates there are, for messages.
+pub fn all() -> String {
+    KINDS.map(|(name, ..)| name).join(", ")
 }
 
 /// The aggregates that a compiled expression calls.
@@ -93,6 +97,12 @@ pub struct Sum {
 
 impl Sum {
     fn add(&mut self, v: &Value<'_>, weight: Option<f64>) -> Result<(), Fault> {
+        if matches!(v, Value::Json(_)) {
+            return match v.clone().plain()? {
+                Value::Json(_) => Err(Fault::new(format!("{} cannot be added up", v.kind()))),
+                plain => self.add(&plain, weight),
+            };
+        }
         match (v, weight) {
             (Value::Int(i), None) => self.whole(*i),
             (Value::Int(i), Some(w)) => self.real(*i as f64 * w),
@@ -256,13 +266,18 @@ impl Partial {
             Partial::Count(n) => Value::Int(*n),
             Partial::Sum(s) => s.value(),
             Partial::Sums(fields) => Value::Map(fields.iter().map(|(n, s)| (text(n), s.value())).collect()),
-            Partial::Avg(s, w) => ratio(*s, *w),
-            Partial::Avgs(fields, w) => Value::Map(fields.iter().map(|(n, s)| (text(n), ratio(*s, *w))).collect()),
+            Partial::Avg(s, w) => ratio(*s, *w)?,
+            Partial::Avgs(fields, w) => {
+                let field = |(n, s): &(String, Sum)| Ok((text(n), ratio(*s, *w)?));
+                Value::Map(fields.iter().map(field).collect::<Result<_, Fault>>()?)
+            }
             Partial::Best(_, v) => v.clone().unwrap_or(Value::Null),
             Partial::Edge(_, ranked) => ranked.as_ref().map_or(Value::Null, |r| r.1.clone()),
             Partial::All(all) => {
                 let mut all: Vec<_> = all.iter().collect();
                 all.sort_by_key(|(rank, _)| *rank);
+                let mut size = Size::written();
+                all.iter().try_for_each(|(_, v)| size.add(v))?; // before it is copied
                 Value::List(all.into_iter().map(|(_, v)| v.clone()).collect())
             }
             Partial::Empty(Kind::Sum) => Value::Int(0),
@@ -272,12 +287,31 @@ impl Partial {
     }
 }
 
-fn ratio(sum: Sum, weight: f64) -> Value<'static> {
+/// Nothing that weighs anything has no average; one that leaves the range of doubles is an error of its key.
+fn ratio(sum: Sum, weight: f64) -> Result<Value<'static>, Fault> {
     let d = sum.as_f64() / weight;
-    if d.is_finite() { Value::Double(d) } else { Value::Null }
+    match d.is_finite() && weight.is_finite() {
+        true => Ok(Value::Double(d)),
+        false if weight == 0.0 => Ok(Value::Null),
+        false => Err(Fault::new("the sum of an average is out of range")),
+    }
 }
 
+/// Fields that are looked for one by one.
+const FEW_FIELDS: usize = 16;
+
 fn merge_fields(a: &mut Vec<(String, Sum)>, b: Vec<(String, Sum)>) {
+    if b.len() > FEW_FIELDS {
+        // each name looked for through all the others would take minutes
+        let places: HashMap<String, usize> = a.iter().enumerate().map(|(i, (n, _))| (n.clone(), i)).collect();
+        for (name, sum) in b {
+            match places.get(&name) {
+                Some(i) => a[*i].1.merge(sum),
+                None => a.push((name, sum)),
+            }
+        }
+        return;
+    }
     for (name, sum) in b {
         match a.iter_mut().find(|(n, _)| *n == name) {
             Some((_, had)) => had.merge(sum),
@@ -338,9 +372,9 @@ impl Aggregate {
 }
 
 fn weight(v: &Value<'_>) -> Result<f64, Fault> {
-    match v {
-        Value::Int(i) if *i >= 0 => Ok(*i as f64),
-        Value::Double(d) if *d >= 0.0 => Ok(*d),
+    match v.clone().plain()? {
+        Value::Int(i) if i >= 0 => Ok(i as f64),
+        Value::Double(d) if d >= 0.0 => Ok(d),
         other => Err(Fault::new(format!("a weight must be a number of at least 0, this one is {}", other.kind()))),
     }
 }

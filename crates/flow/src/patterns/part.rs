@@ -1,6 +1,6 @@
 //! A batch on its way through a unit, and what a pattern makes of it.
 
-use crate::expr::{Content, Env, Fault, Place, Reads, RunVars, Scope, Value, json};
+use crate::expr::{Content, Env, Fault, Place, Reads, RunVars, Scope, Value, json, write};
 use anabranch_engine::{Batch, Builder, Codec, Handle, Record, Result, Rows, batch::Records, limits};
 use std::sync::{Arc, OnceLock};
 
@@ -177,6 +177,18 @@ pub enum Format {
     Text,
     /// Bytes.
     Bytes,
+}
+
+impl Format {
+    /// The bytes of an item with this value: JSON, or text as it is.
+    pub fn write(self, value: &Value<'_>) -> std::result::Result<Vec<u8>, Fault> {
+        if self != Format::Json {
+            return write::item(value);
+        }
+        let mut out = vec![];
+        write::json(&mut out, value)?;
+        Ok(out)
+    }
 }
 
 impl<'a> View<'a> {

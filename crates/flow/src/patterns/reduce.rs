@@ -6,8 +6,8 @@
 
 use super::aggregate::{Aggregate, Kind, Partial, Rank};
 use super::groups::{self, Groups, Met};
-use super::{Effects, Finals, Pattern, Scratch, Stripe, Vars, View, bounded};
-use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
+use super::{Effects, Finals, Format, Pattern, Scratch, Stripe, Vars, View, bounded};
+use crate::expr::{Compiled, Fault, Reads, Scope, Size, Value, write};
 use anabranch_engine::Item;
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -24,6 +24,8 @@ pub struct Reduce {
     pub reads: Reads,
     /// The aggregates of `fold`, in the order in which it calls them.
     pub aggregates: Vec<Aggregate>,
+    /// How finals are written.
+    pub format: Format,
 }
 
 /// How items become a value.
@@ -52,9 +54,14 @@ impl Shape {
         match self {
             Shape::One(e) => Ok(e.eval(scope)?.into_owned()),
             Shape::Object(fields) => {
-                let field =
-                    |(n, e): &(String, Compiled)| Ok((Value::Text(n.clone().into()), e.eval(scope)?.into_owned()));
-                Ok(Value::Map(fields.iter().map(field).collect::<Result<_, Fault>>()?))
+                let mut size = Size::written();
+                let mut object = Vec::with_capacity(fields.len());
+                for (name, e) in fields {
+                    let value = e.eval(scope)?;
+                    size.add(&value)?;
+                    object.push((Value::Text(name.clone().into()), value.into_owned()));
+                }
+                Ok(Value::Map(object))
             }
         }
     }
@@ -132,17 +139,20 @@ impl Reduce {
                 e.eval(&scope)?.into_owned()
             }
             Fold::Object(fields) => {
+                let mut size = Size::written();
                 let mut object = Vec::with_capacity(fields.len());
                 for (name, e, before) in fields {
                     scope.extra = values.get(*before..).unwrap_or_default();
-                    object.push((Value::text(name), e.eval(&scope)?.into_owned()));
+                    let value = e.eval(&scope)?;
+                    size.add(&value)?;
+                    object.push((Value::text(name), value.into_owned()));
                 }
                 Value::Map(object)
             }
         };
         let by = key_values(key)?;
         let key = item_key(key, &by)?;
-        let value = bounded(write::item(&self.extended(value, by)?)?)?;
+        let value = bounded(self.format.write(&self.extended(value, by)?)?)?;
         let headers = vec![("final".to_string(), Some(Bytes::from_static(b"true")))];
         Ok(Item { key, value: Some(value.into()), headers, timestamp: newest })
     }
@@ -151,7 +161,7 @@ impl Reduce {
     fn lost(&self, key: &[u8], newest: i64) -> Result<Item, Fault> {
         let by = key_values(key)?;
         let key = item_key(key, &by)?;
-        let value = write::item(&self.extended(Value::Map(vec![]), by)?)?;
+        let value = self.format.write(&self.extended(Value::Map(vec![]), by)?)?;
         Ok(Item { key, value: Some(value.into()), headers: vec![], timestamp: newest })
     }
 
@@ -161,11 +171,12 @@ impl Reduce {
             return Ok(value);
         }
         let names = self.by.iter().map(|(n, _)| Value::text(n));
+        let keys = by.len();
         let mut object: Vec<_> = names.zip(by).collect();
         match crate::expr::opened(value)? {
             Value::Map(fields) => {
                 for (name, value) in fields {
-                    if crate::expr::find(&object, &name)?.is_none() {
+                    if crate::expr::find(&object[..keys], &name)?.is_none() {
                         object.push((name, value));
                     }
                 }
@@ -352,6 +363,20 @@ mod tests {
             let step = trial::step("{ reduce: all, fold: 'a > b ? a : b', to: a }");
             let want = lines.iter().filter_map(|l| l.parse::<i64>().ok()).max().expect("some").to_string();
             prop_assert_eq!(trial::finals(&step, &cut(&lines, &cuts), 1), [want]);
+        }
+    }
+
+    #[test]
+    fn a_final_that_is_text_is_json_where_its_stream_is() {
+        let item = |at: &str, s: &str| format!(r#"{{"at":"{at}","s":"{s}"}}"#);
+        let lines = [item("2026-01-01T00:00:00Z", "abc"), item("2025-01-01T00:00:00Z", "1.10")];
+        for (value, want) in [
+            ("first(item.s)", r#""abc""#),
+            ("last(item.s)", r#""1.10""#),
+            ("max(timestamp(item.at))", r#""2026-01-01T00:00:00Z""#),
+        ] {
+            let step = trial::step(&format!("{{ reduce: all, value: {value}, to: a }}"));
+            assert_eq!(trial::finals(&step, &[lines.to_vec()], 1), [want], "{value}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! action if there is one, to the items that go on.
 
 use super::{Effects, Emit, Format, Making, Pattern, Scratch, View, What};
-use crate::expr::{Compiled, Content, Fault, Reads, Scope, Value, write};
+use crate::expr::{Compiled, Content, Fault, Reads, Scope, Size, Value, write};
 
 /// What goes on for an item.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Work {
             },
             Shape::Value(e) => Some(vec![self.write(&e.eval(scope)?)?]),
             Shape::Object(fields) => Some(vec![self.write(&Value::Map(evaluated(fields, scope)?))?]),
-            Shape::Set(fields) => Some(vec![self.write(&set(fields, scope)?)?]),
+            Shape::Set(fields) => Some(vec![set(fields, scope)?]),
             Shape::Each(e) => match crate::expr::opened(e.eval(scope)?)? {
                 Value::List(list) => Some(list.iter().map(|v| self.write(v)).collect::<Result<_, _>>()?),
                 other => return Err(Fault::new(format!("`each: {}` gave {}, not a list", e.text, other.kind()))),
@@ -54,12 +54,17 @@ impl Work {
     }
 
     fn write(&self, value: &Value<'_>) -> Result<Vec<u8>, Fault> {
-        if self.format != Format::Json {
-            return write::item(value);
-        }
-        let mut out = vec![];
-        write::json(&mut out, value)?;
-        Ok(out)
+        self.format.write(value)
+    }
+
+    /// Whether what an action printed goes on as it was printed: text that nothing computes with is no JSON.
+    pub fn as_printed(&self) -> bool {
+        self.format != Format::Json
+            && match &self.shape {
+                Shape::Result => true,
+                Shape::Value(e) => e.is_result(),
+                Shape::Object(_) | Shape::Set(_) | Shape::Each(_) => false,
+            }
     }
 
     /// Whether one item may become several, so that each has a number of its own.
@@ -69,21 +74,21 @@ impl Work {
 }
 
 fn evaluated<'a>(fields: &'a [(String, Compiled)], scope: &Scope<'a>) -> Result<Vec<(Value<'a>, Value<'a>)>, Fault> {
-    fields.iter().map(|(name, e)| Ok((Value::text(name), e.eval(scope)?))).collect()
+    let mut size = Size::written();
+    let one = |(name, e): &'a (String, Compiled)| {
+        let value = e.eval(scope)?;
+        size.add(&value)?;
+        Ok((Value::text(name), value))
+    };
+    fields.iter().map(one).collect()
 }
 
-/// The object of the item with these fields; what is not replaced keeps its text.
-fn set<'a>(fields: &'a [(String, Compiled)], scope: &Scope<'a>) -> Result<Value<'a>, Fault> {
-    let Value::Map(mut object) = crate::expr::opened(scope.item()?)? else {
-        return Err(Fault::new(format!("`set` needs an item that is an object, this one is {}", scope.item()?.kind())));
-    };
-    for (name, value) in evaluated(fields, scope)? {
-        match object.iter_mut().find(|(k, _)| matches!((k, &name), (Value::Text(a), Value::Text(b)) if a == b)) {
-            Some(had) => had.1 = value,
-            None => object.push((name, value)),
-        }
+/// The object of the item with these fields; what is not replaced keeps its bytes.
+fn set<'a>(fields: &'a [(String, Compiled)], scope: &Scope<'a>) -> Result<Vec<u8>, Fault> {
+    match scope.content {
+        Content::Json(raw) if raw.starts_with('{') => write::replaced(raw, &evaluated(fields, scope)?),
+        _ => Err(Fault::new(format!("`set` needs an item that is an object, this one is {}", scope.item()?.kind()))),
     }
-    Ok(Value::Map(object))
 }
 
 impl Pattern for Work {

@@ -6,7 +6,7 @@ use crate::expr::{Fault, Scope, write};
 use crate::model::{Act, ActionSpec, Answers, Step};
 use crate::patterns::{Format, View};
 use crate::template::Template;
-use anabranch_engine::{Error, Record, Result};
+use anabranch_engine::{Error, Record, Result, limits};
 use bytes::Bytes;
 
 /// Who calls. A program that stays knows the run and its variables, but no item.
@@ -33,15 +33,22 @@ pub fn job<'a>(
 ) -> Result<Job, Fault> {
     let scope = view.scope(record, &act.work.reads, slots)?;
     let id = match &act.idempotency_key {
-        Some(key) => write::text(&key.eval(&scope)?)?,
+        Some(key) => String::from_utf8(write::key(&key.eval(&scope)?)?)
+            .map_err(|_| Fault::new("an idempotency key that is not UTF-8"))?,
         None => place,
     };
     let (mut args, mut env) = (vec![], vec![]);
     let mut value = Bytes::copy_from_slice(record.value().unwrap_or_default());
     match &act.action {
         ActionSpec::Exec(command) => {
-            args = command.args.iter().map(|a| a.render(&scope)).collect::<Result<_, _>>()?;
-            env = command.env.iter().map(|(n, v)| Ok((n.clone(), v.render(&scope)?))).collect::<Result<_, Fault>>()?;
+            let mut room = limits::VALUE_BYTES; // for all of them
+            let mut rendered = |t: &Template| -> Result<String, Fault> {
+                let text = t.render(&scope)?;
+                room = room.checked_sub(text.len()).ok_or_else(|| Fault::new("the arguments have more than 16 MiB"))?;
+                Ok(text)
+            };
+            args = command.args.iter().map(&mut rendered).collect::<Result<_, _>>()?;
+            env = command.env.iter().map(|(n, v)| Ok((n.clone(), rendered(v)?))).collect::<Result<_, Fault>>()?;
         }
         ActionSpec::Pipe(_) if act.answers == Answers::ById => value = question(&id, view.format, &value)?.into(),
         ActionSpec::Pipe(_) | ActionSpec::Code(_) => {}

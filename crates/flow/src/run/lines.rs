@@ -4,6 +4,7 @@ use super::chunk::{Carrier, Dead, Outcome, Whence, view};
 use super::frame::Framed;
 use super::io::{Line, LineReader, Listed};
 use super::{Shared, marks};
+use crate::expr::time::Time;
 use crate::expr::{Fault, Value, write};
 use crate::model::{Entry, FieldType, Lines, Stream};
 use crate::patterns::{Body, Origin, Part, View};
@@ -202,14 +203,15 @@ fn entered<'a>(
 ) -> Result<(Option<Vec<u8>>, i64), Fault> {
     let scope = view.scope(record, &entry.reads, slots)?;
     for field in &entry.fields {
-        let value = scope.slots.get(field.slot).copied().flatten().map(Value::from_json).transpose()?;
+        let value =
+            scope.slots.get(field.slot).copied().flatten().map(|raw| Value::from_json(raw)?.plain()).transpose()?;
         let fits = match (&value, field.of) {
             (None | Some(Value::Null), _) => field.optional,
             (Some(Value::Text(_)), FieldType::String)
             | (Some(Value::Int(_)), FieldType::Int | FieldType::Double)
             | (Some(Value::Double(_)), FieldType::Double)
             | (Some(Value::Bool(_)), FieldType::Bool) => true,
-            (Some(Value::Text(t)), FieldType::Timestamp) => t.parse::<jiff::Timestamp>().is_ok(),
+            (Some(Value::Text(t)), FieldType::Timestamp) => Time::read(t).is_ok(),
             (Some(Value::Json(j)), FieldType::List) => j.starts_with('['),
             (Some(Value::Json(j)), FieldType::Map) => j.starts_with('{'),
             _ => false,
@@ -226,13 +228,13 @@ fn entered<'a>(
     let key = match &entry.key {
         Some(key) => match key.eval(&scope)? {
             Value::Null | Value::Optional(None) => None,
-            v => Some(write::item(&v)?),
+            v => Some(write::key(&v)?),
         },
         None => None,
     };
     let timestamp = match &entry.time {
-        Some(time) => match time.eval(&scope)? {
-            Value::Timestamp(t) => t.as_millisecond(),
+        Some(time) => match time.eval(&scope)?.plain()? {
+            Value::Timestamp(t) => t.millisecond(),
             Value::Int(ms) => ms,
             other => return Err(Fault::new(format!("`time: {}` gave {}, not a timestamp", time.text, other.kind()))),
         },

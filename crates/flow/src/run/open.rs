@@ -4,7 +4,7 @@ use super::io::{Goal, Manifest, World};
 use super::lines::Reading;
 use super::record::{is_anew, record};
 use super::{Options, Shared, look, marks, repair, sinks};
-use crate::expr::RunVars;
+use crate::expr::{RunVars, Zone};
 use crate::model::{Flow, From, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan};
@@ -293,7 +293,8 @@ pub fn name_run(shared: &mut Shared, record: &RunRecord) {
     shared.number = record.number;
     let started = jiff::Timestamp::from_millisecond(record.started).unwrap_or_default();
     let first = record.repair.as_ref().and_then(|r| r.runs.first()).unwrap_or(&record.number);
-    shared.vars.run = RunVars { id: first.to_string(), date: record.date.clone(), started };
+    let zone = jiff::tz::TimeZone::get(&shared.flow.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
+    shared.vars.run = RunVars { id: first.to_string(), date: record.date.clone(), started, zone: Zone(zone) };
     shared.lanes = record.lanes;
     for (s, stream) in shared.flow.streams.iter().enumerate().filter(|(s, _)| shared.plan.logged[*s]) {
         let of_stream = (stream.at.clone(), 0)..=(stream.at.clone(), u32::MAX);

@@ -200,11 +200,7 @@ pub fn open(
         if wanted.skip.contains(id) {
             counted.skipped += 1;
         } else {
-            if !told(letter, "cut").is_empty() {
-                let text = format!("the dead letter {id} was too large to be kept whole, and cannot be tried again");
-                return Err(Error::usage(text).help("skip it, or run the batch anew"));
-            }
-            may_retry(shared, &books, id, &step, &of)?;
+            may_retry(shared, &books, id, letter)?;
             untake(counted, &of);
             mending.again.push(Again { id: id.clone(), step, of });
         }
@@ -308,8 +304,12 @@ fn letters_of(shared: &Shared, mending: &Mending, wanted: &Repair) -> Result<BTr
 }
 
 /// An item can be tried again where a step took it, unless a reduce behind it has said its results.
-fn may_retry(shared: &Shared, books: &Account, id: &str, step: &str, of: &str) -> Result<()> {
-    let flow = &shared.flow;
+fn may_retry(shared: &Shared, books: &Account, id: &str, letter: &Item) -> Result<()> {
+    let (flow, step, of) = (&shared.flow, told(letter, "step"), told(letter, "of"));
+    if !told(letter, "cut").is_empty() {
+        let text = format!("the dead letter {id} was too large to be kept whole, and cannot be tried again");
+        return Err(Error::usage(text).help("skip it, or run the batch anew"));
+    }
     let found = flow.steps.iter().position(|s| s.name == step);
     let input = found.zip(flow.streams.iter().position(|s| s.name == of));
     let Some((s, _)) = input.filter(|(s, of)| flow.steps[*s].inputs.contains(of)) else {

@@ -58,7 +58,9 @@ impl Slot {
             Some(Err(error)) => error.len(),
             _ => 0,
         };
-        self.item.value.as_ref().map_or(0, Bytes::len) + result
+        let args = self.job.args.iter().map(String::len).sum::<usize>();
+        let env = self.job.env.iter().map(|(_, v)| v.len()).sum::<usize>();
+        self.item.value.as_ref().map_or(0, Bytes::len) + result + args + env + self.job.id.len()
     }
 }
 
@@ -306,11 +308,12 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
     let mut records = view.items_from(spot);
     let taken = slots.len() as u64;
     let (mut passed, mut filtered) = (0, 0);
+    let as_printed = act.work.as_printed() && !matches!(act.action, ActionSpec::Code(_));
     for slot in slots {
         let Some(record) = records.by_ref().find(|r| r.row() == slot.spot.0) else { continue };
         let outcome = slot.done.take().unwrap_or(Ok(None));
         let shaped = outcome.and_then(|result| {
-            let extra: Vec<Value<'_>> = value(result.as_ref()).into_iter().collect();
+            let extra: Vec<Value<'_>> = value(result.as_ref(), as_printed).into_iter().collect();
             let mut scope = view.scope(&record, &act.work.reads, &mut columns).map_err(|f| f.to_string())?;
             scope.extra = &extra;
             let values = act.work.shape(&scope).map_err(|f| f.to_string())?;
@@ -347,15 +350,16 @@ fn shape(shared: &Shared, step: &Step, act: &Act, slots: &mut [Slot], carrier: &
     Ok(())
 }
 
-/// What an action gave: JSON if it reads as such, else text; nothing = none.
-fn value(result: Option<&Bytes>) -> Option<Value<'_>> {
+/// What an action gave, without the end of its line: JSON if it reads as such, else text; nothing = none.
+fn value(result: Option<&Bytes>, as_printed: bool) -> Option<Value<'_>> {
     let bytes = result?;
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if text.is_empty() {
         return None;
     }
-    if let Ok(raw) = json::check(text)
+    if !as_printed
+        && let Ok(raw) = json::check(text)
         && let Ok(value) = Value::from_json(raw)
     {
         return Some(value);

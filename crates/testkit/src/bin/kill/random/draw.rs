@@ -69,18 +69,45 @@ fn pick(shape: &Shape, dice: &mut Rng, fits: impl Fn(&Stream) -> bool) -> Option
 
 /// Draws a step that fits what is there; none if nothing does.
 fn step(shape: &mut Shape, dice: &mut Rng, i: u64) {
-    let name = format!("s{i}");
-    let many = |shape: &Shape, dice: &mut Rng, fits: fn(&Stream) -> bool| {
-        let mut inputs: Vec<usize> = vec![];
-        for _ in 0..1 + dice.below(3) {
-            inputs.extend(pick(shape, dice, fits).filter(|s| !inputs.contains(s)));
-        }
-        inputs
-    };
     let kind = dice.below(13);
-    let inputs: Vec<usize> = match kind {
+    let inputs = inputs(shape, dice, kind);
+    let Some(first) = inputs.first().copied() else { return };
+    let of = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&shape.streams[*s]));
+    let like = Like {
+        ordered: inputs.len() == 1 && shape.streams[first].ordered && !shape.streams[first].sharded,
+        moves: of(|s| s.moves),
+        gated: of(|s| s.gated),
+        plain: true,
+    };
+    let name = format!("s{i}");
+    let (several, sharded) = (inputs.len() > 1, shape.streams[first].sharded);
+    let verb = match kind {
+        0..=4 => gather(shape, dice, &name, kind, like, several || sharded),
+        5 if several => Verb::Pair { to: shape.make(name.clone(), &Like { plain: false, ..like }, true, false) },
+        6 | 7 if sharded => {
+            let to = shape.make(format!("{name}-{{shard}}"), &like, false, true);
+            if kind == 6 { Verb::Set { to, fails: dice.eighths(3) } } else { Verb::Pipe { to } }
+        }
+        6 => Verb::Set { fails: dice.eighths(4), to: shape.make(name.clone(), &like, true, false) },
+        7 => Verb::Pipe { to: shape.make(name.clone(), &like, true, false) },
+        _ => route(shape, dice, &name, kind, like),
+    };
+    inputs.iter().for_each(|s| shape.streams[*s].readers += 1);
+    let skips = dice.eighths(1) && !matches!(verb, Verb::Join { .. } | Verb::Merge { .. } | Verb::Copy { .. });
+    shape.steps.push(Step { name, inputs, verb, skips });
+}
+
+/// Streams for a step of this kind.
+fn inputs(shape: &Shape, dice: &mut Rng, kind: u64) -> Vec<usize> {
+    match kind {
         // a step that takes several streams as one
-        0..=4 => many(shape, dice, |s| s.plain),
+        0..=4 => {
+            let mut inputs: Vec<usize> = vec![];
+            for _ in 0..1 + dice.below(3) {
+                inputs.extend(pick(shape, dice, |s| s.plain).filter(|s| !inputs.contains(s)));
+            }
+            inputs
+        }
         5 => {
             let fits = |s: &Stream| s.ordered && !s.gated && s.plain && !s.sharded;
             let a = pick(shape, dice, fits);
@@ -89,83 +116,63 @@ fn step(shape: &mut Shape, dice: &mut Rng, i: u64) {
         }
         6 | 7 => pick(shape, dice, |s| s.plain).into_iter().collect(),
         _ => pick(shape, dice, |s| s.plain && !s.sharded).into_iter().collect(),
-    };
-    let Some(first) = inputs.first().copied() else { return };
-    let of = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&shape.streams[*s]));
-    let sharded = shape.streams[first].sharded;
-    let mut like = Like {
-        ordered: inputs.len() == 1 && shape.streams[first].ordered && !sharded,
-        moves: of(|s| s.moves),
-        gated: of(|s| s.gated),
-        plain: true,
-    };
-    let verb = match kind {
-        0 | 1 if inputs.len() > 1 || sharded => {
-            like.ordered = false;
-            Verb::Merge { to: shape.make(name.clone(), &like, true, false) }
-        }
+    }
+}
+
+/// A step that takes several streams as one: a merge where there are several, a join, a reduce.
+fn gather(shape: &mut Shape, dice: &mut Rng, name: &str, kind: u64, like: Like, several: bool) -> Verb {
+    let mut like = Like { ordered: false, ..like };
+    match kind {
+        0 | 1 if several => Verb::Merge { to: shape.make(name.to_string(), &like, true, false) },
         2 | 3 => {
             let done = dice.eighths(2).then(|| {
                 let told = Like { ordered: false, moves: like.moves, gated: true, plain: false };
-                shape.make(format!("told{i}"), &told, false, false)
+                shape.make(format!("{name}told"), &told, false, false)
             });
-            (like.ordered, like.gated) = (false, true);
+            like.gated = true;
             let tolerate =
                 if dice.eighths(4) { Tolerate::Items(dice.below(4)) } else { Tolerate::Percent(dice.below(60)) };
-            Verb::Join { to: shape.make(name.clone(), &like, true, false), tolerate, done }
+            Verb::Join { to: shape.make(name.to_string(), &like, true, false), tolerate, done }
         }
-        0 | 1 | 4 => {
+        _ => {
             let strict = dice.eighths(2);
-            (like.ordered, like.plain) = (false, false);
-            like.gated |= strict;
-            Verb::Reduce {
-                by: dice.eighths(4),
-                fails: dice.eighths(2),
-                strict,
-                to: shape.make(name.clone(), &like, true, false),
-            }
-        }
-        5 if inputs.len() == 2 => {
             like.plain = false;
-            Verb::Pair { to: shape.make(name.clone(), &like, true, false) }
+            like.gated |= strict;
+            let to = shape.make(name.to_string(), &like, true, false);
+            Verb::Reduce { by: dice.eighths(4), fails: dice.eighths(2), strict, to }
         }
-        6 if sharded => {
-            let to = shape.make(format!("{name}-{{shard}}"), &like, false, true);
-            Verb::Set { to, fails: dice.eighths(3) }
-        }
-        7 if sharded => Verb::Pipe { to: shape.make(format!("{name}-{{shard}}"), &like, false, true) },
-        _ if sharded => Verb::Merge { to: shape.make(name.clone(), &like, true, false) },
-        6 => Verb::Set { fails: dice.eighths(4), to: shape.make(name.clone(), &like, true, false) },
-        7 => Verb::Pipe { to: shape.make(name.clone(), &like, true, false) },
-        8 | 5 => {
-            let n = 1 + dice.below(3);
-            Verb::Copy { to: (0..n).map(|k| shape.make(format!("{name}c{k}"), &like, false, false)).collect() }
-        }
+    }
+}
+
+/// A step that decides where items go, or makes several of one.
+fn route(shape: &mut Shape, dice: &mut Rng, name: &str, kind: u64, like: Like) -> Verb {
+    match kind {
         9 => Verb::Filter {
             test: test(dice),
-            to: shape.make(name.clone(), &like, true, false),
+            to: shape.make(name.to_string(), &like, true, false),
             rest: dice.eighths(4).then(|| shape.make(format!("{name}r"), &like, false, false)),
         },
         10 => {
             let n = 1 + dice.below(3);
             let cases = (0..n).map(|k| (test(dice), shape.make(format!("{name}k{k}"), &like, false, false))).collect();
-            Verb::Split { cases, all: dice.eighths(4), rest: rest(shape, dice, &name, &like) }
+            Verb::Split { cases, all: dice.eighths(4), rest: rest(shape, dice, name, &like) }
         }
         11 if dice.eighths(4) => {
-            like.ordered = false;
             let shards = 2 + dice.below(3) as usize;
+            let like = Like { ordered: false, ..like };
             Verb::ShardHash { shards, to: shape.make(format!("{name}h-{{shard}}"), &like, false, true) }
         }
         11 => {
             let n = 1 + dice.below(4) as i64;
             let values = (0..n).map(|v| (v, shape.make(format!("{name}v{v}"), &like, false, false))).collect();
-            Verb::ShardTo { values, rest: rest(shape, dice, &name, &like) }
+            Verb::ShardTo { values, rest: rest(shape, dice, name, &like) }
         }
-        _ => Verb::Each { twice: dice.eighths(4), to: shape.make(name.clone(), &like, true, false) },
-    };
-    inputs.iter().for_each(|s| shape.streams[*s].readers += 1);
-    let skips = dice.eighths(1) && !matches!(verb, Verb::Join { .. } | Verb::Merge { .. } | Verb::Copy { .. });
-    shape.steps.push(Step { name, inputs, verb, skips });
+        12 => Verb::Each { twice: dice.eighths(4), to: shape.make(name.to_string(), &like, true, false) },
+        _ => {
+            let n = 1 + dice.below(3);
+            Verb::Copy { to: (0..n).map(|k| shape.make(format!("{name}c{k}"), &like, false, false)).collect() }
+        }
+    }
 }
 
 fn rest(shape: &mut Shape, dice: &mut Rng, name: &str, like: &Like) -> Rest {
