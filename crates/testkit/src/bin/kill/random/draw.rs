@@ -132,7 +132,7 @@ fn gather(shape: &mut Shape, dice: &mut Rng, name: &str, kind: u64, like: Like, 
             like.gated = true;
             let tolerate =
                 if dice.eighths(4) { Tolerate::Items(dice.below(4)) } else { Tolerate::Percent(dice.below(60)) };
-            Verb::Join { to: shape.make(name.to_string(), &like, true, false), tolerate, done }
+            Verb::Join { to: shape.make(name.to_string(), &like, true, false), tolerate, done, fails: dice.eighths(1) }
         }
         _ => {
             let strict = dice.eighths(2);

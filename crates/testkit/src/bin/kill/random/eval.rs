@@ -36,6 +36,7 @@ struct Run<'s> {
     dead: BTreeMap<usize, u64>,
     skipped: BTreeMap<usize, u64>,
     held: bool,
+    failed: bool,
 }
 
 /// Computes a run over what its sources give, and adds it to the state.
@@ -43,21 +44,19 @@ pub fn run(shape: &Shape, state: &mut State, given: &BTreeMap<usize, Vec<Value>>
     let mut streams = vec![Flowing::default(); shape.streams.len()];
     given.iter().for_each(|(s, items)| streams[*s].items.clone_from(items));
     let (dead, skipped) = (BTreeMap::new(), BTreeMap::new());
-    let mut run = Run { shape, state, streams, dead, skipped, held: false };
+    let mut run = Run { shape, state, streams, dead, skipped, held: false, failed: false };
     for step in 0..shape.steps.len() {
         run.step(step);
     }
     run.keep();
     let dead = run.dead.values().sum::<u64>() > 0;
-    End {
-        exit: if run.held {
-            4
-        } else if dead {
-            3
-        } else {
-            0
-        },
-    }
+    let exit = match (run.failed, run.held, dead) {
+        (true, ..) => 1,
+        (_, true, _) => 4,
+        (.., true) => 3,
+        _ => 0,
+    };
+    End { exit }
 }
 
 fn number(item: &Value, field: &str) -> i64 {
@@ -107,7 +106,9 @@ impl Run<'_> {
             Verb::ShardHash { to, .. } | Verb::Merge { to } | Verb::Pipe { to } => {
                 taken.into_iter().for_each(|item| self.give(*to, item));
             }
-            Verb::Join { to, tolerate, done } => return self.join(s, blocked, taken, *to, *tolerate, *done),
+            Verb::Join { to, tolerate, done, fails } => {
+                return self.join(s, blocked, taken, *to, (*tolerate, *fails), *done);
+            }
             Verb::Reduce { to, by, fails, strict } => {
                 return self.reduce(s, blocked, &taken, *to, (*by, *fails, *strict));
             }
@@ -206,7 +207,16 @@ impl Run<'_> {
         found
     }
 
-    fn join(&mut self, s: usize, blocked: bool, taken: Vec<Value>, to: usize, tolerate: Tolerate, done: Option<usize>) {
+    fn join(
+        &mut self,
+        s: usize,
+        blocked: bool,
+        taken: Vec<Value>,
+        to: usize,
+        gate: (Tolerate, bool),
+        done: Option<usize>,
+    ) {
+        let (tolerate, fails) = gate;
         let judged = self.judged(s);
         let of = |counts: &BTreeMap<usize, u64>| judged.iter().filter_map(|w| counts.get(w)).sum::<u64>();
         let (failed, skipped, arrived) = (of(&self.dead), of(&self.skipped), taken.len() as u64);
@@ -214,7 +224,8 @@ impl Run<'_> {
             Tolerate::Items(n) => failed > n,
             Tolerate::Percent(n) => 100 * failed > n * (failed + arrived),
         };
-        self.held |= too_many && !blocked;
+        self.held |= too_many && !blocked && !fails;
+        self.failed |= too_many && !blocked && fails;
         if blocked || too_many {
             self.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = true);
             return;
@@ -284,7 +295,7 @@ impl Run<'_> {
                 Home::Sink if of.moves => {
                     self.state.holds.entry(format!("{}.jsonl", of.name)).or_default().extend(lines)
                 }
-                Home::Sink if stream.blocked => {} // the file of the batch before stays
+                Home::Sink if stream.blocked || self.failed => {} // the file of the batch before stays
                 Home::Sink => drop(self.state.holds.insert(format!("{}.jsonl", of.name), lines.collect())),
             }
         }

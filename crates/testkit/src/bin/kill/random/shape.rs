@@ -104,7 +104,7 @@ pub enum Verb {
     ShardTo { values: Vec<(i64, usize)>, rest: Rest },
     ShardHash { shards: usize, to: usize },
     Merge { to: usize },
-    Join { to: usize, tolerate: Tolerate, done: Option<usize> },
+    Join { to: usize, tolerate: Tolerate, done: Option<usize>, fails: bool },
     Reduce { to: usize, by: bool, fails: bool, strict: bool },
     Pair { to: usize },
     Set { to: usize, fails: bool },
@@ -216,13 +216,14 @@ impl Shape {
                 format!("shard: {input}, by: item.id, shards: {shards}, to: '{}'", self.name(*to))
             }
             Verb::Merge { to: out } => format!("merge: {}{}", self.all(&step.inputs), to(out)),
-            Verb::Join { to: out, tolerate, done } => {
+            Verb::Join { to: out, tolerate, done, fails } => {
                 let tolerate = match tolerate {
                     Tolerate::Items(n) => n.to_string(),
                     Tolerate::Percent(n) => format!("{n}%"),
                 };
                 let done = done.map_or(String::new(), |d| format!(", done: {}", self.name(d)));
-                format!("join: {}, tolerate: {tolerate}{done}{}", self.all(&step.inputs), to(out))
+                let fails = if *fails { ", if-failed: fail" } else { "" };
+                format!("join: {}, tolerate: {tolerate}{done}{fails}{}", self.all(&step.inputs), to(out))
             }
             Verb::Reduce { to: out, by, fails, strict } => {
                 let by = if *by { ", by: item.g" } else { "" };
