@@ -378,11 +378,26 @@ steps:
     place.run(&["run"]).exits(3).says("balanced ✓").says("not UTF-8: byte 2 is wrong");
     assert_eq!(place.run(&["consume", "out", "-q"]).out, "\"good\"\n");
 
-    let place = Place::with(
-        "flow: f\nstreams: { a: { format: text }, b: {}, out: { sink: o.jsonl } }\nsteps:\n  j: { join: [a, b] }\n  out: { copy: j, to: out }\n",
-        &[],
-    );
-    place.run(&["check"]).exits(2).says("the join `j` has streams of different formats");
+    // a join writes nothing: who reads what it lets through converts
+    let join = "flow: f
+streams: { a: { format: text }, b: {}, said: { format: text }, all: { sink: all.jsonl }, n: { sink: n.jsonl } }
+steps:
+  both: { join: [a, b] }
+  said: { join: both, to: said }
+  did: { work: both, exec: ['true'] }
+  sized: { work: said, value: size(item) }
+  all: { merge: [both, did] }
+  n: { reduce: sized, value: sum(item) }
+";
+    let place = Place::with(join, &[]);
+    for (stream, items) in [("a", "say \"hi\"\nb\n"), ("b", "\"json\"\n{\"n\":1}\n")] {
+        place.run(&["streams", "create", stream, "-q"]).exits(0);
+        place.feed(&["produce", stream, "-q"], items.as_bytes()).exits(0);
+    }
+    place.run(&["run"]).exits(0).says("balanced ✓");
+    let all = ["\"b\"", "\"json\"", "\"say \\\"hi\\\"\"", "{\"n\":1}"];
+    assert_eq!(sorted(&place.read("all.jsonl")), all.iter().flat_map(|l| [*l; 2]).collect::<Vec<_>>());
+    assert_eq!(place.read("n.jsonl"), "20\n");
 }
 
 /// What an account cannot hold is known before anything is done.

@@ -1,4 +1,4 @@
-//! What can only be said of the whole flow: modes of sinks, files and groups with one user, formats of joins, results that
+//! What can only be said of the whole flow: modes of sinks, files and groups with one user, results that
 //! nobody reads.
 
 use super::keys::Faults;
@@ -7,7 +7,6 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{Flow, From, Kind, Mode, Stream, To, Writer};
 use crate::names::nearest;
 use crate::paths;
-use crate::patterns::Format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -56,7 +55,6 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
     }
     groups(flow, faults);
     files(flow, faults);
-    joins(flow, faults);
     ways(flow, faults);
     standard_input(flow, faults);
     own_outputs(flow, faults);
@@ -95,21 +93,6 @@ fn ways_to(flow: &Flow, stream: usize, known: &mut Vec<Option<u64>>) -> u64 {
     };
     known[stream] = Some(n);
     n
-}
-
-/// A join moves no bytes, so what it lets through is of the format that it took.
-fn joins(flow: &Flow, faults: &mut Faults) {
-    for step in flow.steps.iter().filter(|s| matches!(s.kind, Kind::Join(_))) {
-        let of = |s: &usize| flow.streams.get(*s).map(|s| (s.name.as_str(), s.format));
-        let all: Vec<(&str, Format)> = step.inputs.iter().chain(step.outputs.first()).filter_map(of).collect();
-        let Some((first, format)) = all.first() else { continue };
-        if let Some((other, _)) = all.iter().find(|(_, f)| f != format) {
-            let what = format!("the join `{}` has streams of different formats: `{first}` and `{other}`", step.name);
-            let help =
-                "a join passes items on as they are: put a merge or a copy before or behind it, which convert them";
-            faults.push(Diagnostic::error("join-formats", step.span, what).help(help));
-        }
-    }
 }
 
 /// Standard input fills one stream: what one of two took would be missing in the other.

@@ -25,13 +25,30 @@ pub fn to_json(part: &Part) -> Result<(Rows, Vec<(usize, Fault)>)> {
     Ok((good, failed))
 }
 
+/// What a root takes of a part: a join moves no bytes, so who reads its view converts. Text that is not UTF-8 stays as it is,
+/// and is no JSON for whoever looks at it.
+pub fn viewed(part: Part, from: Format, to: Format) -> Result<Vec<Part>> {
+    if is_needed(from, to) {
+        made(&part, |record| value(record, from).unwrap_or_else(|_| raw(record)))
+    } else {
+        Ok(vec![part])
+    }
+}
+
+fn raw<'r>(record: &Record<'r>) -> Cow<'r, [u8]> {
+    Cow::Borrowed(record.value().unwrap_or_default())
+}
+
 /// The part in another format, in one piece or several.
 pub fn converted(part: &Part, from: Format) -> Result<Vec<Part>> {
+    made(part, |record| value(record, from).unwrap_or_default()) // rows that cannot be were left out before
+}
+
+fn made<'p>(part: &'p Part, value: impl Fn(&Record<'p>) -> Cow<'p, [u8]>) -> Result<Vec<Part>> {
     let records = part.body.records()?;
     let mut made = Making::with_capacity(records.bytes());
     for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
-        let value = value(&record, from).unwrap_or_default(); // rows that cannot be were left out before
-        made.one(&record, &value);
+        made.one(&record, &value(&record));
     }
     let parent = Arc::new(part.clone());
     let parts = made.finish().into_iter().map(|(batch, from)| {

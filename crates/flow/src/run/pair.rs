@@ -5,13 +5,13 @@ use super::convert;
 use super::facts;
 use super::finals::of_step;
 use super::marks;
-use super::pool::part;
+use super::pool::view;
 use super::track::Track;
 use super::work::Work;
 use crate::expr::{Fault, Scope, Value, write};
 use crate::model::Kind;
 use crate::patterns::reduce::Shape;
-use crate::patterns::{Format, Part, View, bounded};
+use crate::patterns::{Format, View, bounded};
 use crate::plan::Root;
 use anabranch_engine::{At, Item, LaneNo, Limit, Packer, Result, limits};
 use bytes::Bytes;
@@ -167,14 +167,16 @@ fn side(run: &mut Work<'_>, t: usize) -> Result<Option<Vec<Side>>> {
     };
     let mut out = vec![];
     for handle in &chunk.batches {
-        let part: Part = part(&shared, root, handle, at.offset, end)?;
-        let view: View<'_> = super::chunk::view(&shared, &part, shared.flow.streams[root.of].format, None)?;
-        for record in view.items() {
-            let value = view.value(&record);
-            let behind = handle.at.offset + i64::from(record.delta()) + 1;
-            out.push(Side { value, item: record.to_item(), place: part.place(record.row(), record.delta()), behind });
-            if out.len() == limits::WINDOW_ITEMS {
-                return Ok(Some(out));
+        for part in view(&shared, root, handle, at.offset, end)? {
+            let view: View<'_> = super::chunk::view(&shared, &part, shared.flow.streams[root.of].format, None)?;
+            for record in view.items() {
+                let value = view.value(&record);
+                let behind = part.above(record.row(), record.delta()).2 + 1;
+                let place = part.place(record.row(), record.delta());
+                out.push(Side { value, item: record.to_item(), place, behind });
+                if out.len() == limits::WINDOW_ITEMS {
+                    return Ok(Some(out));
+                }
             }
         }
     }

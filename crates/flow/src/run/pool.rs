@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::chunk::{Carrier, Outcome};
+use super::convert;
 use super::lines;
 use super::repair;
 use crate::patterns::{Body, Origin, Part};
@@ -122,12 +123,23 @@ fn carry(shared: &Shared, task: &Task) -> Result<(u64, Outcome)> {
 pub fn parts(shared: &Shared, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Vec<(i64, Part)>> {
     match &shared.again {
         Some((dead, _)) if *dead == root.from => repair::letters(shared, root, handle, from..to),
-        _ => part(shared, root, handle, from, to).map(|part| vec![(handle.end.min(to), part)]),
+        _ => {
+            let parts = view(shared, root, handle, from, to)?;
+            let firsts = parts.iter().skip(1).map(|next| next.above(0, 0).2);
+            let ends: Vec<i64> = firsts.chain([handle.end.min(to)]).collect();
+            Ok(ends.into_iter().zip(parts).collect())
+        }
     }
 }
 
+/// A batch of the log, without the items outside `from..to`, in the format of the stream that the root takes.
+pub fn view(shared: &Shared, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Vec<Part>> {
+    let format = |s: usize| shared.flow.streams[s].format;
+    convert::viewed(part(shared, root, handle, from, to)?, format(root.from), format(root.of))
+}
+
 /// A batch of the log, without the items outside `from..to`.
-pub fn part(shared: &Shared, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Part> {
+fn part(shared: &Shared, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Part> {
     let stream = shared.flow.streams[root.from].name.as_str().into();
     let body = Body::stored(handle.clone());
     let mut rows = None;

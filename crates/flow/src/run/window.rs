@@ -173,16 +173,15 @@ impl Window {
         let shared_part = Arc::new(part.clone());
         let mut slots = vec![];
         let mut records = view.items().peekable();
-        let (_, _, base) = part.above(0, 0);
         while let Some(record) = records.next() {
             if self.is_filled() {
-                return Ok(base + i64::from(record.delta()));
+                return Ok(part.above(record.row(), record.delta()).2);
             }
             let place = format!("{}/{}/{}", shared.flow.name, step.name, part.place(record.row(), record.delta()));
             let job = call::job(&view, &record, act, place, &mut slots);
             let id = self.next;
             self.next += 1;
-            let behind = records.peek().map_or(end, |next| base + i64::from(next.delta()));
+            let behind = records.peek().map_or(end, |next| part.above(next.row(), next.delta()).2);
             let mut slot = Slot {
                 id,
                 input,
