@@ -2,7 +2,7 @@
 
 use super::args::{Args, Dead, FlowArg};
 use super::table::table;
-use super::{Exit, place, print};
+use super::{Exit, place, print, screen};
 use anabranch_engine::{Admin, At, Error, Item, Result, chunks};
 use anabranch_flow::run::{self, own_stream};
 use serde_json::json;
@@ -97,7 +97,7 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
     if letters.is_empty() {
         tell!("no dead letters");
     } else {
-        print::show(&table(&rows, &[]));
+        print::show(&table(&rows, &[], screen::width(std::io::stdout())));
         if !args.quiet {
             tell!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
         }

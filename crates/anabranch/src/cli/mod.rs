@@ -16,6 +16,7 @@ mod consume;
 mod dead;
 mod explain;
 mod fit;
+mod frame;
 mod graph;
 mod groups;
 mod place;
@@ -25,6 +26,7 @@ mod progress;
 mod report;
 mod rewind;
 mod run;
+mod screen;
 mod streams;
 mod table;
 

@@ -2,7 +2,7 @@
 
 use super::args::{Args, Report as ReportArgs};
 use super::table::{number, or_dash, seconds, table};
-use super::{Exit, place, print};
+use super::{Exit, place, print, screen};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Result};
 use anabranch_flow::run::report::StepLine;
@@ -28,7 +28,7 @@ pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
     if args.json {
         print::document(report);
     } else {
-        print::show(&draw(report, &a.flow.flow));
+        print::show(&draw(report, &a.flow.flow, screen::width(std::io::stdout())));
     }
     Ok(0)
 }
@@ -42,10 +42,10 @@ pub fn in_short(r: &Report) -> String {
     head(r) + &why
 }
 
-/// The report as it is shown in a terminal.
-pub fn draw(r: &Report, flow: &Path) -> String {
+/// The report as it is shown in a terminal of this width, or elsewhere.
+pub fn draw(r: &Report, flow: &Path, width: Option<usize>) -> String {
     let mut out = head(r) + "\n";
-    out += &steps(r);
+    out += &steps(r, width);
     for step in r.steps.iter().filter(|s| !s.lacks.is_empty() && s.verb == "reduce") {
         let at: Vec<&str> = step.lacks.keys().map(String::as_str).collect();
         let lacks = step.lacks.values().sum::<u64>() as usize;
@@ -79,7 +79,7 @@ fn head(r: &Report) -> String {
     format!("{} · run {} · {status} · {}", r.flow, r.run, seconds(r.seconds))
 }
 
-fn steps(r: &Report) -> String {
+fn steps(r: &Report, width: Option<usize>) -> String {
     let any = |of: fn(&StepLine) -> u64| r.steps.iter().any(|s| of(s) > 0);
     let (skipped, waiting) = (any(|s| s.skipped), any(|s| s.waiting));
     let mut head = vec!["  step", "taken", "passed", "filtered", "folded"];
@@ -98,7 +98,7 @@ fn steps(r: &Report) -> String {
         row.push(made(r, s));
         rows.push(row);
     }
-    table(&rows, &right)
+    table(&rows, &right, width)
 }
 
 /// What a step made, by stream; a sink is named by its file. A gate says why it is shut.
