@@ -65,7 +65,7 @@ fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
     loop {
         let skip = run::repair::unsettled(&*engine, &flow.name, batch)?;
         if skip.is_empty() {
-            let text = format!("batch {batch} is held, but none of its dead letters is left to give up");
+            let text = format!("batch {batch} is held, but none of its dead letters is left to skip");
             return Err(
                 Error::usage(text).help("it waits for a gate that another batch cannot open; please report this")
             );
@@ -99,7 +99,7 @@ fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
     } else {
         print::show(&table(&rows, &[], screen::width(std::io::stdout())));
         if !args.quiet {
-            tell!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
+            tell!("show one of them:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
         }
     }
     Ok(0)

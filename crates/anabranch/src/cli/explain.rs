@@ -31,7 +31,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             let found = seen.report.steps.iter().find(|s| s.step == *name);
             let known: Vec<&str> = seen.report.steps.iter().map(|s| s.step.as_str()).collect();
             vec![found.ok_or_else(|| {
-                Error::usage(format!("there is no step {name}")).help(format!("here are: {}", known.join(", ")))
+                Error::usage(format!("there is no step {name}")).help(format!("known steps: {}", known.join(", ")))
             })?]
         }
         None => seen.report.steps.iter().collect(),
@@ -104,12 +104,12 @@ fn the_step(a: &Explain) -> (super::args::FlowArg, Option<String>) {
 
 fn state(seen: &Inspection, line: &StepLine) -> String {
     match (seen.phase, seen.progress(&line.step)) {
-        (_, Some(Progress::Blocked)) => "not begun: a gate before it is shut".into(),
+        (_, Some(Progress::Blocked)) => super::report::waits_for(&seen.report),
         (_, Some(Progress::Finished)) => "finished".into(),
         (Phase::Open | Phase::Closing, _) if line.gate.is_none() && line.verb == "join" => {
             "waiting for the end of its input".into()
         }
-        (Phase::Open | Phase::Closing, _) => "at work".into(),
+        (Phase::Open | Phase::Closing, _) => "running".into(),
         _ if line.waiting > 0 => "held".into(),
         _ => "finished".into(),
     }

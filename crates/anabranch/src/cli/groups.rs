@@ -30,7 +30,7 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
                     (true, ..) => span.start,
                     (_, true, _) => span.end,
                     (_, _, Some(n)) => (*n).clamp(span.start, span.end),
-                    _ => return Err(Error::usage("say where to:  --to-earliest, --to-latest or --to-offset N")),
+                    _ => return Err(Error::usage("choose where to:  --to-earliest, --to-latest or --to-offset N")),
                 };
                 offsets.push((name.clone(), *p, to));
             }

@@ -53,7 +53,7 @@ pub fn draw(r: &Report, flow: &Path, width: Option<usize>) -> String {
     }
     let blocked: Vec<&str> = r.steps.iter().filter(|s| s.blocked).map(|s| s.step.as_str()).collect();
     if !blocked.is_empty() {
-        out += &format!("  {}  not begun: a gate before it is shut\n", blocked.join(" "));
+        out += &format!("  {}  {}\n", blocked.join(" "), waits_for(r));
     }
     for note in &r.notes {
         out += &format!("  note: {note}\n");
@@ -66,13 +66,28 @@ pub fn draw(r: &Report, flow: &Path, width: Option<usize>) -> String {
     out
 }
 
+/// What a step waits for that has not begun: gates that stay shut.
+pub fn waits_for(r: &Report) -> String {
+    let held = |s: &&StepLine| s.gate.as_ref().is_some_and(|g| g.starts_with("held"));
+    let failed = |s: &&StepLine| s.gate.as_ref().is_some_and(|g| g.starts_with("failed"));
+    let names = |steps: Vec<&StepLine>, one: &str, many: &str| {
+        let all: Vec<&str> = steps.iter().map(|s| s.step.as_str()).collect();
+        let which = if all.len() == 1 { one } else { many };
+        (!all.is_empty()).then(|| format!("{}, which {which}", all.join(" and ")))
+    };
+    let held = names(r.steps.iter().filter(held).collect(), "is held", "are held");
+    let failed = names(r.steps.iter().filter(failed).collect(), "has failed", "have failed");
+    let gates: Vec<String> = held.into_iter().chain(failed).collect();
+    if gates.is_empty() { "waiting for a gate".into() } else { format!("waiting for {}", gates.join(", and for ")) }
+}
+
 /// What ended, and how.
 fn head(r: &Report) -> String {
     let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
     let status = match r.status.as_str() {
         "held" => "HELD".to_string(),
         "failed" => "FAILED".to_string(),
-        "open" => "open; if it does not run, run it again to go on".to_string(),
+        "open" => "open; if it is not running, run it again to continue".to_string(),
         "done-with-dead-letters" => format!("done with {}", super::check::counted(dead as usize, "dead letter")),
         other => other.to_string(),
     };
@@ -141,7 +156,7 @@ fn books(r: &Report) -> String {
 }
 
 /// What can be done about a held run.
-pub const HELD: &str = "fix the cause, or bear it with  tolerate , then run again: files are read again; \
+pub const HELD: &str = "fix the cause, or accept it with  tolerate , then run again: files are read again; \
     streams from outside after  anabranch groups reset";
 
 fn dead_lines(r: &Report, flow: &Path) -> String {
@@ -157,7 +172,7 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
         out += &format!("dead letters: {} at {step}   {}\n", number(n), errors.join(", "));
     }
     if !out.is_empty() {
-        out += &format!("   look at them:  anabranch dead list {}\n", flow.display());
+        out += &format!("   list them:  anabranch dead list {}\n", flow.display());
     }
     if r.status == "held" {
         out += &format!("   {HELD}\n");

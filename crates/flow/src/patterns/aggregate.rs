@@ -68,9 +68,9 @@ pub fn check(name: &str, args: usize) -> Result<(), String> {
         Some((_, _, takes)) => {
             Err(format!("`{name}` takes {} or {} values, {args} are given", takes.start(), takes.end()))
         }
-        None => {
-            Err(format!("`{name}` is not in this version; here are count, sum, avg, min, max, first, last, collect"))
-        }
+        None => Err(format!(
+            "`{name}` is not in this version; known aggregates: count, sum, avg, min, max, first, last, collect"
+        )),
     }
 }
 
