@@ -198,6 +198,9 @@ pub enum Dead {
         /// Only of this run
         #[arg(long, value_name = "N")]
         run: Option<u64>,
+        /// Only the newest N [default: 100; with --json all]
+        #[arg(long, value_name = "N")]
+        max: Option<usize>,
     },
     /// Skip dead letters that hold a batch: it is judged without them
     Skip {

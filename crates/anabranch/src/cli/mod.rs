@@ -19,6 +19,7 @@ mod fit;
 mod frame;
 mod graph;
 mod groups;
+mod letters;
 mod place;
 mod print;
 mod produce;

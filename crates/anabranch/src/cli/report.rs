@@ -165,7 +165,8 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
     steps.dedup();
     for step in steps {
         let of: Vec<_> = r.dead.iter().filter(|d| d.step == step).collect();
-        let n: u64 = of.iter().map(|d| d.count).sum();
+        let listed: u64 = of.iter().map(|d| d.count).sum(); // where there are many errors, not all of them are
+        let n = r.steps.iter().find(|s| s.step == step).map_or(listed, |s| s.dead.max(listed));
         let short = |t: &str| t.lines().next().unwrap_or_default().chars().take(60).collect::<String>();
         let errors: Vec<String> =
             of.iter().take(3).map(|d| format!("{} ×{}", short(&d.error), number(d.count))).collect();
