@@ -101,7 +101,7 @@ fn policies_of_failed_items() {
     place.write("bad", "");
     place.run(&["run"]).exits(1).says("the step out failed at act/out/");
     std::fs::remove_file(place.path().join("bad")).expect("removes");
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
     assert_eq!(place.read("out/out.jsonl").lines().count(), 3);
 }
 

@@ -253,7 +253,7 @@ steps: { out: { work: all, exec: [sh, -c, 'if test ! -e go; then touch go; kill 
     place.write("flow.yaml", flow.replace("kill -9", "kill -15"));
     place.run(&["run"]).exits(2).says("another version of the flow").says("--fresh");
     place.write("flow.yaml", flow);
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
 }
 
 #[test]

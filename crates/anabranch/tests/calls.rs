@@ -88,10 +88,10 @@ fn a_program_that_cannot_be_started_stops_the_run_at_the_first_call() {
         for (help, script) in &kinds {
             let place = place(100, &format!("{verb}: [./tool, x], concurrency: 1"));
             script.iter().for_each(|(text, mode)| tool(&place, text, mode));
-            place.run(&["run"]).exits(1).says("cannot run ./tool").says(help).says("the run goes on");
+            place.run(&["run"]).exits(1).says("cannot run ./tool").says(help).says("run again to continue");
             assert!(place.run(&["check"]).exits(0).err.contains(" ./tool ") || *help == kinds[3].0);
             tool(&place, "#!/bin/sh\nwhile read l; do echo $l; done\n", "755");
-            place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+            place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
             assert_eq!(place.read("out.txt"), numbers(100), "none became a dead letter");
         }
     }
@@ -112,7 +112,7 @@ fn a_step_whose_first_items_all_fail_alike_stops() {
     );
     place.run(&["run"]).exits(1).says("the first 20 items of the step out failed in the same way: exit 7");
     place.write("mended", "");
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
     assert_eq!(place.read("out.txt"), numbers(200), "none became a dead letter");
 }
 
@@ -181,7 +181,7 @@ fn a_kill_repeats_what_was_under_way() {
     child.wait().expect("ends");
     let before = begun(&place).len();
     assert!((500..600).contains(&before), "it was killed in the middle: {before}");
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
     assert_eq!(place.read("out.txt"), numbers(1_000));
     let mut times: BTreeMap<usize, usize> = BTreeMap::new();
     begun(&place).iter().for_each(|(n, _)| *times.entry(*n).or_default() += 1);
@@ -222,7 +222,7 @@ fn a_full_folder_for_items_is_the_machines_fault() {
     let ran = Ran::from(place.command(&["run"]).env("TMPDIR", &disk).output().expect("starts"));
     Command::new("umount").arg("-l").arg(&disk).status().expect("umount");
     ran.exits(1).says("free some space");
-    place.run(&["run"]).exits(0).says("goes on where it was");
+    place.run(&["run"]).exits(0).says("continuing run");
     assert_eq!(place.read("out.txt").trim(), "200000");
 }
 

@@ -248,7 +248,7 @@ steps:
     let place = Place::with(flow, &[("in.txt", "a\nhal")]);
     assert_eq!(place.run(&["run"]).exit, -1, "killed by its own child");
     sh(&place, "printf 'f\nc\n' >> in.txt");
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
     assert_eq!(place.read("out.txt"), "a\nhal\n");
 }
 
@@ -266,7 +266,7 @@ steps: { c: { work: all, exec: [sh, -c, 'if test ! -e go; then touch go; kill -9
     sh(&place, "cp copy in.txt; printf 'A' | dd of=in.txt conv=notrunc 2>/dev/null");
     place.run(&["run"]).exits(1).says("was replaced by another one");
     sh(&place, "cp -p copy in.txt.2; mv in.txt.2 in.txt"); // another inode of the same content and time
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
     assert_eq!(place.read("out.txt"), "a\nb\n");
 }
 

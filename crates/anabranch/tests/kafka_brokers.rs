@@ -139,7 +139,7 @@ fn all_brokers_gone_for_a_while() {
     rounds.cluster.start_again();
     let ended = run.wait_with_output().expect("ends");
     let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success() && said.contains("it is tried again"), "{said}");
+    assert!(ended.status.success() && said.contains("retrying"), "{said}");
     rounds.hold();
 }
 

@@ -52,7 +52,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     produce(&place, &all);
     place.run(&["run"]).exits(0).says("balanced ✓    50 read = 50 stored");
     place.write("flow.yaml", wrong("5", "1"));
-    place.run(&["run"]).exits(2).says("the stream out has 2 partitions, not 5").says("say  partitions: 2");
+    place.run(&["run"]).exits(2).says("the stream out has 2 partitions, not 5").says("write  partitions: 2");
     place.write("flow.yaml", FLOW);
 
     // the topic gets more partitions between runs
@@ -69,7 +69,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     produce(&place, &lines("never read", 30));
     cut(&cluster, &place, 4);
     let told = place.run(&["run"]).exits(1).says("the rest was cut");
-    let help = told.err.split("  = to go on with what is there:  anabranch ").nth(1).expect("says what to do");
+    let help = told.err.split("  = to continue with what is there:  anabranch ").nth(1).expect("says what to do");
     let reset: Vec<&str> = help.split_whitespace().collect();
     assert_eq!(reset, ["groups", "reset", "faults.out", "--stream", "in", "--to-earliest"]);
     let more = lines("read again", 20);
@@ -84,7 +84,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     place.run(&["streams", "delete", "in"]).exits(0);
     place.run(&["run"]).exits(2).says("there is no stream in here");
     place.run(&["streams", "create", "in", "--partitions", "4"]).exits(0);
-    place.run(&["run"]).exits(1).says("it was made anew");
+    place.run(&["run"]).exits(1).says("it was recreated");
     place.run(&reset).exits(0);
     let more = lines("anew", 10);
     produce(&place, &more);
@@ -97,7 +97,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     place.run(&["streams", "create", "in", "--partitions", "4"]).exits(0);
     let more = lines("longer", 400);
     produce(&place, &more);
-    place.run(&["run"]).exits(1).says("it was made anew");
+    place.run(&["run"]).exits(1).says("it was recreated");
     place.run(&reset).exits(0);
     all.extend(more);
     place.run(&["run"]).exits(0).says("balanced ✓    400 read = 400 stored");
@@ -106,7 +106,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     // what the flow writes is made anew as well
     place.run(&["streams", "delete", "out"]).exits(0);
     produce(&place, &lines("last", 3));
-    place.run(&["run"]).exits(0).says("out was made anew").says("balanced ✓    3 read = 3 stored");
+    place.run(&["run"]).exits(0).says("out was recreated").says("balanced ✓    3 read = 3 stored");
     assert_eq!(copied(&cluster), lines("last", 3));
 }
 
@@ -121,7 +121,7 @@ fn what_is_cut_in_the_middle_of_a_run_closes_it_as_failed() {
     }
     let mut run = place.command(&["run", "-q"]).stderr(Stdio::null()).spawn().expect("starts");
     let begun = Instant::now();
-    while !place.run(&["explain"]).out.contains("at work") {
+    while !place.run(&["explain"]).out.contains("· running") {
         assert!(begun.elapsed() < Duration::from_secs(30), "the run does not begin");
     }
     run.kill().expect("kills");
@@ -251,8 +251,8 @@ steps:
         }
         told += 1;
         assert!(told <= 3, "the advice does not help: {}", ran.err);
-        let ran = ran.says("it was made anew");
-        let help = ran.err.split("  = to go on with what is there:  anabranch ").nth(1).expect("says what to do");
+        let ran = ran.says("it was recreated");
+        let help = ran.err.split("  = to continue with what is there:  anabranch ").nth(1).expect("says what to do");
         place.run(&help.split_whitespace().collect::<Vec<_>>()).exits(0);
     }
     assert_eq!((count("out"), count("beside"), count("told")), (120, 120, 2));

@@ -117,7 +117,7 @@ fn wrong_users_are_told(trial: &Trial) {
     let wrong = trial.settings("GSSAPI", "alice", "hush", "");
     trial.fails(&wrong, &["client.properties:3: sasl.mechanism is GSSAPI", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"]);
     let wrong = trial.settings("PLAIN", "alice", "hush", "sasl.jaas.config=alice:hush");
-    trial.fails(&wrong, &["client.properties:8: sasl.jaas.config cannot be taken"]);
+    trial.fails(&wrong, &["client.properties:8: sasl.jaas.config cannot be used"]);
 }
 
 fn wrong_certificates_are_told(trial: &Trial) {

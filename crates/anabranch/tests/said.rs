@@ -206,7 +206,7 @@ fn a_produce_that_fails_says_how_many_items_are_in_the_stream() {
     let there = place.run(&["consume", "s", "-q"]).exits(0).out.lines().count();
     assert!(there > 0 && there < 25_000, "{there}");
     let ran = ran.exits(2).says("line 25001 has no `:`").says(&format!("the first {there} items are in s"));
-    ran.says(&format!("go on with line {}", there + 1));
+    ran.says(&format!("continue with line {}", there + 1));
     let none = place.feed(&["produce", "s", "--key-separator", ":"], b"k:1\nbad\n").exits(2);
     assert!(!none.err.contains("are in s"), "{}", none.err);
     assert_eq!(place.run(&["consume", "s", "-q"]).exits(0).out.lines().count(), there);
@@ -263,7 +263,7 @@ steps: { out: { work: all, exec: [sh, -c, 'if test ! -e go; then touch go; kill 
         "flow.yaml",
         format!("# a comment\n{}\n", other.replace("flow: slow", "flow: slow\ndoc: what it is for")),
     );
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
 }
 
 #[test]

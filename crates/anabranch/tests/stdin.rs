@@ -125,7 +125,7 @@ steps:
     let place = Place::with(flow, &[]);
     assert_eq!(place.feed(&["run"], b"a\nb\n").exit, -1, "killed by its own child");
     place.feed(&["run"], b"new\n").exits(2).says("run 1 of ended is open").says("--fresh").says("< /dev/null");
-    place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
     assert_eq!(place.read("out.txt"), "a\nb\n");
     place.feed(&["run"], b"new\n").exits(0);
     assert_eq!(place.read("out.txt"), "a\nb\nnew\n");
@@ -144,7 +144,7 @@ steps: { c: { copy: all, to: out } }
     drop(child.stdout.take());
     let ended = Ran::from(child.wait_with_output().expect("ends"));
     assert_eq!((ended.exit, ended.err.as_str()), (141, ""));
-    let rest = place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+    let rest = place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
     assert!(rest.out.ends_with("1999999\n"));
     let line = format!("{} run -q | head -n 1 > /dev/null; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_anabranch"));
     let piped = Command::new("bash").args(["-c", &line]).current_dir(place.path()).output().expect("starts");

@@ -36,7 +36,7 @@ fn a_signal_stops_a_run_safely_and_it_goes_on() {
         assert_eq!(child.wait().expect("ends").code(), Some(status), "{name}");
         assert!(!place.has("out/out.jsonl"), "nothing half done is in its place");
         place.write("go", "");
-        place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+        place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
         assert_eq!(place.read("out/out.jsonl"), "{\"n\":1}\n{\"n\":2}\n");
     }
 }
@@ -47,7 +47,7 @@ fn two_runs_at_once_are_refused_and_others_may_look() {
     let mut child = begun(&place);
     place.run(&["run"]).exits(2).says(&format!("already running here: process {}", child.id()));
     let seen = place.run(&["explain"]).exits(0);
-    assert!(seen.out.contains("at work"), "{}", seen.out);
+    assert!(seen.out.contains("· running"), "{}", seen.out);
     place.run(&["streams", "create", "other"]).exits(0);
     place.feed(&["produce", "other"], b"x\n").exits(0);
     child.kill().expect("kills");
@@ -124,7 +124,7 @@ steps: { kept: { filter: all, where: item.n >= 0 } }
     Command::new("umount").arg("-l").arg(&disk).status().expect("umount");
     assert!(grown.status.success());
     ran.exits(1).says("free some space");
-    again.exits(0).says("goes on where it was").says("balanced ✓");
+    again.exits(0).says("continuing run").says("balanced ✓");
     assert_eq!(count, 20_000);
 }
 
@@ -187,7 +187,7 @@ fn what_actions_started_ends_with_the_run() {
             assert_eq!(child.wait().expect("ends").code(), status, "{name}");
             pids.iter().for_each(|pid| ends(pid, name));
             place.write("go", "");
-            place.run(&["run"]).exits(0).says("goes on where it was").says("balanced ✓");
+            place.run(&["run"]).exits(0).says("continuing run").says("balanced ✓");
             assert_eq!(place.read("out.txt"), "a\n");
         }
     }
@@ -224,7 +224,7 @@ fn what_a_killed_run_left_is_ended_by_the_next_one() {
     child.wait().expect("ends");
     assert!(pids.iter().all(|pid| !is_gone(pid)), "they live on");
     place.write("go", "");
-    place.run(&["run"]).exits(0).says("goes on where it was");
+    place.run(&["run"]).exits(0).says("continuing run");
     assert!(pids.iter().all(|pid| is_gone(pid)), "they are ended before the run goes on");
     let notes = std::fs::read_dir(place.path().join(".anabranch/children")).expect("reads");
     assert_eq!(notes.count(), 0, "nothing is noted when nothing runs");
@@ -235,7 +235,7 @@ fn the_first_process_of_a_container_takes_orphans() {
     // each call leaves an orphan that has ended; the second step waits until none is left
     let flow = "
 flow: first
-streams: { all: { source: in.txt }, out: { sink: out.txt } }
+streams: { all: { source: in.txt }, a: { format: text, partitions: 1 }, out: { sink: out.txt } }
 steps:
   a: { work: all, exec: [sh, -c, 'setsid true & cat'], concurrency: 1 }
   out: { work: a, concurrency: 1, exec: [sh, -c, 'while grep -qs \"^State:.Z\" /proc/[0-9]*/status; do :; done; cat'] }

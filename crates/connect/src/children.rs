@@ -158,7 +158,7 @@ pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error
             "it is no program for this machine, and no script that begins with #!"
         }
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => "the path is no file",
-        kind if of_arguments.contains(&kind) => "its arguments cannot be handed over",
+        kind if of_arguments.contains(&kind) => "its arguments cannot be passed",
         _ => {
             let help = match e.raw_os_error() {
                 Some(TOO_MANY_FILES) => {
@@ -166,11 +166,11 @@ pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error
                 }
                 _ => "the machine lacks something",
             };
-            return Failure::Run(Error::machine(text).help(format!("{help}; the run goes on when it is run again")));
+            return Failure::Run(Error::machine(text).help(format!("{help}; run again to continue")));
         }
     };
     match fixed {
-        true => Failure::Run(Error::machine(text).help(format!("{help}; the run goes on when it is run again"))),
+        true => Failure::Run(Error::machine(text).help(format!("{help}; run again to continue"))),
         false => Failure::Item(text),
     }
 }

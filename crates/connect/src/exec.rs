@@ -118,7 +118,7 @@ impl Caller {
 
 /// How a program ended cannot be told: no item is to blame.
 fn unheard(e: std::io::Error) -> Failure {
-    Failure::Run(Error::machine(format!("cannot wait for a program: {e}")).help("the run goes on when it is run again"))
+    Failure::Run(Error::machine(format!("cannot wait for a program: {e}")).help("run again to continue"))
 }
 
 /// A new file with these bytes, to be read from its beginning. What an earlier call left behind may still read its own.

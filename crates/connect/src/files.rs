@@ -188,7 +188,7 @@ pub fn verify(folder: &Path, was: &Listed) -> Result<()> {
 
 /// The same of a file that is open.
 pub fn verify_open(at: &Path, file: &File, was: &Listed) -> Result<()> {
-    let is = identity(&file.metadata().map_err(|e| failed("cannot look at", at, &e))?);
+    let is = identity(&file.metadata().map_err(|e| failed("cannot inspect", at, &e))?);
     if is.length < was.length {
         return Err(changed(at, &format!("shrank from {} to {} bytes", was.length, is.length)));
     }
@@ -204,7 +204,7 @@ pub fn verify_open(at: &Path, file: &File, was: &Listed) -> Result<()> {
 
 fn changed(at: &Path, how: &str) -> Error {
     Error::machine(format!("the file {} {how} since the run opened", at.display())).help(
-        "the run stays open: with the file as it was (mv, or cp -p from a copy) it goes on;  --fresh  gives it up and \
+        "the run stays open: with the file as it was (mv, or cp -p from a copy) it continues;  --fresh  abandons it and \
          reads the files as they are now",
     )
 }

@@ -47,7 +47,7 @@ pub fn goal(path: &Path, replace: bool) -> Result<Goal> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Goal::File(leads, None)),
-        Err(e) => return Err(refused("cannot look at the sink", path, &e)),
+        Err(e) => return Err(refused("cannot inspect the sink", path, &e)),
     };
     let kind = found.file_type();
     if kind.is_dir() {
@@ -62,7 +62,7 @@ pub fn goal(path: &Path, replace: bool) -> Result<Goal> {
     }
     if replace && let Some(who) = others(&found) {
         let text = format!("the sink {} belongs to another {who}; a new file in its place would not", path.display());
-        return Err(Error::usage(text).help("add to it with  mode: append , or take it away first"));
+        return Err(Error::usage(text).help("add to it with  mode: append , or remove it first"));
     }
     Ok(Goal::File(leads, Some((found.dev(), found.ino()))))
 }

@@ -67,7 +67,7 @@ impl Keeper {
     pub fn open(data: Option<&Path>) -> Result<Arc<Keeper>> {
         let failed = |what: &str| {
             let what = format!("cannot {what}");
-            move |e: std::io::Error| Error::machine(format!("{what}: {e}")).help("the run goes on when it is run again")
+            move |e: std::io::Error| Error::machine(format!("{what}: {e}")).help("run again to continue")
         };
         let items = tempfile::Builder::new().prefix("anabranch-").tempdir();
         let items = items.map_err(failed("make a folder for the items of actions"))?;

@@ -14,7 +14,7 @@ pub fn missing(folder: &Path, path: &str, starts: bool) -> Option<String> {
     let data = match fs::metadata(&at) {
         Ok(data) => data,
         Err(e) if e.kind() == ErrorKind::NotFound => return Some(format!("the program {path} is not there")),
-        Err(e) => return Some(format!("the program {path} cannot be looked at: {e}")),
+        Err(e) => return Some(format!("the program {path} cannot be inspected: {e}")),
     };
     if !data.is_file() {
         return Some(format!("the program {path} is not a file"));

@@ -168,7 +168,7 @@ impl Drop for Hands {
 
 /// No thread is to be had.
 pub fn no_thread(e: &std::io::Error) -> Failure {
-    Failure::Run(Error::machine(format!("cannot start a thread: {e}")).help("the run goes on when it is run again"))
+    Failure::Run(Error::machine(format!("cannot start a thread: {e}")).help("run again to continue"))
 }
 
 /// A panic in a call is a bug of ours: it must end the run, not leave it waiting for an answer.

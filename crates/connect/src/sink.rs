@@ -32,12 +32,11 @@ fn sync_folder(path: &Path) -> Result<()> {
 
 /// Gives a file the owner and the rights of another one, and these rights on top.
 fn like(file: &File, path: &Path, other: &Metadata, more: u32) -> Result<()> {
-    let is = file.metadata().map_err(|e| failed("cannot look at", path, &e))?;
+    let is = file.metadata().map_err(|e| failed("cannot inspect", path, &e))?;
     if (is.uid(), is.gid()) != (other.uid(), other.gid()) {
         std::os::unix::fs::fchown(file, Some(other.uid()), Some(other.gid())).map_err(|e| {
-            failed("cannot give its owner and group to", path, &e).help(
-                "the file that it replaces belongs to somebody else: add to it with  mode: append , or take it away",
-            )
+            failed("cannot give its owner and group to", path, &e)
+                .help("the file that it replaces belongs to somebody else: add to it with  mode: append , or remove it")
         })?;
     }
     let rights = Permissions::from_mode((other.mode() & 0o7777) | more);
@@ -60,10 +59,10 @@ impl FileSink {
         }
         let (mut file, found) = loop {
             let file = options.open(&path).map_err(|e| failed("cannot write", &path, &e))?;
-            let found = file.metadata().map_err(|e| failed("cannot look at", &path, &e))?;
+            let found = file.metadata().map_err(|e| failed("cannot inspect", &path, &e))?;
             if !found.is_file() {
                 return Err(Error::usage(format!("{} is {}, and no file", path.display(), goal::what(&found)))
-                    .help("the sink is written there: take it away"));
+                    .help("the sink is written there: remove it"));
             }
             match try_lock(&file) {
                 Ok(()) => {}
@@ -84,7 +83,7 @@ impl FileSink {
         let length = resume.unwrap_or(found);
         if found < length {
             let text = format!("{} has {found} bytes, {length} of them were committed", path.display());
-            return Err(Error::machine(text).help("it was cut from outside: put it back, or begin anew with  --fresh"));
+            return Err(Error::machine(text).help("it was cut from outside: put it back, or start again with  --fresh"));
         }
         if found > length {
             if !replace || length > 0 {
@@ -158,8 +157,8 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
     let Goal::File(target, _) = goal::goal(path, true)? else { return Ok(()) };
     let partial = beside(&target, ".partial");
     let gone = || {
-        Error::machine(format!("{} is gone: somebody took it away while the flow ran", partial.display()))
-            .help("give this run up with  --fresh : its items come again")
+        Error::machine(format!("{} is gone: it was removed while the flow ran", partial.display()))
+            .help("abandon this run with  --fresh ; its items are read again")
     };
     let file = match File::open(&partial) {
         Ok(file) => Some(file),

@@ -47,8 +47,8 @@ impl Through {
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
                     stopped(stop)?;
                     if Instant::now() > until {
-                        return Err(Error::machine(format!("nobody reads the pipe {}", path.display()))
-                            .help("start its reader, then run again: it goes on"));
+                        return Err(Error::machine(format!("the pipe {} has no reader", path.display()))
+                            .help("start its reader, then run again: it continues"));
                     }
                     std::thread::park_timeout(limits::BELL_WAIT);
                 }
@@ -106,8 +106,8 @@ impl SinkFile for Through {
         self.length += bytes.len() as u64;
         write_all(self.file.as_fd(), bytes, &self.stop, &|e| match e.kind() {
             ErrorKind::BrokenPipe if is_stdout(&self.file) => closed(),
-            ErrorKind::BrokenPipe => Error::machine(format!("nobody reads {} any more", self.path.display()))
-                .help("start its reader again, then run again: it goes on"),
+            ErrorKind::BrokenPipe => Error::machine(format!("{} has no reader any more", self.path.display()))
+                .help("start its reader again, then run again: it continues"),
             _ => failed("cannot write", &self.path, &e),
         })
     }
@@ -124,7 +124,7 @@ fn is_stdout(file: &File) -> bool {
 }
 
 fn closed() -> Error {
-    Error::new(Kind::Closed, "who reads standard output has gone")
+    Error::new(Kind::Closed, "the reader of standard output has gone")
 }
 
 /// Standard output.

@@ -90,7 +90,7 @@ impl Walk<'_> {
             Ok(data) if data.is_dir() => data,
             Ok(_) => return Ok(()),
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(refused("cannot look into", &whole, &e)),
+            Err(e) => return Err(refused("cannot read the folder", &whole, &e)),
         };
         let (dev, inode) = id(&data);
         if self.without.contains(&(dev, inode)) || !self.seen.insert((i, dev, inode)) {
@@ -143,7 +143,7 @@ impl Walk<'_> {
             Ok(data) => self.left.push(format!("{} ({})", at.display(), goal::what(&data))),
             Err(_) if is_link => self.left.push(format!("{} (a link that leads nowhere)", at.display())),
             Err(e) if e.kind() == ErrorKind::NotFound => {} // it went away meanwhile
-            Err(e) => return Err(refused("cannot look at", &whole, &e)),
+            Err(e) => return Err(refused("cannot inspect", &whole, &e)),
         }
         Ok(())
     }
@@ -166,7 +166,7 @@ impl Walk<'_> {
 
 /// Names of what is in a folder.
 fn entries(folder: &Path) -> Result<Vec<OsString>> {
-    let failed = |e: std::io::Error| refused("cannot look into", folder, &e);
+    let failed = |e: std::io::Error| refused("cannot read the folder", folder, &e);
     let read = fs::read_dir(folder).map_err(failed)?;
     let names: std::io::Result<Vec<OsString>> = read.map(|e| e.map(|e: DirEntry| e.file_name())).collect();
     let mut names = names.map_err(failed)?;

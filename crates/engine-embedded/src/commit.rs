@@ -82,6 +82,6 @@ fn refer(db: &Connection, id: i64, at: &At) -> Result<u32> {
     n.ok_or_else(|| {
         let At { stream, partition, offset } = at;
         let text = format!("{stream} partition {partition}: offset {offset} was cut before it was copied");
-        Error::new(Kind::Lost, text).help("retention cut it: raise retention.ms")
+        Error::new(Kind::Lost, text).help("retention deleted it: raise retention.ms")
     })
 }

@@ -13,7 +13,7 @@ pub fn prepare(dir: &Path) -> Result<()> {
             fs::create_dir_all(dir.join(folder)).map_err(|e| machine("cannot make the data directory", dir, &e))?;
         }
         sync_dir(dir)?;
-        let whole = dir.canonicalize().map_err(|e| machine("cannot look at the data directory", dir, &e))?;
+        let whole = dir.canonicalize().map_err(|e| machine("cannot inspect the data directory", dir, &e))?;
         for (i, above) in whole.ancestors().skip(1).enumerate() {
             match sync_dir(above) {
                 Err(e) if i == 0 => return Err(e),
@@ -21,7 +21,7 @@ pub fn prepare(dir: &Path) -> Result<()> {
             }
         }
     }
-    let kind = rustix::fs::statfs(dir).map_err(|e| machine("cannot look at the data directory", dir, &e.into()))?;
+    let kind = rustix::fs::statfs(dir).map_err(|e| machine("cannot inspect the data directory", dir, &e.into()))?;
     match network_name(kind.f_type as u64) {
         None => Ok(()),
         Some(name) => {

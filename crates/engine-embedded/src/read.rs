@@ -59,7 +59,7 @@ pub fn read(index: &Index, files: &Arc<Files>, at: &At, end: Offset, max: Limit)
                 "{stream} partition {partition}: offset {offset} was still to be read, but the stream begins at {start}"
             ),
         )
-        .help("retention cut it: raise retention.ms, or go on from there with  anabranch groups reset"));
+        .help("retention deleted it: raise retention.ms, or continue from there with  anabranch groups reset"));
     }
     let mut chunk = Chunk { batches: vec![], next: *offset };
     let mut bytes = 0;
@@ -161,6 +161,6 @@ impl Load for Extent {
 impl Extent {
     fn damaged(&self, why: &str) -> Error {
         Error::corrupt(format!("{} is damaged: {why}", self.place()))
-            .help("the bytes were changed under us: look at the disk; take the directory from a backup, or make the stream again")
+            .help("the bytes were changed by something else: check the disk; take the directory from a backup, or make the stream again")
     }
 }

@@ -103,7 +103,7 @@ pub fn ensure(db: &Connection, owner: Option<&FlowId>, want: &StreamSpec) -> Res
         db.query_row("SELECT count(*) FROM part WHERE stream = ?", [id], |r| r.get(0)).map_err(sql)?;
     if let Some(wanted) = want.partitions.filter(|w| *w != partitions) {
         return Err(Error::usage(format!("the stream {name} has {partitions} partitions, {wanted} are wanted"))
-            .help(format!("say  partitions: {partitions}  or delete it with  anabranch streams delete {name}")));
+            .help(format!("write  partitions: {partitions}  or delete it with  anabranch streams delete {name}")));
     }
     match (owner, had.as_deref()) {
         (Some(flow), None) => {

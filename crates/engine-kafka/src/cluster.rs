@@ -180,7 +180,8 @@ impl Cluster {
     pub fn partitions(&self, stream: &StreamName) -> Result<u32, Trouble> {
         let what = format!("the stream {stream}");
         let answer = self.look(&[stream])?;
-        let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{what}: nothing is said of it")))?;
+        let topic =
+            answer.topics.first().ok_or_else(|| Trouble::again(format!("{what}: the answer does not mention it")))?;
         if topic.error_code == 3 {
             return Err(Trouble::Fatal(
                 Error::usage(format!("there is no stream {stream} here"))

@@ -86,7 +86,7 @@ impl Config {
         if let Some(text) = settings.get("request.timeout.ms") {
             let ms = text.trim().parse::<u32>().ok().filter(|ms| (1..=i32::MAX as u32).contains(ms));
             let ms =
-                ms.ok_or_else(|| settings.wrong("request.timeout.ms", "is no number of milliseconds", "say  10000"));
+                ms.ok_or_else(|| settings.wrong("request.timeout.ms", "is no number of milliseconds", "write  10000"));
             config.patience = Duration::from_millis(u64::from(ms?));
         }
         let (tls, sasl) = settings.protocol()?;
@@ -114,10 +114,8 @@ impl Config {
             !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
         };
         match self.brokers.iter().find(|b| !is_well(b)) {
-            Some(broker) => {
-                Err(Error::usage(format!("a broker cannot be named `{broker}`"))
-                    .help("say  HOST:PORT, as  127.0.0.1:9092"))
-            }
+            Some(broker) => Err(Error::usage(format!("a broker cannot be named `{broker}`"))
+                .help("write  HOST:PORT, as  127.0.0.1:9092")),
             None => Ok(()),
         }
     }
@@ -215,17 +213,19 @@ impl Settings {
             "SSL" => Ok((true, false)),
             "SASL_PLAINTEXT" => Ok((false, true)),
             "SASL_SSL" => Ok((true, true)),
-            _ => Err(self.wrong("security.protocol", "is unknown", "say  PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")),
+            _ => {
+                Err(self.wrong("security.protocol", "is unknown", "write  PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"))
+            }
         }
     }
 
     fn mechanism(&self) -> Result<Mechanism> {
-        const HELP: &str = "say  sasl.mechanism=  PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
+        const HELP: &str = "write  sasl.mechanism=  PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
         for key in ["sasl.client.callback.handler.class", "sasl.login.callback.handler.class", "sasl.login.class"] {
             self.refuse(
                 key,
                 "names a Java class, which cannot be run here",
-                "take it out, and log in by sasl.jaas.config",
+                "remove it, and log in by sasl.jaas.config",
             )?;
         }
         let name = self.get("sasl.mechanism").ok_or_else(|| self.wrong("sasl.mechanism", "is not set", HELP))?;
@@ -239,7 +239,7 @@ impl Settings {
         const HELP: &str =
             "write  org.apache.kafka.common.security.scram.ScramLoginModule required username=\"…\" password=\"…\";";
         let text = self.get(KEY).ok_or_else(|| self.wrong(KEY, "is not set", HELP))?;
-        jaas::parse(text).map_err(|why| self.wrong(KEY, &format!("cannot be taken: {why}"), HELP))
+        jaas::parse(text).map_err(|why| self.wrong(KEY, &format!("cannot be used: {why}"), HELP))
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
             (&format!("{sasl}sasl.mechanism=PLAIN\n"), ": sasl.jaas.config is not set"),
             (
                 &format!("{sasl}sasl.mechanism=PLAIN\nsasl.jaas.config=hush"),
-                ":3: sasl.jaas.config cannot be taken: its login",
+                ":3: sasl.jaas.config cannot be used: its login",
             ),
             (&format!("{sasl}sasl.login.class=x.Y\n"), ":2: sasl.login.class names a Java class"),
             ("a=\\u1", ":1: it cannot be read"),

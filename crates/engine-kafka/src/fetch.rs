@@ -65,7 +65,7 @@ fn lost(cluster: &Cluster, at: &At) -> Result<Error> {
     let text = if first > offset {
         format!("{stream} partition {p}: offsets {offset} to {} were cut before they were read", first - 1)
     } else {
-        format!("{stream} partition {p}: it ends before offset {offset}, so it was made anew")
+        format!("{stream} partition {p}: it ends before offset {offset}, so it was recreated")
     };
     Ok(Error::new(Kind::Lost, text))
 }

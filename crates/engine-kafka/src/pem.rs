@@ -27,13 +27,13 @@ const OURS: Store =
 /// TLS as the settings want it.
 pub fn tls(settings: &Settings) -> Result<Tls> {
     for key in ["ssl.engine.factory.class", "ssl.provider", "ssl.cipher.suites"] {
-        settings.refuse(key, "cannot be chosen here", "take it out: TLS 1.2 and 1.3 with sound ciphers are used")?;
+        settings.refuse(key, "cannot be chosen here", "remove it: TLS 1.2 and 1.3 with sound ciphers are used")?;
     }
     const NAMES: &str = "ssl.endpoint.identification.algorithm";
     let names = match settings.get(NAMES).unwrap_or("https").to_ascii_lowercase().as_str() {
         _ if settings.is_empty(NAMES) => Names::Any,
         "https" => Names::Checked,
-        _ => return Err(settings.wrong(NAMES, "is unknown", "say  https, or nothing: names are not checked then")),
+        _ => return Err(settings.wrong(NAMES, "is unknown", "write  https, or nothing: names are not checked then")),
     };
     let (roots, trusted) = roots(settings)?;
     Tls::new(roots, trusted, own(settings)?, names, &versions(settings)?)
@@ -50,7 +50,7 @@ fn versions(settings: &Settings) -> Result<Vec<&'static rustls::SupportedProtoco
     });
     let named: Vec<_> = named.collect();
     if named.is_empty() {
-        return Err(settings.wrong(KEY, "names no version that is safe", "say  TLSv1.2,TLSv1.3"));
+        return Err(settings.wrong(KEY, "names no version that is safe", "write  TLSv1.2,TLSv1.3"));
     }
     Ok(named)
 }
@@ -82,7 +82,7 @@ fn own(settings: &Settings) -> Result<Option<Own>> {
     };
     let private = settings.get(KEY).map_or_else(|| chain.clone(), lines);
     if private.contains("BEGIN ENCRYPTED PRIVATE KEY") {
-        let help = "take the password off in a copy that only you can read:  openssl pkcs8 -in FILE -out COPY";
+        let help = "remove the password in a copy that only you can read:  openssl pkcs8 -in FILE -out COPY";
         return Err(settings.wrong(key, "has an encrypted private key, which is not in this version", help));
     }
     let private = PrivateKeyDer::from_pem_slice(private.as_bytes()).map_err(|_| {
@@ -99,7 +99,7 @@ fn own(settings: &Settings) -> Result<Option<Own>> {
 fn pem(settings: &Settings, store: &Store) -> Result<Option<(&'static str, String)>> {
     if let Some(kind) = settings.get(store.kind).filter(|k| !k.trim().eq_ignore_ascii_case("PEM")) {
         let why = format!("is {}: only PEM is read", kind.trim());
-        return Err(settings.wrong(store.kind, &why, &format!("{CONVERT}  and say  {}=PEM", store.kind)));
+        return Err(settings.wrong(store.kind, &why, &format!("{CONVERT}  and write  {}=PEM", store.kind)));
     }
     if let Some(text) = settings.get(store.inline) {
         return Ok(Some((store.inline, lines(text))));

@@ -39,7 +39,7 @@ pub fn fits(want: &StreamSpec, partitions: u32) -> Result<()> {
     match want.partitions {
         Some(n) if n != partitions => {
             Err(Error::usage(format!("the stream {} has {partitions} partitions, not {n}", want.name))
-                .help(format!("say  partitions: {partitions}")))
+                .help(format!("write  partitions: {partitions}")))
         }
         _ => Ok(()),
     }
@@ -54,7 +54,8 @@ pub fn partitions(cluster: &Cluster, name: &StreamName) -> Result<Option<u32>> {
 fn find(cluster: &Cluster, name: &StreamName) -> Result<Option<(u32, String)>> {
     cluster.patiently(|| {
         let answer = cluster.look(&[name])?;
-        let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
+        let topic =
+            answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: the answer does not mention it")))?;
         match topic.error_code {
             3 => Ok(None),
             code => {
@@ -98,7 +99,8 @@ pub fn try_create(cluster: &Cluster, want: &StreamSpec, only_ask: bool) -> Resul
 /// A topic just made is led a moment later.
 fn ready(cluster: &Cluster, name: &StreamName) -> Result<(u32, String), Trouble> {
     let answer = cluster.look(&[name])?;
-    let topic = answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: nothing is said of it")))?;
+    let topic =
+        answer.topics.first().ok_or_else(|| Trouble::again(format!("{name}: the answer does not mention it")))?;
     check(topic.error_code, &format!("the stream {name}"))?;
     if topic.partitions.is_empty() || topic.partitions.iter().any(|p| p.leader_id.0 < 0) {
         return Err(Trouble::again(format!("{name} has no leader yet")));

@@ -158,8 +158,8 @@ impl Tls {
                     .help(help)
             }
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
-                Error::usage(format!("the certificate of the broker {peer} does not hold today: {e}"))
-                    .help("renew it, or put the clock of this machine right")
+                Error::usage(format!("the certificate of the broker {peer} is not valid today: {e}"))
+                    .help("renew it, or correct the clock of this machine")
             }
             UnknownIssuer | BadSignature => {
                 let text = format!("the certificate of the broker {peer} is not signed by any of {}", self.trusted);

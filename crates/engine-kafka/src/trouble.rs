@@ -42,14 +42,14 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
                 .help("this user needs more rights:  anabranch check --kafka HOST:PORT FLOW  names them"),
         ),
         UnknownMemberId | IllegalGeneration | RebalanceInProgress => Trouble::Fatal(
-            Error::new(Kind::Busy, format!("{what}: consumers are at work in this group"))
+            Error::new(Kind::Busy, format!("{what}: consumers are active in this group"))
                 .help("stop them, or let the step read as another  group"),
         ),
         UnknownTopicOrPartition => Trouble::Again(Error::usage(format!("{what}: there is no such topic or partition"))),
         // a broker that was not heard of yet may be on its way: it is a mistake only if that stays so
         InvalidReplicationFactor => Trouble::Again(
             Error::usage(format!("{what}: the replication factor is larger than the number of brokers"))
-                .help("say a smaller  replication-factor"),
+                .help("use a smaller  replication-factor"),
         ),
         InvalidTopicException | InvalidPartitions | InvalidConfig | PolicyViolation => {
             Trouble::Fatal(Error::usage(format!("{what}: the broker refuses it ({error})")))
@@ -136,7 +136,7 @@ impl Cluster {
     /// Tells of trouble that lasts; many may meet the same one.
     pub fn told(&self, borne: &Borne, e: &Error) {
         if borne.is_long() {
-            self.tell(&format!("{}; it is tried again", e.text));
+            self.tell(&format!("{}; retrying", e.text));
         }
     }
 }

@@ -309,7 +309,7 @@ impl Account {
         let version: Version = serde_json::from_slice(bytes).map_err(broken)?;
         if (1..ACCOUNT_VERSION).contains(&version.version) {
             let text = format!("an account has version {}, this program reads {ACCOUNT_VERSION}", version.version);
-            return Err(crate::Error::usage(text).help("a version before the first release wrote it: begin anew"));
+            return Err(crate::Error::usage(text).help("a version before the first release wrote it: start again"));
         }
         if version.version > ACCOUNT_VERSION {
             return Err(crate::Error::usage(format!(

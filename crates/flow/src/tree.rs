@@ -283,7 +283,7 @@ impl<'t> Reader<'t, '_> {
                 Some(node)
             }
             _ => {
-                self.fault("alias-cycle", at, "this alias stands inside the value that it names");
+                self.fault("alias-cycle", at, "this alias is inside the value that it names");
                 None
             }
         }
@@ -330,7 +330,7 @@ fn span_of(span: saphyr_parser::Span) -> Span {
 fn plain(info: &str, line: &str) -> (String, Option<String>) {
     let info: Cow<'_, str> = info.into();
     if line.contains('\t') && line.trim_start_matches(' ').starts_with('\t') {
-        return ("a tab stands where YAML indents".into(), Some("indent with spaces".into()));
+        return ("a tab is used where YAML indents".into(), Some("indent with spaces".into()));
     }
     if info.contains("mapping values are not allowed") {
         let help = "text that holds `: ` goes in quotes, as in  where: 'item.x ? \"a\" : \"b\"'";

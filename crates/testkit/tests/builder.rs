@@ -64,7 +64,7 @@ fn a_flow_that_cannot_run_says_why() {
     let wrong = FlowBuilder::new("x").stream("a", stream()).step("b", reduce("c")).build().expect_err("cannot run");
     let said: Vec<&str> = wrong.iter().map(|d| d.message.as_str()).collect();
     assert!(
-        said.contains(&"nobody writes the stream `c`") && said.contains(&"`reduce` needs `value` or `fold`"),
+        said.contains(&"no step writes the stream `c`") && said.contains(&"`reduce` needs `value` or `fold`"),
         "{said:?}"
     );
 }

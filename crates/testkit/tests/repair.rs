@@ -178,7 +178,7 @@ fn held_and_repaired(mut trial: Trial) {
     for (retry, skip, why) in [
         (vec![dead[0].clone()], vec![], "is settled already"),
         (vec!["1-9999".to_string()], vec![], "has no dead letter 1-9999"),
-        (vec![again[0].clone()], vec![again[0].clone()], "to be tried again and skipped"),
+        (vec![again[0].clone()], vec![again[0].clone()], "to be retried and skipped"),
     ] {
         let refused = trial.run(Some(Repair { batch: 1, retry, skip })).expect_err("refused");
         assert!(refused.text.contains(why), "{refused}");

@@ -19,7 +19,7 @@ pub struct Args {
     /// Print a JSON document on standard output (`consume`: one for each item)
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing but errors
+    /// Print nothing but errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
     #[command(subcommand)]
@@ -28,15 +28,15 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a flow to its end, or take up the run that is open
+    /// Run a flow to its end, or continue the open run
     Run(Run),
-    /// Say everything that is wrong with a flow
+    /// Report everything that is wrong with a flow
     Check(FlowArg),
     /// Draw a flow
     Graph(FlowArg),
     /// Show what became of everything in a run
     Report(Report),
-    /// Say why a step is where it is
+    /// Explain why a step is where it is
     Explain(Explain),
     /// Make, list, describe and delete streams
     #[command(subcommand)]
@@ -70,7 +70,7 @@ pub struct FlowArg {
 pub struct Run {
     #[command(flatten)]
     pub flow: FlowArg,
-    /// Give up an open run and begin a new one
+    /// Abandon an open run and start a new one
     #[arg(long)]
     pub fresh: bool,
     /// How progress is shown
@@ -144,10 +144,10 @@ pub struct Produce {
 pub struct Consume {
     /// The stream
     pub stream: String,
-    /// Begin with the first item that is kept (so it does without a group)
+    /// Begin with the first item that is kept (this is the default without a group)
     #[arg(long)]
     pub from_beginning: bool,
-    /// Begin where this group is, and move it on
+    /// Begin at the position of this group, and advance it
     #[arg(long)]
     pub group: Option<String>,
     /// Stop after so many items
@@ -165,12 +165,12 @@ pub struct Consume {
 pub enum Groups {
     /// List all groups
     List,
-    /// Show how far a group is
+    /// Show the positions of a group
     Describe {
         /// The group
         group: String,
     },
-    /// Set where a group goes on
+    /// Set the position of a group
     Reset {
         /// The group
         group: String,
@@ -180,7 +180,7 @@ pub enum Groups {
         /// To the first item that is kept
         #[arg(long, conflicts_with_all = ["to_latest", "to_offset"])]
         to_earliest: bool,
-        /// Behind the last item
+        /// After the last item
         #[arg(long, conflicts_with = "to_offset")]
         to_latest: bool,
         /// To this offset
@@ -198,8 +198,11 @@ pub enum Dead {
         /// Only of this run
         #[arg(long, value_name = "N")]
         run: Option<u64>,
+        /// Only the newest N [default: 100; with --json all]
+        #[arg(long, value_name = "N")]
+        max: Option<usize>,
     },
-    /// Give up dead letters that hold a batch: it is judged without them
+    /// Skip dead letters that hold a batch: it is judged without them
     Skip {
         #[command(flatten)]
         flow: FlowArg,

@@ -1,17 +1,19 @@
 //! `anabranch dead`
 
 use super::args::{Args, Dead, FlowArg};
+use super::letters::{self, Next, Out, Wanted, told};
 use super::table::table;
-use super::{Exit, place, print};
-use anabranch_engine::{Admin, At, Error, Item, Result, chunks};
-use anabranch_flow::run::{self, own_stream};
+use super::{Exit, place, print, screen};
+use anabranch_engine::{Error, Item, Result};
+use anabranch_flow::run;
 use serde_json::json;
+use std::io::{BufWriter, stdout};
 use std::path::{Path, PathBuf};
 
 /// Lists and shows dead letters.
 pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
     match what {
-        Dead::List { flow, run } => list(args, flow, *run),
+        Dead::List { flow, run, max } => list(args, flow, &Wanted { run: *run, most: *max }),
         Dead::Skip { flow, batch } => skip(args, flow, *batch),
         Dead::Show { what, env, env_file } => {
             let (flow, id) = match what.as_slice() {
@@ -22,27 +24,6 @@ pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
             show(args, &FlowArg { flow, env: env.clone(), env_file: env_file.clone() }, id)
         }
     }
-}
-
-/// All dead letters of a flow that are kept, oldest first.
-pub fn letters(engine: &dyn Admin, flow: &anabranch_flow::model::Flow) -> Result<Vec<Item>> {
-    let stream = own_stream(&flow.name, "dead")?;
-    let Ok(spans) = engine.span(&stream) else { return Ok(vec![]) };
-    let mut out = vec![];
-    for (p, span) in spans.into_iter().enumerate() {
-        let at = At { stream: stream.clone(), partition: p as u32, offset: span.start };
-        for chunk in chunks(engine, at, span.end) {
-            for handle in &chunk?.batches {
-                out.extend(handle.load()?.records()?.iter().map(|r| r.to_item()));
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// A header of ours on a dead letter.
-pub fn told(item: &Item, name: &str) -> String {
-    item.header(&format!("anabranch.{name}")).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
 }
 
 fn as_json(item: &Item) -> serde_json::Value {
@@ -65,7 +46,7 @@ fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
     loop {
         let skip = run::repair::unsettled(&*engine, &flow.name, batch)?;
         if skip.is_empty() {
-            let text = format!("batch {batch} is held, but none of its dead letters is left to give up");
+            let text = format!("batch {batch} is held, but none of its dead letters is left to skip");
             return Err(
                 Error::usage(text).help("it waits for a gate that another batch cannot open; please report this")
             );
@@ -79,36 +60,73 @@ fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
     }
 }
 
-fn list(args: &Args, arg: &FlowArg, run: Option<u64>) -> Result<Exit> {
+fn list(args: &Args, arg: &FlowArg, wanted: &Wanted) -> Result<Exit> {
     let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
     let engine = place::engine_of(args, &arg.flow)?;
-    let mut letters = letters(&*engine, &flow)?;
-    letters.retain(|l| run.is_none_or(|r| told(l, "run") == r.to_string()));
+    let mut out = Out::new(BufWriter::new(stdout()));
     if args.json {
-        print::document(&json!(letters.iter().map(as_json).collect::<Vec<_>>()));
+        let mut before = "[";
+        letters::each(&*engine, &flow, wanted, |l| {
+            let next = out.raw(&format!("{before}{}", as_json(&l)));
+            before = ",";
+            next
+        })?;
+        out.raw(if before == "[" { "[]\n" } else { "]\n" })?;
+        out.finish()?;
         return Ok(0);
     }
-    let short = |t: String| t.lines().next().unwrap_or_default().chars().take(70).collect::<String>();
-    let mut rows = vec![["ID", "STEP", "ATTEMPTS", "ERROR", "ITEM"].map(String::from).to_vec()];
-    for l in &letters {
-        let value = l.value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
-        rows.push(vec![told(l, "id"), told(l, "step"), told(l, "attempts"), short(told(l, "error")), short(value)]);
+    let width = screen::width(stdout());
+    let (mut page, mut one) = (vec![], None);
+    let wanted = Wanted { most: wanted.most.or(Some(SHOWN)), ..wanted.clone() };
+    let left_out = letters::each(&*engine, &flow, &wanted, |l| {
+        one.get_or_insert_with(|| told(&l, "id"));
+        page.push(row(&l));
+        if page.len() < PAGE { Ok(Next::More) } else { out.plain(&table_of(std::mem::take(&mut page), width)) }
+    })?;
+    if !page.is_empty() {
+        out.plain(&table_of(page, width))?;
     }
-    if letters.is_empty() {
-        tell!("no dead letters");
-    } else {
-        print::show(&table(&rows, &[]));
-        if !args.quiet {
-            tell!("one of them whole:  anabranch dead show {} {}", arg.flow.display(), rows[1][0]);
+    out.finish()?;
+    match one {
+        None => tell!("no dead letters"),
+        Some(one) if !args.quiet => {
+            if left_out {
+                tell!("there are older ones:  --max N  lists the newest N");
+            }
+            tell!("show one of them:  anabranch dead show {} {one}", arg.flow.display());
         }
+        Some(_) => {}
     }
     Ok(0)
+}
+
+/// Letters that are listed for people, if they do not say how many.
+const SHOWN: usize = 100;
+
+/// Rows of a table that is printed at once.
+const PAGE: usize = 200;
+
+fn row(l: &Item) -> Vec<String> {
+    let short = |t: &str| t.lines().next().unwrap_or_default().chars().take(70).collect::<String>();
+    let value = l.value.as_ref().map(|v| String::from_utf8_lossy(&v[..v.len().min(1 << 10)]).into_owned());
+    let value = value.unwrap_or_default();
+    vec![told(l, "id"), told(l, "step"), told(l, "attempts"), short(&told(l, "error")), short(&value)]
+}
+
+fn table_of(page: Vec<Vec<String>>, width: Option<usize>) -> String {
+    let head = ["ID", "STEP", "ATTEMPTS", "ERROR", "ITEM"].map(String::from).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(page).collect();
+    table(&rows, &[], width)
 }
 
 fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
     let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
     let engine = place::engine_of(args, &arg.flow)?;
-    let found = letters(&*engine, &flow)?.into_iter().find(|l| told(l, "id") == id);
+    let mut found = None;
+    letters::each(&*engine, &flow, &Wanted::default(), |l| {
+        found = Some(l).filter(|l| told(l, "id") == id);
+        Ok(if found.is_some() { Next::Enough } else { Next::More })
+    })?;
     let letter = found.ok_or_else(|| unknown(id, &arg.flow))?;
     if args.json {
         print::document(&as_json(&letter));

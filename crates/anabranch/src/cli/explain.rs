@@ -1,9 +1,11 @@
 //! `anabranch explain`: why a step is where it is. Works beside a run.
 
 use super::args::{Args, Explain};
-use super::{Exit, dead, place, print};
+use super::letters::{self, Next, Wanted, told};
+use super::{Exit, place, print};
 use crate::Local;
-use anabranch_engine::{Error, Phase, Result, Worker};
+use anabranch_engine::{Admin, Error, Phase, Result, Worker};
+use anabranch_flow::model::Flow;
 use anabranch_flow::run::facts::Progress;
 use anabranch_flow::run::report::StepLine;
 use anabranch_flow::run::{Inspection, inspect};
@@ -31,7 +33,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             let found = seen.report.steps.iter().find(|s| s.step == *name);
             let known: Vec<&str> = seen.report.steps.iter().map(|s| s.step.as_str()).collect();
             vec![found.ok_or_else(|| {
-                Error::usage(format!("there is no step {name}")).help(format!("here are: {}", known.join(", ")))
+                Error::usage(format!("there is no step {name}")).help(format!("known steps: {}", known.join(", ")))
             })?]
         }
         None => seen.report.steps.iter().collect(),
@@ -39,8 +41,8 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
     if step.is_none() {
         engine.workers(&flow.name)?.iter().for_each(|w| say!("{}", at_work(w)));
     }
-    let letters = dead::letters(&*engine, &flow)?;
-    for line in lines {
+    let failed = failed(&*engine, &flow, seen.report.run, &lines)?;
+    for (line, (count, first)) in lines.into_iter().zip(failed) {
         say!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
         let failed = line.lacks.values().sum::<u64>().max(line.dead);
         say!(
@@ -53,24 +55,37 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
         if let Some(gate) = &line.gate {
             say!("  gate: {gate}");
         }
-        let of_run = letters.iter().filter(|l| dead::told(l, "run") == seen.report.run.to_string());
-        let here =
-            of_run.filter(|l| line.lacks.contains_key(&dead::told(l, "step")) || dead::told(l, "step") == line.step);
-        for l in here.take(20) {
-            say!(
-                "  {}  {}  dead at {}, attempt {}: {}",
-                dead::told(l, "id"),
-                dead::told(l, "place"),
-                dead::told(l, "step"),
-                dead::told(l, "attempts"),
-                dead::told(l, "error")
-            );
+        first.iter().for_each(|text| say!("  {text}"));
+        if count > first.len() {
+            let more = count - first.len();
+            say!("  … and {more} more:  anabranch dead list {} --run {}", arg.flow.display(), seen.report.run);
         }
         if line.gate.as_ref().is_some_and(|g| g.starts_with("held")) {
             say!("  {}", super::report::HELD);
         }
     }
     Ok(0)
+}
+
+/// Letters that are shown of a step.
+const SHOWN: usize = 20;
+
+/// For each step: how many dead letters of the run are its own, or lack at it, and the first of them.
+fn failed(engine: &dyn Admin, flow: &Flow, run: u64, lines: &[&StepLine]) -> Result<Vec<(usize, Vec<String>)>> {
+    let mut found = vec![(0, vec![]); lines.len()];
+    letters::each(engine, flow, &Wanted { run: Some(run), most: None }, |l| {
+        let step = told(&l, "step");
+        let of = |line: &StepLine| line.step == step || line.lacks.contains_key(&step);
+        for (_, (count, first)) in lines.iter().zip(&mut found).filter(|(line, _)| of(line)) {
+            *count += 1;
+            if first.len() < SHOWN {
+                let [id, place, attempts, error] = ["id", "place", "attempts", "error"].map(|name| told(&l, name));
+                first.push(format!("{id}  {place}  dead at {step}, attempt {attempts}: {error}"));
+            }
+        }
+        Ok(Next::More)
+    })?;
+    Ok(found)
 }
 
 /// Who works which lanes: `process 4711 on host · lanes 0-4`.
@@ -104,12 +119,12 @@ fn the_step(a: &Explain) -> (super::args::FlowArg, Option<String>) {
 
 fn state(seen: &Inspection, line: &StepLine) -> String {
     match (seen.phase, seen.progress(&line.step)) {
-        (_, Some(Progress::Blocked)) => "not begun: a gate before it is shut".into(),
+        (_, Some(Progress::Blocked)) => super::report::waits_for(&seen.report),
         (_, Some(Progress::Finished)) => "finished".into(),
         (Phase::Open | Phase::Closing, _) if line.gate.is_none() && line.verb == "join" => {
             "waiting for the end of its input".into()
         }
-        (Phase::Open | Phase::Closing, _) => "at work".into(),
+        (Phase::Open | Phase::Closing, _) => "running".into(),
         _ if line.waiting > 0 => "held".into(),
         _ => "finished".into(),
     }

@@ -2,7 +2,7 @@
 
 use super::args::{Args, Groups};
 use super::table::table;
-use super::{Exit, place, print, rewind};
+use super::{Exit, place, print, rewind, screen};
 use anabranch_engine::{Admin, Error, Group, Partition, Result, StreamName};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub fn groups(args: &Args, what: &Groups) -> Result<Exit> {
                     (true, ..) => span.start,
                     (_, true, _) => span.end,
                     (_, _, Some(n)) => (*n).clamp(span.start, span.end),
-                    _ => return Err(Error::usage("say where to:  --to-earliest, --to-latest or --to-offset N")),
+                    _ => return Err(Error::usage("choose where to:  --to-earliest, --to-latest or --to-offset N")),
                 };
                 offsets.push((name.clone(), *p, to));
             }
@@ -94,7 +94,7 @@ fn describe(args: &Args, engine: &dyn Admin, group: &Group) -> Result<()> {
     if args.json {
         print::document(&json!(all));
     } else {
-        print::show(&table(&rows, &[]))
+        print::show(&table(&rows, &[], screen::width(std::io::stdout())))
     }
     Ok(())
 }

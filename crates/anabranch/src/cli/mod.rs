@@ -16,8 +16,10 @@ mod consume;
 mod dead;
 mod explain;
 mod fit;
+mod frame;
 mod graph;
 mod groups;
+mod letters;
 mod place;
 mod print;
 mod produce;
@@ -25,6 +27,7 @@ mod progress;
 mod report;
 mod rewind;
 mod run;
+mod screen;
 mod streams;
 mod table;
 

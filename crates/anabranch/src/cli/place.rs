@@ -126,7 +126,8 @@ pub fn from_here(args: &Args) -> Result<PathBuf> {
     if let Some(data) = &args.data {
         return Ok(data.clone());
     }
-    let here = std::env::current_dir().map_err(|e| Error::machine(format!("this folder cannot be told: {e}")))?;
+    let here =
+        std::env::current_dir().map_err(|e| Error::machine(format!("the current folder cannot be determined: {e}")))?;
     let found = here.ancestors().map(|d| d.join(".anabranch")).find(|d| d.is_dir());
     Ok(found.unwrap_or_else(|| here.join(".anabranch")))
 }

@@ -35,7 +35,11 @@ pub fn produce(args: &Args, a: &Produce) -> Result<Exit> {
         n => {
             let first = format!("the first {} are in {stream}, from lines 1 to {n}", counted(n, "item"));
             let help = e.help.map_or(String::new(), |h| format!("; {h}"));
-            Error { text: format!("{}; {first}", e.text), help: Some(format!("go on with line {}{help}", n + 1)), ..e }
+            Error {
+                text: format!("{}; {first}", e.text),
+                help: Some(format!("continue with line {}{help}", n + 1)),
+                ..e
+            }
         }
     })?;
     if !args.quiet {

@@ -1,15 +1,21 @@
 //! What is shown on standard error while a run works.
 
-use super::print;
+use super::frame::{Pace, draw, percent};
+use super::screen::{Size, columns, flat, size};
 use super::table::{number, seconds};
 use anabranch_flow::run::RunView;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 /// Shows progress as a redrawn picture, or as a line now and then.
-pub enum Progress {
-    /// Redrawn in place; how many lines stand there now.
-    Bar(usize),
+pub struct Progress {
+    how: How,
+    pace: Pace,
+}
+
+enum How {
+    /// Redrawn in place; the columns of the lines that stand there now.
+    Bar(Vec<usize>),
     /// A line every ten seconds; when the last one was.
     Plain(Instant),
     /// Nothing.
@@ -17,87 +23,80 @@ pub enum Progress {
 }
 
 const EVERY: Duration = Duration::from_secs(10);
-const CELLS: usize = 20;
 
 impl Progress {
-    /// As it was asked for; `auto` looks whether a person can see it.
-    pub fn new(how: &str, quiet: bool) -> Progress {
-        let person = std::io::stderr().is_terminal();
-        match how {
-            _ if quiet => Progress::None,
-            "none" => Progress::None,
-            "bar" => Progress::Bar(0),
-            "auto" if person => Progress::Bar(0),
-            _ => Progress::Plain(Instant::now()),
-        }
+    /// As it was asked for; `auto` looks whether a person can see it. A picture cannot stand where the flow's own items are
+    /// printed: standard output to a terminal.
+    pub fn new(how: &str, quiet: bool, prints: bool) -> Progress {
+        let person = stderr().is_terminal() && !(prints && std::io::stdout().is_terminal());
+        let how = match how {
+            _ if quiet => How::None,
+            "none" => How::None,
+            "auto" | "bar" if person => How::Bar(vec![]),
+            _ => How::Plain(Instant::now()),
+        };
+        Progress { how, pace: Pace::default() }
     }
 
     /// Shows how the run is.
     pub fn show(&mut self, view: &RunView) {
-        match self {
-            Progress::None => {}
-            Progress::Bar(_) if view.elapsed < Duration::from_millis(300) => {}
-            Progress::Bar(lines) => {
-                let text = print::plain(&draw(view)).into_owned();
-                let up = if *lines > 0 { format!("\x1b[{lines}A\x1b[J") } else { String::new() };
-                let _ = write!(std::io::stderr(), "{up}{text}");
-                *lines = text.lines().count();
+        self.pace.see(view);
+        match &mut self.how {
+            How::None => {}
+            How::Bar(_) if view.elapsed < Duration::from_millis(300) => {}
+            How::Bar(there) => {
+                let Some(now) = size(stderr()) else { return };
+                let lines = draw(view, &self.pace, now);
+                let _ = stderr().write_all((away(there, now) + &lines.join("\n") + "\n").as_bytes());
+                *there = lines.iter().map(|l| columns(l)).collect();
             }
-            Progress::Plain(last) => {
+            How::Plain(last) => {
                 if last.elapsed() >= EVERY {
                     *last = Instant::now();
-                    let steps: Vec<String> =
-                        view.steps.iter().map(|s| format!("{} {}", s.step, number(s.taken))).collect();
-                    tell!("{} · {} · {}", view.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "));
+                    tell!("{}", line(view, &self.pace));
                 }
             }
         }
     }
 
-    /// Takes the picture away.
+    /// Takes the picture away, so that something else can be said; it is drawn anew below that.
     pub fn clear(&mut self) {
-        if let Progress::Bar(lines @ 1..) = self {
-            let _ = write!(std::io::stderr(), "\x1b[{lines}A\x1b[J");
-            *lines = 0;
+        if let (How::Bar(there), Some(now)) = (&mut self.how, size(stderr())) {
+            let _ = stderr().write_all(away(there, now).as_bytes());
+            there.clear();
         }
     }
 }
 
-/// The picture of a run at work.
-fn draw(view: &RunView) -> String {
-    let mut out = format!("{} · run {}\n", view.flow, view.run);
-    let width = view.steps.iter().map(|s| s.step.chars().count()).max().unwrap_or(0);
-    let working = |s: &&anabranch_flow::run::view::StepView| !s.finished && !s.waits && s.share.is_some();
-    let slowest = view
-        .steps
-        .iter()
-        .filter(working)
-        .min_by(|a, b| a.share.partial_cmp(&b.share).unwrap_or(std::cmp::Ordering::Equal));
-    for s in &view.steps {
-        let pad = " ".repeat(width - s.step.chars().count());
-        let state = if s.waits && s.share.is_none() {
-            format!("◇ waiting, {} so far", number(s.taken))
-        } else {
-            let rate = s.taken as f64 / view.elapsed.as_secs_f64().max(0.001);
-            let mark = if slowest.is_some_and(|slow| slow.step == s.step) { "   ◀ slowest" } else { "" };
-            format!("{} {:>12}  {:>9}/s{mark}", bar(s.share.unwrap_or(0.0)), number(s.taken), number(rate as u64))
-        };
-        out += &format!("  {}{pad}  {state}\n", s.step);
-    }
-    out + &format!(
-        "  {} · {} · Ctrl-C stops safely\n",
-        seconds(view.elapsed.as_secs_f64()),
-        super::check::counted(view.dead as usize, "dead letter")
-    )
+/// What takes lines of so many columns away. The cursor is below them, not always at the left: what is typed is shown
+/// there. Terminals break lines again when they become narrower. Line by line: a screen that is cleared whole is kept
+/// by some terminals.
+fn away(lines: &[usize], now: Size) -> String {
+    let rows: usize = lines.iter().map(|columns| columns.div_ceil(now.width).max(1)).sum();
+    if rows > 0 { format!("\r\x1b[K{}", "\x1b[A\x1b[K".repeat(rows)) } else { String::new() }
 }
 
-fn bar(share: f64) -> String {
-    const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let eighths = (share.clamp(0.0, 1.0) * (CELLS * 8) as f64) as usize;
-    let mut out = "█".repeat(eighths / 8);
-    if eighths / 8 < CELLS {
-        out.push(PARTS[eighths % 8]);
+/// How the run is, in one line.
+fn line(view: &RunView, pace: &Pace) -> String {
+    let steps = view.steps.iter().map(|s| {
+        let percent = s.done.map_or(String::new(), |done| format!(" ({})", percent(done)));
+        format!("{} {}{percent}", flat(&s.step), number(s.taken))
+    });
+    let left = pace.left(view).map_or(String::new(), |left| format!(" · {left}"));
+    let steps: Vec<String> = steps.collect();
+    format!("{} · {}{left} · {}", view.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_taken_away_whole_in_every_width() {
+        let rows = |width| away(&[30, 62, 0], Size { width, height: 24 }).matches("\x1b[A\x1b[K").count();
+        assert_eq!([80, 62, 61, 20].map(rows), [3, 3, 4, 7]);
+        let one = away(&[5], Size { width: 80, height: 24 });
+        assert_eq!(one, "\r\x1b[K\x1b[A\x1b[K", "what was typed goes, too");
+        assert_eq!(away(&[], Size { width: 80, height: 24 }), "");
     }
-    let pad = CELLS.saturating_sub(out.chars().count());
-    out + &" ".repeat(pad)
 }

@@ -2,7 +2,7 @@
 
 use super::args::{Args, Report as ReportArgs};
 use super::table::{number, or_dash, seconds, table};
-use super::{Exit, place, print};
+use super::{Exit, place, print, screen};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Result};
 use anabranch_flow::run::report::StepLine;
@@ -28,7 +28,7 @@ pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
     if args.json {
         print::document(report);
     } else {
-        print::show(&draw(report, &a.flow.flow));
+        print::show(&draw(report, &a.flow.flow, screen::width(std::io::stdout())));
     }
     Ok(0)
 }
@@ -42,10 +42,10 @@ pub fn in_short(r: &Report) -> String {
     head(r) + &why
 }
 
-/// The report as it is shown in a terminal.
-pub fn draw(r: &Report, flow: &Path) -> String {
+/// The report as it is shown in a terminal of this width, or elsewhere.
+pub fn draw(r: &Report, flow: &Path, width: Option<usize>) -> String {
     let mut out = head(r) + "\n";
-    out += &steps(r);
+    out += &steps(r, width);
     for step in r.steps.iter().filter(|s| !s.lacks.is_empty() && s.verb == "reduce") {
         let at: Vec<&str> = step.lacks.keys().map(String::as_str).collect();
         let lacks = step.lacks.values().sum::<u64>() as usize;
@@ -53,7 +53,7 @@ pub fn draw(r: &Report, flow: &Path) -> String {
     }
     let blocked: Vec<&str> = r.steps.iter().filter(|s| s.blocked).map(|s| s.step.as_str()).collect();
     if !blocked.is_empty() {
-        out += &format!("  {}  not begun: a gate before it is shut\n", blocked.join(" "));
+        out += &format!("  {}  {}\n", blocked.join(" "), waits_for(r));
     }
     for note in &r.notes {
         out += &format!("  note: {note}\n");
@@ -66,20 +66,35 @@ pub fn draw(r: &Report, flow: &Path) -> String {
     out
 }
 
+/// What a step waits for that has not begun: gates that stay shut.
+pub fn waits_for(r: &Report) -> String {
+    let held = |s: &&StepLine| s.gate.as_ref().is_some_and(|g| g.starts_with("held"));
+    let failed = |s: &&StepLine| s.gate.as_ref().is_some_and(|g| g.starts_with("failed"));
+    let names = |steps: Vec<&StepLine>, one: &str, many: &str| {
+        let all: Vec<&str> = steps.iter().map(|s| s.step.as_str()).collect();
+        let which = if all.len() == 1 { one } else { many };
+        (!all.is_empty()).then(|| format!("{}, which {which}", all.join(" and ")))
+    };
+    let held = names(r.steps.iter().filter(held).collect(), "is held", "are held");
+    let failed = names(r.steps.iter().filter(failed).collect(), "has failed", "have failed");
+    let gates: Vec<String> = held.into_iter().chain(failed).collect();
+    if gates.is_empty() { "waiting for a gate".into() } else { format!("waiting for {}", gates.join(", and for ")) }
+}
+
 /// What ended, and how.
 fn head(r: &Report) -> String {
     let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
     let status = match r.status.as_str() {
         "held" => "HELD".to_string(),
         "failed" => "FAILED".to_string(),
-        "open" => "open; if it does not run, run it again to go on".to_string(),
+        "open" => "open; if it is not running, run it again to continue".to_string(),
         "done-with-dead-letters" => format!("done with {}", super::check::counted(dead as usize, "dead letter")),
         other => other.to_string(),
     };
     format!("{} · run {} · {status} · {}", r.flow, r.run, seconds(r.seconds))
 }
 
-fn steps(r: &Report) -> String {
+fn steps(r: &Report, width: Option<usize>) -> String {
     let any = |of: fn(&StepLine) -> u64| r.steps.iter().any(|s| of(s) > 0);
     let (skipped, waiting) = (any(|s| s.skipped), any(|s| s.waiting));
     let mut head = vec!["  step", "taken", "passed", "filtered", "folded"];
@@ -98,7 +113,7 @@ fn steps(r: &Report) -> String {
         row.push(made(r, s));
         rows.push(row);
     }
-    table(&rows, &right)
+    table(&rows, &right, width)
 }
 
 /// What a step made, by stream; a sink is named by its file. A gate says why it is shut.
@@ -141,7 +156,7 @@ fn books(r: &Report) -> String {
 }
 
 /// What can be done about a held run.
-pub const HELD: &str = "fix the cause, or bear it with  tolerate , then run again: files are read again; \
+pub const HELD: &str = "fix the cause, or accept it with  tolerate , then run again: files are read again; \
     streams from outside after  anabranch groups reset";
 
 fn dead_lines(r: &Report, flow: &Path) -> String {
@@ -150,14 +165,15 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
     steps.dedup();
     for step in steps {
         let of: Vec<_> = r.dead.iter().filter(|d| d.step == step).collect();
-        let n: u64 = of.iter().map(|d| d.count).sum();
+        let listed: u64 = of.iter().map(|d| d.count).sum(); // where there are many errors, not all of them are
+        let n = r.steps.iter().find(|s| s.step == step).map_or(listed, |s| s.dead.max(listed));
         let short = |t: &str| t.lines().next().unwrap_or_default().chars().take(60).collect::<String>();
         let errors: Vec<String> =
             of.iter().take(3).map(|d| format!("{} ×{}", short(&d.error), number(d.count))).collect();
         out += &format!("dead letters: {} at {step}   {}\n", number(n), errors.join(", "));
     }
     if !out.is_empty() {
-        out += &format!("   look at them:  anabranch dead list {}\n", flow.display());
+        out += &format!("   list them:  anabranch dead list {}\n", flow.display());
     }
     if r.status == "held" {
         out += &format!("   {HELD}\n");

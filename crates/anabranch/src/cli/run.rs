@@ -2,9 +2,10 @@
 
 use super::args::{Args, Run};
 use super::progress::Progress;
-use super::{Exit, place, print, report};
+use super::{Exit, place, print, report, screen};
 use crate::Local;
 use anabranch_engine::{Error, Kind, Result};
+use anabranch_flow::model::To;
 use anabranch_flow::run::{self, Options, Outcome};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,8 +27,9 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
         true => world,
         false => world.noting(&place::of_flow(args, file))?,
     };
-    let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json)));
-    let (shown, quiet) = (progress.clone(), args.quiet);
+    let prints = flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| matches!(s.to, To::Stdout)));
+    let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json, prints)));
+    let (shown, noting, quiet) = (progress.clone(), progress.clone(), args.quiet);
     let options = Options {
         stop,
         fresh: a.fresh,
@@ -36,7 +38,8 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
         progress: Some(Box::new(move |view| shown.lock().unwrap_or_else(PoisonError::into_inner).show(view))),
         note: Some(Box::new(move |text| {
             if !quiet {
-                tell!("note: {text}")
+                noting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                tell!("note: {text}");
             }
         })),
     };
@@ -57,7 +60,7 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
     if args.json {
         print::document(&report);
     } else if !args.quiet {
-        print::tell(&report::draw(&report, &a.flow.flow));
+        print::tell(&report::draw(&report, &a.flow.flow, screen::width(std::io::stderr())));
     } else if ended.is_none() && report.exit != 0 {
         tell!("{}", report::in_short(&report)); // who hears of nothing else hears of this
     }

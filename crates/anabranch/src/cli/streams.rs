@@ -2,7 +2,7 @@
 
 use super::args::{Args, Streams};
 use super::table::{number, table};
-use super::{Exit, place, print};
+use super::{Exit, place, print, screen};
 use anabranch_engine::{Error, Result, StreamInfo, StreamName, StreamSpec};
 use serde_json::json;
 
@@ -90,5 +90,5 @@ fn describe(s: &StreamInfo) -> String {
     for (p, r) in s.spans.iter().enumerate() {
         rows.push(vec![format!("  {p}"), r.start.to_string(), r.end.to_string(), (r.end - r.start).to_string()]);
     }
-    out + &table(&rows, &[1, 2, 3])
+    out + &table(&rows, &[1, 2, 3], screen::width(std::io::stdout()))
 }

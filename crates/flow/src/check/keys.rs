@@ -135,7 +135,7 @@ impl<'n> Keys<'n> {
                 Some(right) => format!("is written `{right}`"),
                 None => hint(name)
                     .or_else(|| nearest(name, self.asked.iter().copied()).map(|n| format!("did you mean `{n}`?")))
-                    .unwrap_or_else(|| format!("here are: {}", self.asked.join(", "))),
+                    .unwrap_or_else(|| format!("known keys: {}", self.asked.join(", "))),
             };
             faults.push(
                 Diagnostic::error("unknown-key", key.span, format!("{} has no key `{name}`", self.of)).label(label),

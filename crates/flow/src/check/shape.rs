@@ -65,7 +65,7 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
                     |n| format!("did you mean `{n}`?"),
                 );
                 faults
-                    .push(Diagnostic::error("unread", *span, format!("nobody reads the stream `{name}`")).label(near));
+                    .push(Diagnostic::error("unread", *span, format!("no step reads the stream `{name}`")).label(near));
             }
         }
     }
@@ -89,7 +89,7 @@ fn unwritten(name: &str, span: crate::diagnostic::Span, streams: &[Stream], wire
         };
         format!("did you mean `{}`{by}? ", s.name)
     });
-    Diagnostic::error("unwritten", span, format!("nobody writes the stream `{name}`"))
+    Diagnostic::error("unwritten", span, format!("no step writes the stream `{name}`"))
         .label(format!("{label}from outside this flow: declare it under streams"))
 }
 

@@ -157,7 +157,7 @@ fn lines_of(path: &str, span: Span, faults: &mut Faults) -> Lines {
     match lower.rsplit_once('.').map(|(_, e)| e) {
         Some("jsonl" | "ndjson") => Lines::Json,
         Some(e) if LATER_FORMATS.contains(&e) => {
-            let what = format!("the format {e} is not in this version; here are jsonl and lines");
+            let what = format!("the format {e} is not in this version; known formats: jsonl, lines");
             faults.push(Diagnostic::error("not-in-this-version", span, what));
             Lines::Text
         }
@@ -174,7 +174,7 @@ fn lines_key(keys: &mut Keys<'_>, faults: &mut Faults) -> Option<Lines> {
             faults.push(Diagnostic::error(
                 "not-in-this-version",
                 span,
-                format!("the format {later} is not in this version; here are jsonl and lines"),
+                format!("the format {later} is not in this version; known formats: jsonl, lines"),
             ));
             None
         }
@@ -288,7 +288,7 @@ fn sink(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
     ) {
         Ok(t) => Some(To::File(t)),
         Err(f) => {
-            let text = f.text.replace("nothing is called `item`", "a path made of item data is not in this version");
+            let text = f.text.replace("there is no name `item`", "a path made of item data is not in this version");
             faults.push(Diagnostic::error("bad-template", span, text));
             None
         }

@@ -31,7 +31,7 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
         }
         if stream.writer == Writer::Outside && stream.readers.is_empty() {
             let (what, code) = match &stream.sink {
-                None => (format!("nobody reads or writes the stream `{}`", stream.name), "unused"),
+                None => (format!("the stream `{}` is not used", stream.name), "unused"),
                 Some(_) => (format!("no step writes `{}`, and it has a sink", stream.name), "unwritten-sink"),
             };
             let fault = Diagnostic::warning(code, stream.span, what);
@@ -49,7 +49,7 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
         let makes = matches!(step.kind, Kind::Reduce(..) | Kind::Join(_) | Kind::Filter(_) | Kind::Pair(_));
         let lost = step.outputs.first().map(|o| &flow.streams[*o]).is_some_and(|s| !s.declared && s.readers.is_empty());
         if makes && lost {
-            let what = format!("nobody reads what `{}` makes", step.name);
+            let what = format!("the output of `{}` is not used", step.name);
             faults.push(Diagnostic::warning("unread-result", wired.draft.name.1, what));
         }
     }

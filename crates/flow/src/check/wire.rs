@@ -74,7 +74,7 @@ pub fn wire<'n>(draft: &mut Draft<'n>, faults: &mut Faults) -> Vec<Wired<'n>> {
         let (name, span) = step.inputs.first().cloned().unwrap_or_default();
         let near = nearest(&name, families.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
         faults.push(
-            Diagnostic::error("no-shards", span, format!("nobody makes the streams `{name}`"))
+            Diagnostic::error("no-shards", span, format!("no step makes the streams `{name}`"))
                 .label(near.unwrap_or_default())
                 .help("a step  { shard: STREAM, by: …, shards: N, to: 'x-{shard}' }  makes them"),
         );

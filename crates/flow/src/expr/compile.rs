@@ -192,7 +192,7 @@ impl Compiler<'_> {
                 let mut entries = vec![];
                 for entry in &m.entries {
                     let EntryExpr::MapEntry(pair) = &entry.expr else {
-                        return Err(self.fault(entry.id, "this form of an object is not known here"));
+                        return Err(self.fault(entry.id, "this form of an object is not supported"));
                     };
                     entries.push((self.node(&pair.key)?, self.node(&pair.value)?, pair.optional));
                 }
@@ -203,7 +203,7 @@ impl Compiler<'_> {
                 e.id,
                 format!("`{}{{…}}` makes a typed message; here an object is `{{'name': value}}`", s.type_name),
             )),
-            Ast::Unspecified => Err(self.fault(e.id, "this form is not known here")),
+            Ast::Unspecified => Err(self.fault(e.id, "this form is not supported")),
         }
     }
 
@@ -247,10 +247,8 @@ impl Compiler<'_> {
             return Ok(Node::Literal(Value::Type(name)));
         }
         match of_item {
-            Some(_) if self.names.aggregates && !self.in_aggregate => {
-                Err(self
-                    .fault(id, format!("`{name}` is one of many here: say which, as in first({name}) or max({name})")))
-            }
+            Some(_) if self.names.aggregates && !self.in_aggregate => Err(self
+                .fault(id, format!("`{name}` has many values here: choose one, as in first({name}) or max({name})"))),
             Some(node) if self.names.item => {
                 self.reads.item |= matches!(node, Node::Item);
                 self.reads.headers |= matches!(node, Node::Headers);
@@ -276,9 +274,9 @@ impl Compiler<'_> {
             None if self.names.item && !self.names.plain_item => {
                 format!("a field is `item.{name}`, text is in quotes: '{name}'")
             }
-            None => format!("here are: {}", known.join(", ")),
+            None => format!("known names: {}", known.join(", ")),
         };
-        self.fault(id, format!("nothing is called `{name}`; {hint}"))
+        self.fault(id, format!("there is no name `{name}`; {hint}"))
     }
 
     fn select(&mut self, id: u64, s: &SelectExpr) -> Outcome {

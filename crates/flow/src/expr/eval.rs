@@ -256,7 +256,7 @@ impl<'a> Eval<'_, 'a> {
     fn both(&mut self, a: &'a Node, b: &'a Node, decides: bool) -> Result<bool, Fault> {
         let truth = |v: Value<'_>| match v {
             Value::Bool(b) => Ok(b),
-            other => Err(Fault::new(format!("{} stands where true or false is needed", other.kind()))),
+            other => Err(Fault::new(format!("{} is used where true or false is needed", other.kind()))),
         };
         let first = self.node(a).and_then(truth);
         if first == Ok(decides) {

@@ -69,7 +69,7 @@ pub fn check(name: &str, args: usize) -> Result<(), String> {
         Some((_, _, takes)) => {
             Err(format!("`{name}` takes {} or {} values, {args} are given", takes.start(), takes.end()))
         }
-        None => Err(format!("`{name}` is not in this version; there are {}", all())),
+        None => Err(format!("`{name}` is not in this version; known aggregates: {}", all())),
     }
 }
 

@@ -62,7 +62,7 @@ impl Pattern for Split {
                     to.iter().for_each(|port| rows[*port].add(row));
                 }
                 Ok(_) => match self.otherwise {
-                    Otherwise::Error => out.failed.push((row, Fault::new("no case holds for it"))),
+                    Otherwise::Error => out.failed.push((row, Fault::new("no case matches it"))),
                     Otherwise::Drop => out.filtered += 1,
                     Otherwise::To(port) => {
                         out.filtered += 1;

@@ -237,7 +237,7 @@ impl<'c> Carrier<'c> {
             }
             OnError::Fail => {
                 let stop = Error::machine(format!("the step {node} failed at {}: {error}", whence.place));
-                self.out.stop.get_or_insert(stop.help("`on-error: fail` stops the run there; nothing of that item is committed, and `run` goes on with it"));
+                self.out.stop.get_or_insert(stop.help("`on-error: fail` stops the run there; nothing of that item is committed, and `run` continues with it"));
             }
         }
     }

@@ -66,7 +66,7 @@ pub fn close(
     let notes = groups::mirror(shared, accounts, &closing, left_alone);
     notes.iter().for_each(|note| options.note(note));
     if let Err(e) = trim(shared, accounts, &closing) {
-        options.note(&format!("what nobody needs any more could not be let go, the next run tries again: {}", e.text));
+        options.note(&format!("could not delete data that is no longer needed; the next run retries: {}", e.text));
     }
     Ok(report)
 }

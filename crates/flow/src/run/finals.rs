@@ -79,7 +79,7 @@ pub fn say(run: &mut Work<'_>) -> Result<()> {
             let scratch = run.folds.of(&shared, workers, s);
             let next = next_finals(&shared, pattern, scratch, mark as usize, workers);
             let (next, more) =
-                next.map_err(|f| Error::bug(format!("the reduce {} cannot say its results: {f}", step.name)))?;
+                next.map_err(|f| Error::bug(format!("the reduce {} cannot write its results: {f}", step.name)))?;
             finals = next;
             !more
         }

@@ -193,7 +193,7 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
                 if job.claim.in_vain > limits::CLAIMS_IN_VAIN {
                     return Err(Error { kind: ErrorKind::Machine, ..e });
                 }
-                job.options.note(&format!("a lane was lost ({}); it is claimed again", e.text));
+                job.options.note(&format!("a lane was lost ({}); claiming it again", e.text));
                 job.world.pause();
             }
             Ok(None) => {}
@@ -267,7 +267,7 @@ impl Job {
         let Some(run) = self.claim.run else { return Ok(None) };
         match record {
             Some(r) if r.number == run && r.phase == Phase::Abandoned => {
-                return Err(Error::machine(format!("run {run} was given up by another process with --fresh")));
+                return Err(Error::machine(format!("run {run} was abandoned by another process with --fresh")));
             }
             Some(r) if r.number > run || (r.number == run && r.phase.closed()) => {}
             _ => return Ok(None), // it is open, or this is an old view: what is committed is seen a moment later
@@ -326,7 +326,7 @@ impl Job {
         let ended = match run.work() {
             Err(e) if e.kind == ErrorKind::Lost => {
                 let what = match run.lost(&e)? {
-                    true => format!("run {} is closed as failed; the next one tells where to go on", shared.number),
+                    true => format!("run {} is closed as failed; the next run says where to continue", shared.number),
                     false => {
                         format!("the process that closes run {} finds it too, and closes it as failed", shared.number)
                     }

@@ -109,10 +109,10 @@ pub fn give_up(
     abandon(&shared, lane, &record)?;
     let again = match record.repair {
         Some(_) => "its batch is held as before",
-        None if reads_stdin(&shared) => "what it read from standard input is gone, its other items come again",
-        None => "its items come again",
+        None if reads_stdin(&shared) => "what it read from standard input is gone; its other items are read again",
+        None => "its items are read again",
     };
-    options.note(&format!("run {} is abandoned: {again}; what was published already stays", record.number));
+    options.note(&format!("run {} is abandoned: {again}; what was already published stays", record.number));
     Ok(None)
 }
 
@@ -131,7 +131,7 @@ pub fn open(
     let manifests = match &resumed {
         Some(record) => {
             repair::is_open(options.repair.as_ref(), record)?;
-            options.note(&format!("run {} goes on where it was", record.number));
+            options.note(&format!("continuing run {}", record.number));
             if shared.lanes > 1 {
                 commit(lane, |_| {})?; // who else took this lane just now learns that he lost it
             }
@@ -155,7 +155,7 @@ pub fn open(
             let is_anew = |at| lane.account().record.as_ref().is_some_and(|last| is_anew(last, &ids, at));
             let own = shared.flow.streams.iter().filter(|s| s.writer != Writer::Outside);
             for stream in own.filter(|s| is_anew(&s.at)) {
-                options.note(&format!("{} was made anew: what earlier runs wrote is gone", stream.name));
+                options.note(&format!("{} was recreated: what earlier runs wrote is gone", stream.name));
             }
             let record = record(&shared, lane, ids, &manifests)?;
             begin(&mut shared, lane, record, &manifests)?;
@@ -183,7 +183,7 @@ fn may_open(shared: &Shared, account: &Account) -> Result<()> {
         first.batch, last.batch
     );
     let help = format!(
-        "anabranch dead list  shows what failed. Give up what holds a batch:  anabranch dead skip --batch {}",
+        "anabranch dead list  shows what failed. Skip what holds a batch:  anabranch dead skip --batch {}",
         first.batch
     );
     Err(Error::new(ErrorKind::Held, text).help(help))
@@ -247,7 +247,7 @@ fn fits(shared: &Shared, record: &RunRecord, chair: &Account) -> Result<()> {
         "run {} of {} is open, and was begun with another version of the flow",
         record.number, shared.flow.name
     );
-    Err(Error::usage(text).help("finish it with the flow as it was, or give it up with  --fresh"))
+    Err(Error::usage(text).help("finish it with the flow as it was, or abandon it with  --fresh"))
 }
 
 /// Commits the account of a lane with a change.
@@ -434,7 +434,7 @@ fn lengths(shared: &Shared, record: &RunRecord, account: &mut Account) -> Result
         let Some(path) = sinks::path(shared, s)? else { continue };
         if sink.mode == Mode::Fail && record.kind != RunKind::Repair && shared.world.exists(&path) {
             return Err(Error::usage(format!("the sink {path} is there already"))
-                .help("`mode: fail` does not touch it: move it away, or say  mode: replace"));
+                .help("`mode: fail` does not touch it: move it away, or write  mode: replace"));
         }
         let length = match sink.mode {
             Mode::Append if matches!(shared.world.goal(&path, false)?, Goal::File(..)) => {

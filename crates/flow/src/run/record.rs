@@ -157,19 +157,19 @@ fn gap(reader: &str, group: Option<&String>, at: &Spot, from: i64, span: Range<i
     let (stream, p, start, end) = (&at.0, at.1, span.start, span.end);
     let text = match (anew, from > end) {
         (true, _) => {
-            format!("{stream} is another one than {reader} has read to {from} in partition {p}: it was made anew")
+            format!("{stream} is not the stream that {reader} has read to {from} in partition {p}: it was recreated")
         }
         (_, true) => {
-            format!("{stream} partition {p} ends at {end}, but {reader} has read it to {from}: it was made anew")
+            format!("{stream} partition {p} ends at {end}, but {reader} has read it to {from}: it was recreated")
         }
         _ => format!(
-            "{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was cut"
+            "{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was deleted"
         ),
     };
     let lost = Error::new(ErrorKind::Lost, text);
     match group {
         Some(group) => lost.help(format!(
-            "to go on with what is there:  anabranch groups reset {group} --stream {} --to-earliest",
+            "to continue with what is there:  anabranch groups reset {group} --stream {} --to-earliest",
             at.0
         )),
         None => lost,

@@ -127,8 +127,9 @@ fn find(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Books> {
         }
         Ok(())
     })?;
-    let json = found.ok_or_else(|| Error::corrupt(format!("the books of batch {batch} are not in {held}")))?;
-    serde_json::from_slice(&json).map_err(|e| Error::corrupt(format!("the books of batch {batch} cannot be read: {e}")))
+    let json = found.ok_or_else(|| Error::corrupt(format!("the records of batch {batch} are not in {held}")))?;
+    serde_json::from_slice(&json)
+        .map_err(|e| Error::corrupt(format!("the records of batch {batch} cannot be read: {e}")))
 }
 
 /// Where the books of the batches begin that are still held: what lies before is of no use any more.
@@ -187,7 +188,7 @@ pub fn open(
         return Err(Error::usage(text).help("repair it with the flow as it was"));
     }
     if let Some(stream) = was.ids.keys().find(|stream| is_anew(&was, ids, stream)) {
-        let text = format!("{stream} was made anew since batch {} was held", wanted.batch);
+        let text = format!("{stream} was recreated since batch {} was held", wanted.batch);
         return Err(Error::new(ErrorKind::Lost, text));
     }
     let mut mending = was.repair.clone().unwrap_or_default();
@@ -274,11 +275,11 @@ fn untake(tally: &mut Tally, of: &str) {
 fn letters_of(shared: &Shared, mending: &Mending, wanted: &Repair) -> Result<BTreeMap<String, Item>> {
     let ids: BTreeSet<&String> = wanted.retry.iter().chain(&wanted.skip).collect();
     if wanted.retry.len() + wanted.skip.len() > MOST {
-        return Err(Error::usage(format!("at most {MOST} dead letters can be tried again or skipped at once")));
+        return Err(Error::usage(format!("at most {MOST} dead letters can be retried or skipped at once")));
     }
     if mending.settled.len() + wanted.retry.len() + wanted.skip.len() > MOST_SETTLED {
         let text = format!("at most {MOST_SETTLED} dead letters of a batch can be settled");
-        return Err(Error::usage(text).help("bear the rest with  tolerate, or run the batch anew"));
+        return Err(Error::usage(text).help("accept the rest with  tolerate, or run the batch again"));
     }
     let mut letters = BTreeMap::new();
     each(&*shared.engine, &shared.dead, |_, item| {
@@ -294,7 +295,7 @@ fn letters_of(shared: &Shared, mending: &Mending, wanted: &Repair) -> Result<BTr
             false => format!("batch {} has no dead letter {id}", wanted.batch),
             true if mending.settled.contains(id) => format!("the dead letter {id} is settled already"),
             true if wanted.retry.contains(id) && wanted.skip.contains(id) => {
-                format!("the dead letter {id} is to be tried again and skipped")
+                format!("the dead letter {id} is to be retried and skipped")
             }
             true => continue,
         };
@@ -313,11 +314,11 @@ fn may_retry(shared: &Shared, books: &Account, id: &str, letter: &Item) -> Resul
     let found = flow.steps.iter().position(|s| s.name == step);
     let input = found.zip(flow.streams.iter().position(|s| s.name == of));
     let Some((s, _)) = input.filter(|(s, of)| flow.steps[*s].inputs.contains(of)) else {
-        return Err(Error::usage(format!("the dead letter {id} failed at {step}, and cannot be tried again there"))
-            .help("skip it, or run the batch anew"));
+        return Err(Error::usage(format!("the dead letter {id} failed at {step}, and cannot be retried there"))
+            .help("skip it, or run the batch again"));
     };
     if let Some(late) = said_behind(flow, books, s) {
-        return Err(Error::usage(format!("{late} has said its results: the dead letter {id} would come too late"))
+        return Err(Error::usage(format!("{late} has written its results: the dead letter {id} would come too late"))
             .help("skip it"));
     }
     Ok(())

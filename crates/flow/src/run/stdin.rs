@@ -80,8 +80,9 @@ pub fn begin(run: &mut Work<'_>, events: &Sender<Event>) -> Result<()> {
         }
         if has_ended {
             if !ours {
-                run.options
-                    .note("standard input is not read: the run that goes on had its own; run again for this one");
+                run.options.note(
+                    "standard input was ignored: the resumed run has its own input; run again to process this one",
+                );
             }
             continue;
         }
@@ -116,7 +117,7 @@ fn is_not_ours(shared: &Shared, has_ended: bool) -> Result<()> {
     };
     let text = format!("run {run} of {flow} is open, and {what}; this one would not be read");
     Err(Error::usage(text).help(format!(
-        "{finish}:  anabranch run < /dev/null ; or give it up and read this one:  anabranch run --fresh"
+        "{finish}:  anabranch run < /dev/null ; or abandon it and read this one:  anabranch run --fresh"
     )))
 }
 

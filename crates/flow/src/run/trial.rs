@@ -47,7 +47,7 @@ impl Trial {
             limits::FAILED_ALIKE,
             self.step
         );
-        let help = "mend that, and run again: they are tried again. If these items are bad:  on-error: dead-letter";
+        let help = "fix that and run again: they are retried. If these items are bad:  on-error: dead-letter";
         (*count >= limits::FAILED_ALIKE).then(|| Error::machine(text).help(help))
     }
 }

@@ -3,8 +3,8 @@
 use super::Shared;
 use super::facts::{Facts, Progress};
 use super::{arrivals, positions};
-use crate::model::Kind;
-use crate::plan::{How, Node};
+use crate::model::{Kind, Writer};
+use crate::plan::{How, Node, Root};
 use anabranch_engine::{Account, RunRecord};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,8 +31,12 @@ pub struct StepView {
     pub step: String,
     /// Items that it took.
     pub taken: u64,
-    /// How far it is, from 0 to 1, where that can be told.
+    /// How far it has read what is there for it now, from 0 to 1, where that can be told.
     pub share: Option<f64>,
+    /// How far it is with all that comes in this batch, from 0 to 1, where the size of the batch is known.
+    pub done: Option<f64>,
+    /// Items that are there for it now, where they are counted.
+    pub there: Option<u64>,
     /// Items that its actions work on now.
     pub under_way: usize,
     /// It is a gate, and waits.
@@ -51,6 +55,7 @@ impl RunView {
         elapsed: Duration,
         windows: &BTreeMap<usize, usize>,
     ) -> RunView {
+        let done = done(shared, accounts, record, facts);
         let steps = shared.flow.steps.iter().enumerate().map(|(s, step)| {
             let taken = match step.kind {
                 Kind::Join(_) => arrivals::arrived(shared, accounts, record, facts, s),
@@ -61,6 +66,8 @@ impl RunView {
                 step: step.name.clone(),
                 taken,
                 share: unit.and_then(|u| share(shared, accounts, record, u)),
+                done: unit.and_then(|u| done[u]),
+                there: unit.and_then(|u| there(shared, accounts, record, u, s)),
                 under_way: unit.and_then(|u| windows.get(&u).copied()).unwrap_or(0),
                 waits: step.gate().is_some() && facts.gates[s].is_none(),
                 finished: unit.is_some_and(|u| facts.units[u] != Progress::Working),
@@ -75,15 +82,61 @@ impl RunView {
 fn share(shared: &Shared, accounts: &[Account], record: &RunRecord, unit: usize) -> Option<f64> {
     let (mut read, mut all) = (0, 0);
     for root in &shared.plan.units[unit].roots {
-        if root.how == How::Stdin {
-            return None;
-        }
-        for p in 0..shared.partitions[root.from] {
-            let reader = shared.reader(root, p);
-            let start = positions::start(record, &reader);
-            read += positions::next(accounts, record, &reader) - start;
-            all += positions::written(accounts, record, &(reader.stream, reader.partition)) - start;
-        }
+        let (r, a) = extent(shared, accounts, record, root)?;
+        (read, all) = (read + r, all + a);
     }
     (all > 0).then(|| read as f64 / all as f64)
+}
+
+/// What a unit has read of a root, and what is there: bytes of files, offsets of streams.
+fn extent(shared: &Shared, accounts: &[Account], record: &RunRecord, root: &Root) -> Option<(i64, i64)> {
+    if root.how == How::Stdin {
+        return None;
+    }
+    let of = |p| {
+        let reader = shared.reader(root, p);
+        let start = positions::start(record, &reader);
+        let end = positions::written(accounts, record, &(reader.stream.clone(), reader.partition));
+        (positions::next(accounts, record, &reader) - start, end - start)
+    };
+    Some((0..shared.partitions[root.from]).map(of).fold((0, 0), |(r, a), (read, all)| (r + read, a + all)))
+}
+
+/// How far each unit is with the whole batch. What it has not been given yet is taken to be as much as its writer is not
+/// through with.
+fn done(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Vec<Option<f64>> {
+    let mut done: Vec<Option<f64>> = vec![];
+    for unit in &shared.plan.units {
+        let of = |root: &Root| {
+            let (read, there) = extent(shared, accounts, record, root)?;
+            let writer = shared.plan.writers[root.from].filter(|_| root.how == How::Log);
+            let given = match writer {
+                Some(w) if facts.units[w] == Progress::Working => *done.get(w)?,
+                _ => Some(1.0),
+            };
+            let open = facts.gates_before(root) == Some(true);
+            given.filter(|given| *given > 0.0 && open).map(|given| (read as f64, there as f64 / given))
+        };
+        let all: Option<Vec<(f64, f64)>> = unit.roots.iter().map(of).collect();
+        let (read, all) = all.unwrap_or_default().into_iter().fold((0.0, 0.0), |(r, a), (x, y)| (r + x, a + y));
+        done.push((all > 0.0).then(|| (read / all).clamp(0.0, 1.0)));
+    }
+    done
+}
+
+/// Items of the flow's own streams that are there for a step which reads them from the log.
+fn there(shared: &Shared, accounts: &[Account], record: &RunRecord, unit: usize, step: usize) -> Option<u64> {
+    let roots = shared.plan.units[unit].roots.iter().filter(|r| r.node == Node::Step(step));
+    let of = |root: &Root| {
+        let counted = root.how == How::Log && shared.flow.streams[root.from].writer != Writer::Outside;
+        counted.then(|| {
+            let all = (0..shared.partitions[root.from]).map(|p| {
+                let reader = shared.reader(root, p);
+                let waited = record.waited.get(&reader).copied().unwrap_or(0);
+                waited + arrivals::items_at(accounts, record, &(reader.stream, reader.partition))
+            });
+            all.sum::<u64>()
+        })
+    };
+    roots.map(of).sum::<Option<u64>>().filter(|all| *all > 0)
 }

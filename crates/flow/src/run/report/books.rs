@@ -196,7 +196,7 @@ impl Auditor<'_> {
             let of_step = of_step.filter(|(r, _)| r.step == step && r.stream == self.shared.dead);
             let taken: u64 = of_step.map(|(_, next)| next.items).sum();
             if wanted != taken {
-                self.imbalance.push(format!("{step}: {wanted} dead letters to be tried again, but {taken} taken"));
+                self.imbalance.push(format!("{step}: {wanted} dead letters to be retried, but {taken} taken"));
             }
         }
     }

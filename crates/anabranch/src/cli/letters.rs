@@ -1,0 +1,180 @@
+//! The dead letters of a flow, read one after the other: there may be millions.
+
+use super::print;
+use anabranch_engine::{Admin, At, Error, Item, Result, StreamName, chunks};
+use anabranch_flow::model::Flow;
+use anabranch_flow::run::own_stream;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Write};
+use std::ops::Range;
+
+/// Whether to go on reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// There is more to see.
+    More,
+    /// Nothing more is wanted.
+    Enough,
+}
+
+/// The order of letters: run, number in it, lane.
+type Place = (u64, u64, u64);
+
+/// Which letters are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Only of this run.
+    pub run: Option<u64>,
+    /// Only so many: the newest.
+    pub most: Option<usize>,
+}
+
+/// Calls `f` for each letter that is wanted, oldest first in each partition. True if older ones were left out.
+pub fn each(engine: &dyn Admin, flow: &Flow, wanted: &Wanted, mut f: impl FnMut(Item) -> Result<Next>) -> Result<bool> {
+    let stream = own_stream(&flow.name, "dead")?;
+    let Ok(spans) = engine.span(&stream) else { return Ok(false) };
+    let of_run = |item: &Item| wanted.run.is_none_or(|run| told(item, "run") == run.to_string());
+    let (mut from, mut oldest, mut left_out) = (vec![None; spans.len()], None, false);
+    let there = spans.iter().map(|span| span.end - span.start).sum::<i64>();
+    let most = wanted.most.filter(|most| i64::try_from(*most).is_ok_and(|most| most < there));
+    if let Some(most) = most {
+        let mut places = vec![];
+        for (p, span) in spans.iter().enumerate() {
+            let (newest, all) = newest(engine, &stream, p as u32, span, most, of_run)?;
+            from[p] = newest.first().map(|(_, offset)| *offset);
+            places.extend(newest.into_iter().map(|(place, _)| place));
+            left_out |= !all;
+        }
+        places.sort_unstable();
+        let first = places.len().saturating_sub(most);
+        left_out |= first > 0;
+        oldest = Some(places.get(first).copied().unwrap_or((u64::MAX, u64::MAX, u64::MAX)));
+    }
+    for (p, span) in spans.iter().enumerate() {
+        let from = if most.is_some() { from[p].unwrap_or(span.end) } else { span.start };
+        let next = read(engine, &stream, p as u32, from..span.end, |_, item| {
+            let is_wanted = of_run(&item) && oldest.is_none_or(|oldest| place(&item) >= oldest);
+            if is_wanted { f(item) } else { Ok(Next::More) }
+        })?;
+        if next == Next::Enough {
+            break;
+        }
+    }
+    Ok(left_out)
+}
+
+/// The newest letters of a partition, oldest first, and whether these are all. It is read from its end, in stretches.
+fn newest(
+    engine: &dyn Admin,
+    stream: &StreamName,
+    p: u32,
+    span: &Range<i64>,
+    most: usize,
+    of_run: impl Fn(&Item) -> bool,
+) -> Result<(Vec<(Place, i64)>, bool)> {
+    let (mut found, mut to, mut stretch) = (VecDeque::new(), span.end, (most as i64).clamp(1, 10_000));
+    let mut all = true;
+    while to > span.start && found.len() < most {
+        let from = span.start.max(to.saturating_sub(stretch));
+        let mut here = VecDeque::new();
+        read(engine, stream, p, from..to, |offset, item| {
+            if of_run(&item) {
+                here.push_back((place(&item), offset));
+                if here.len() + found.len() > most {
+                    here.pop_front();
+                    all = false;
+                }
+            }
+            Ok(Next::More)
+        })?;
+        here.append(&mut found);
+        (found, to, stretch) = (here, from, stretch.saturating_mul(2));
+    }
+    Ok((found.into(), all && to <= span.start))
+}
+
+fn read(
+    engine: &dyn Admin,
+    stream: &StreamName,
+    partition: u32,
+    range: Range<i64>,
+    mut f: impl FnMut(i64, Item) -> Result<Next>,
+) -> Result<Next> {
+    let at = At { stream: stream.clone(), partition, offset: range.start };
+    for chunk in chunks(engine, at, range.end) {
+        for handle in &chunk?.batches {
+            for record in handle.load()?.records()?.iter() {
+                let offset = handle.at.offset + i64::from(record.delta());
+                if range.contains(&offset) && f(offset, record.to_item())? == Next::Enough {
+                    return Ok(Next::Enough);
+                }
+            }
+        }
+    }
+    Ok(Next::More)
+}
+
+/// A header of ours on a dead letter.
+pub fn told(item: &Item, name: &str) -> String {
+    item.header(&format!("anabranch.{name}")).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+}
+
+/// Where a letter stands among all: its id is RUN-NUMBER or RUN-LANE.NUMBER.
+fn place(item: &Item) -> Place {
+    place_of(&told(item, "id"))
+}
+
+fn place_of(id: &str) -> Place {
+    let number = |text: &str| text.parse().unwrap_or(0);
+    let (run, rest) = id.split_once('-').unwrap_or((id, ""));
+    let (lane, n) = rest.split_once('.').unwrap_or(("0", rest));
+    (number(run), number(n), number(lane))
+}
+
+/// What is printed as it is read: pages of text, or a document piece by piece.
+pub struct Out<W: Write> {
+    to: W,
+}
+
+impl<W: Write> Out<W> {
+    /// Writes there.
+    pub fn new(to: W) -> Out<W> {
+        Out { to }
+    }
+
+    /// Writes for programs. `Enough` if the reader has gone.
+    pub fn raw(&mut self, text: &str) -> Result<Next> {
+        match self.to.write_all(text.as_bytes()) {
+            Ok(()) => Ok(Next::More),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Next::Enough),
+            Err(e) => Err(Error::machine(format!("standard output cannot be written: {e}"))),
+        }
+    }
+
+    /// Writes for people.
+    pub fn plain(&mut self, text: &str) -> Result<Next> {
+        self.raw(&print::plain(text))
+    }
+
+    /// Writes what is still kept back.
+    pub fn finish(mut self) -> Result<()> {
+        match self.to.flush() {
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+                Err(Error::machine(format!("standard output cannot be written: {e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_in_the_order_of_runs_then_numbers() {
+        let mut ids = ["2-0001", "10-0001", "1-10000", "1-9999", "1-3.9999"];
+        ids.sort_by_key(|id| place_of(id));
+        assert_eq!(ids, ["1-9999", "1-3.9999", "1-10000", "2-0001", "10-0001"]);
+    }
+}
