@@ -32,9 +32,10 @@ mod streams;
 mod table;
 
 use anabranch_engine::{Error, Kind};
+use anabranch_flow::names::nearest;
 use args::{Args, Command};
-use clap::Parser;
 use clap::error::ContextKind;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 /// How a command ended: its exit status.
@@ -60,6 +61,13 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
                 return ExitCode::from(2);
             }
             let _ = e.print();
+            let known: Vec<String> = Args::command().get_subcommands().map(|c| c.get_name().to_string()).collect();
+            if let Some(near) = nearest(&unknown, known.iter().map(String::as_str))
+                && e.get(ContextKind::SuggestedSubcommand).is_none()
+                && !unknown.is_empty()
+            {
+                tell!("\n  did you mean  anabranch {near} ?");
+            }
             if !unknown.is_empty() && std::path::Path::new(&unknown).is_file() {
                 tell!("\n  {unknown} is a file; to run it:  anabranch run {unknown}");
             }

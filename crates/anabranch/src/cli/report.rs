@@ -136,6 +136,9 @@ fn books(r: &Report) -> String {
     if b.added > 0 {
         left += &format!(" + {} added (copies, children, finals)", number(b.added as u64));
     }
+    if b.added < 0 {
+        left += &format!(" - {} not read again", number(b.added.unsigned_abs()));
+    }
     let terms = [
         (b.stored, "stored"),
         (b.ended, "ended"),
@@ -177,6 +180,8 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
     }
     if r.status == "held" {
         out += &format!("   {HELD}\n");
+        let skip = format!("anabranch dead skip {} --batch {}", flow.display(), r.batch);
+        out += &format!("   or let the batch go on without what failed:  {skip}\n");
     }
     out
 }

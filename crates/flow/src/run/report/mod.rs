@@ -22,6 +22,9 @@ pub struct Report {
     pub flow: String,
     /// Number of the run.
     pub run: u64,
+    /// Number of the batch that it works for: its own, unless it repairs one.
+    #[serde(default)]
+    pub batch: u64,
     /// `open`, `done`, `done-with-dead-letters`, `held`, `failed`, `abandoned`.
     pub status: String,
     /// Exit status of the command that ended it.
@@ -130,6 +133,7 @@ pub fn report(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: 
         schema: SCHEMA.into(),
         flow: shared.flow.name.to_string(),
         run: record.number,
+        batch: record.batch,
         status: status.into(),
         exit,
         balanced: imbalance.is_empty(),
