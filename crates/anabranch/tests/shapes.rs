@@ -3,7 +3,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
 
 mod common;
+use anabranch::engine::{Admin, Item, StreamName};
+use anabranch::flow::check::check_text;
+use anabranch::flow::run::{Options, Outcome, run};
+use anabranch::{Embedded, Local};
 use common::{Place, sorted};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const NUMBERS: &str = "{\"n\":1,\"g\":1}\n{\"n\":2,\"g\":1}\n{\"n\":3,\"g\":1}\n";
@@ -181,10 +186,18 @@ fn a_hundred_held_batches_are_kept_and_refuse_the_next_one() {
         "  did: { work: in, set: { m: '6 / (item.n - 1)' } }\n  gate: { join: did }\n  out: { copy: gate, to: out }\n";
     let place = Place::with(&flow("in: {}, out: {}", steps), &[]);
     place.run(&["streams", "create", "in", "-q"]).exits(0);
+    // in this process: two hundred more would take longer than all that they do
+    let text = place.read("flow.yaml");
+    let checked = Arc::new(check_text(&text, &|_| None).flow.expect("a flow"));
+    let engine: Arc<dyn Admin> = Arc::new(Embedded::open(&place.path().join(".anabranch")).expect("opens"));
+    let items: Vec<(u32, Item)> = NUMBERS.lines().map(|l| (0, Item::of(l.to_string(), 1))).collect();
     for _ in 0..100 {
-        place.feed(&["produce", "in", "-q"], NUMBERS.as_bytes()).exits(0);
-        place.run(&["run", "-q"]).exits(4);
+        engine.append(&StreamName::new("in").expect("a name"), &items).expect("appends");
+        let world = Arc::new(Local::new(place.path()));
+        let outcome = run(checked.clone(), engine.clone(), world, Options::default()).expect("runs");
+        assert!(matches!(outcome, Outcome::Closed(report) if report.exit == 4));
     }
+    drop(engine);
     place.feed(&["produce", "in", "-q"], NUMBERS.as_bytes()).exits(0);
     let refused = place.run(&["run", "-q"]).exits(4);
     assert!(refused.err.contains("100 batches of r are held, from 1 to 100"), "{}", refused.err);

@@ -71,7 +71,7 @@ pub const YAML_BYTES: usize = 1 << 20;
 /// Readers and written partitions in one account.
 pub const ACCOUNT_ENTRIES: usize = 8_192;
 /// Ways in which a step may reach what it reads, through copies and joins.
-pub const WAYS: u64 = 1_024;
+pub const WAYS: u64 = 256;
 /// Partitions of one stream.
 pub const PARTITIONS: u32 = 10_000;
 /// Batches of a flow that may be held at once: then no new run begins before some of them are settled.

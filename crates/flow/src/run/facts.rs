@@ -15,6 +15,8 @@ pub struct Facts {
     pub units: Vec<Progress>,
     /// For each step: what its gate says; `None` while its input is open, or if it has none.
     pub gates: Vec<Option<Verdict>>,
+    /// For each step: whether its gate stays shut, or waits for what never comes.
+    pub stuck: Vec<bool>,
 }
 
 /// How far a unit is.
@@ -31,8 +33,11 @@ pub enum Progress {
 /// Derives the facts.
 pub fn derive(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Facts {
     let flow = &shared.flow;
-    let mut facts =
-        Facts { units: vec![Progress::Working; shared.plan.units.len()], gates: vec![None; flow.steps.len()] };
+    let mut facts = Facts {
+        units: vec![Progress::Working; shared.plan.units.len()],
+        gates: vec![None; flow.steps.len()],
+        stuck: vec![false; flow.steps.len()],
+    };
     loop {
         let before = facts.clone();
         for (u, unit) in shared.plan.units.iter().enumerate() {
@@ -44,6 +49,7 @@ pub fn derive(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Fact
             if facts.gates[s].is_none() && step.gate().is_some() {
                 facts.gates[s] = judge(shared, accounts, record, &facts, s);
             }
+            facts.stuck[s] |= step.gate().is_some() && is_stuck(shared, &facts, s);
         }
         if facts == before {
             return facts;
@@ -78,7 +84,7 @@ fn progress(
     let (mut all_read, mut blocked, mut settled) = (true, false, true);
     for root in roots {
         let open = facts.gates_before(root) == Some(true);
-        if root.gates.iter().any(|g| stuck(shared, facts, *g)) || blocked_upstream(shared, facts, root.from) {
+        if root.gates.iter().any(|g| facts.stuck[*g]) || blocked_upstream(shared, facts, root.from) {
             // what came before all the same is read: nothing is committed for a batch once it has closed
             settled &= !open || unit.pairs.is_some() || read_all_there_is(shared, accounts, record, root);
             blocked = true;
@@ -103,13 +109,13 @@ fn progress(
 }
 
 /// Whether a gate stays shut, or waits for what never comes.
-pub fn stuck(shared: &Shared, facts: &Facts, gate: usize) -> bool {
+fn is_stuck(shared: &Shared, facts: &Facts, gate: usize) -> bool {
     match facts.gates[gate] {
         Some(Verdict::Open) => false,
         Some(Verdict::Held | Verdict::Failed) => true,
         None => match shared.plan.views.get(&gate) {
             Some(view) => view.iter().any(|reach| {
-                blocked_upstream(shared, facts, reach.from) || reach.gates.iter().any(|g| stuck(shared, facts, *g))
+                blocked_upstream(shared, facts, reach.from) || reach.gates.iter().any(|g| facts.stuck[*g])
             }),
             None => shared.plan.unit_of(Node::Step(gate)).is_some_and(|u| facts.units[u] == Progress::Blocked),
         },
@@ -124,7 +130,7 @@ fn blocked_upstream(shared: &Shared, facts: &Facts, stream: usize) -> bool {
     if let Writer::Step(w, _) = shared.flow.streams[stream].writer
         && shared.flow.steps[w].done == Some(stream)
     {
-        return stuck(shared, facts, w); // it tells when its join opens
+        return facts.stuck[w]; // it tells when its join opens
     }
     match shared.plan.writers[stream] {
         Some(u) => {

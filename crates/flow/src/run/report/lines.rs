@@ -1,6 +1,6 @@
 //! The lines of a report: what each step did with its items.
 
-use super::super::facts::{self, Progress};
+use super::super::facts::Progress;
 use super::super::{arrivals, marks, positions};
 use super::{Auditor, StepLine, tally};
 use crate::model::{Kind, Writer};
@@ -149,7 +149,7 @@ impl Auditor<'_> {
             let made = tally(self.accounts, &step.name, |t| t.made());
             line.made.insert(self.shared.flow.streams[done].name.clone(), made);
         }
-        line.blocked = self.facts.gates[s].is_none() && facts::stuck(self.shared, self.facts, s);
+        line.blocked = self.facts.gates[s].is_none() && self.facts.stuck[s];
         self.book(Node::Step(s), &line);
         line
     }
