@@ -65,3 +65,14 @@ fn a_fine_flow_says_so_and_is_drawn() {
     let drawn = place.run(&["graph"]).exits(0).out;
     assert!(drawn.contains("[shard by-zone by item.region, 3 shards] ─▶ signups-eu … signups-asia"), "{drawn}");
 }
+
+/// What is asked of the whole flow is asked once of each step, however many streams a step has: with work for each pair of
+/// them this would not end in an hour.
+#[test]
+fn a_step_of_thousands_of_shards_is_checked() {
+    let flow = "flow: wide\nstreams: { in: { source: in.jsonl }, out: { sink: out.jsonl } }\nsteps:\n  \
+                parts: { shard: in, by: item.id, shards: 4000, to: 'part-{shard}' }\n  \
+                done: { work: 'part-{shard}', value: item }\n  out: { merge: 'done-*' }\n";
+    let place = Place::with(flow, &[("in.jsonl", "")]);
+    place.run(&["check"]).exits(0).says("wide is fine: 8002 streams, 3 steps");
+}

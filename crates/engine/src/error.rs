@@ -66,7 +66,7 @@ impl Error {
 
     /// A bug of ours.
     pub fn bug(text: impl Into<String>) -> Self {
-        Self::new(Kind::Bug, text)
+        Self::new(Kind::Bug, text).help("this is a mistake of Anabranch: please report it")
     }
 
     /// The same error with what to do about it.

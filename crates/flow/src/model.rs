@@ -397,14 +397,20 @@ impl Flow {
     /// A stream and all that lead to it, each once.
     pub fn above(&self, stream: usize) -> Vec<usize> {
         let mut found = vec![stream];
+        // a replicated step is above each of its many outputs, and has as many inputs: it is looked at once
+        let (mut streams, mut steps) = (vec![false; self.streams.len()], vec![false; self.steps.len()]);
+        if let Some(seen) = streams.get_mut(stream) {
+            *seen = true;
+        }
         let mut at = 0;
         while let Some(s) = found.get(at).copied() {
             at += 1;
             if let Some(Writer::Step(w, _)) = self.streams.get(s).map(|s| s.writer)
-                && let Some(step) = self.steps.get(w)
+                && let (Some(step), Some(seen)) = (self.steps.get(w), steps.get_mut(w))
+                && !std::mem::replace(seen, true)
             {
-                let new: Vec<usize> = step.inputs.iter().copied().filter(|i| !found.contains(i)).collect();
-                found.extend(new);
+                let new = |i: &usize| streams.get_mut(*i).is_none_or(|seen| !std::mem::replace(seen, true));
+                found.extend(step.inputs.iter().copied().filter(new));
             }
         }
         found

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod conformance;
+pub mod drawn;
 pub mod faulty;
 pub mod rng;
 pub mod trial;

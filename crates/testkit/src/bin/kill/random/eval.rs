@@ -1,6 +1,6 @@
 //! The naive model: a batch computed step by step, over lists.
 
-use super::shape::{Home, Rest, Shape, Source, Test, Tolerate, Verb};
+use anabranch_testkit::drawn::{Home, Rest, Shape, Source, Test, Tolerate, Verb};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

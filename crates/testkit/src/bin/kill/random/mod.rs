@@ -1,14 +1,12 @@
 //! Random flows, killed and not, beside the naive model: three batches each.
 
-mod draw;
 mod eval;
-mod shape;
 
+use anabranch_testkit::drawn::{self, Shape, Source};
 use anabranch_testkit::rng::Rng;
 use anabranch_testkit::trial::{self, Compared};
 use eval::State;
 use serde_json::{Value, json};
-use shape::{Shape, Source};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -41,7 +39,7 @@ pub fn run(first: u64, flows: u64) -> Found {
     let mut all = Found::default();
     for seed in first..first + flows {
         let mut dice = Rng::new(seed);
-        let shape = draw::draw(&mut dice, STEPS);
+        let shape = drawn::draw(&mut dice, STEPS);
         let mut found = Found::default();
         let outcome = Trial::new(&shape).and_then(|trial| trial.batches(&mut dice, seed % 2 == 1, &mut found));
         let compared = found.compared.lost + found.compared.twice;

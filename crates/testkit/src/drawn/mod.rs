@@ -1,0 +1,7 @@
+//! Flows that are drawn: what trials run that want flows which nobody thought of.
+
+mod draw;
+mod shape;
+
+pub use draw::draw;
+pub use shape::{Home, Rest, Shape, Source, Step, Stream, Test, Tolerate, Verb};
