@@ -68,14 +68,14 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     // retention takes what was not read
     produce(&place, &lines("never read", 30));
     cut(&cluster, &place, 4);
-    let told = place.run(&["run"]).exits(1).says("the rest was cut");
+    let told = place.run(&["run"]).exits(1).says("the rest was deleted");
     let help = told.err.split("  = to continue with what is there:  anabranch ").nth(1).expect("says what to do");
     let reset: Vec<&str> = help.split_whitespace().collect();
     assert_eq!(reset, ["groups", "reset", "faults.out", "--stream", "in", "--to-earliest"]);
     let more = lines("read again", 20);
     produce(&place, &more);
     all.extend(more);
-    place.run(&["run"]).exits(1).says("the rest was cut"); // never reset silently
+    place.run(&["run"]).exits(1).says("the rest was deleted"); // never reset silently
     place.run(&reset).exits(0);
     place.run(&["run"]).exits(0).says("balanced ✓    20 read = 20 stored");
     assert_eq!(copied(&cluster), sorted(&all.join("\n")));
