@@ -41,16 +41,22 @@ const RUNS: [&[&str]; 4] = [
 ];
 
 impl Case {
-    /// The case of this number.
-    pub fn draw(number: u64, seeds: &[Seed]) -> Case {
-        let dice = &mut Rng::new(number);
+    /// The mutated flow of a case, with the files that it came with.
+    pub fn flow(dice: &mut Rng, seeds: &[Seed]) -> Seed {
         let known = |dice: &mut Rng| seeds.get(dice.below(seeds.len() as u64) as usize).cloned().unwrap_or_default();
         let mut seed = if dice.eighths(4) { seeds::draw(dice) } else { known(dice) };
-        seeds::provide(&mut seed, dice);
         let other = known(dice);
         if dice.eighths(7) {
             flow::mutate(&mut seed.flow, &other, dice);
         }
+        seed
+    }
+
+    /// The case of this number.
+    pub fn draw(number: u64, seeds: &[Seed]) -> Case {
+        let dice = &mut Rng::new(number);
+        let mut seed = Case::flow(dice, seeds);
+        seeds::provide(&mut seed, dice);
         let data = seed.files.values_mut().filter(|(_, program)| !program).map(|(bytes, _)| bytes);
         let topics = seed.topics.values_mut().map(|(_, bytes)| bytes);
         for bytes in data.chain(topics).chain(&mut seed.input) {

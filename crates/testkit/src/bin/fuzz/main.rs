@@ -14,6 +14,7 @@ mod play;
 mod process;
 mod seeds;
 mod shrink;
+mod sweep;
 mod tokens;
 mod words;
 
@@ -46,6 +47,7 @@ struct Found {
     commands: u64,
     runs: u64,
     left_out: u64,
+    checked: u64,
     peak: u64,
     /// By what it is: how many rounds show it.
     findings: BTreeMap<String, u64>,
@@ -55,6 +57,9 @@ struct Found {
 
 fn main() -> ExitCode {
     if let Some(exit) = guard::child() {
+        return exit;
+    }
+    if let Some(exit) = sweep::child() {
         return exit;
     }
     trial::main(fuzz)
@@ -79,6 +84,9 @@ fn fuzz(asked: &Asked) -> Result<bool, String> {
                     return Ok(());
                 }
                 one(first.wrapping_add(round), &seeds, &machine, shrink, &found)?;
+                if round % sweep::EVERY == 0 {
+                    swept(first.wrapping_add(round), &seeds, &machine, shrink, &found)?;
+                }
             }
         };
         let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -91,12 +99,13 @@ fn fuzz(asked: &Asked) -> Result<bool, String> {
         eprintln!("accepted by the check and refused by the run, {n} times: {what}");
     }
     println!(
-        "{} rounds, {} commands, {} runs of accepted flows, {} rounds left out, at most {} MiB: {} findings",
+        "{} rounds, {} commands, {} runs of accepted flows, {} rounds left out, at most {} MiB; {} more flows checked: {} findings",
         found.rounds,
         found.commands,
         found.runs,
         found.left_out,
         found.peak >> 10,
+        found.checked,
         found.findings.len()
     );
     Ok(found.findings.is_empty())
@@ -128,6 +137,16 @@ fn one(number: u64, seeds: &[Seed], machine: &Machine, shrink: Duration, found: 
         told(number, case, &finding, machine, shrink)?;
     }
     Ok(())
+}
+
+/// Sweeps over flows that are only checked. What is found is played as a round of its own.
+fn swept(round: u64, seeds: &[Seed], machine: &Machine, time: Duration, found: &Mutex<Found>) -> Result<(), String> {
+    let dies = sweep::sweep(round)?;
+    found.lock().unwrap_or_else(PoisonError::into_inner).checked += sweep::FLOWS;
+    let Some((number, said)) = dies else { return Ok(()) };
+    println!("round {number}: a check in a sweep: {said}");
+    found.lock().unwrap_or_else(PoisonError::into_inner).findings.insert("a check in a sweep".into(), 1);
+    one(number, seeds, machine, time, found)
 }
 
 /// Makes a finding small, keeps it, and tells of it.
