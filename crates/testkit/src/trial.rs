@@ -1,5 +1,6 @@
 //! What trials share that kill processes: the command line in a process of its own, and what is lost or there twice.
 
+use crate::rng::Rng;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -65,6 +66,37 @@ pub fn ends(child: &mut Child, until: Instant) -> bool {
         std::thread::park_timeout(Duration::from_millis(1));
     }
     true
+}
+
+/// Runs the flow of a folder, killed at random moments of the time that it usually takes and started again, `most` times at
+/// most; how often it was killed, and the report of the process that came to the end. No run takes `longest`.
+pub fn to_the_end(
+    folder: &Path,
+    dice: &mut Rng,
+    usual: Duration,
+    most: u64,
+    longest: Duration,
+) -> Result<(u64, serde_json::Value), String> {
+    let mut kills = 0;
+    loop {
+        let mut child = command(folder, &["run", "--json"]).spawn().map_err(|e| e.to_string())?;
+        let until = Instant::now() + Duration::from_micros(dice.below(usual.as_micros() as u64 * 5 / 4));
+        while kills < most && Instant::now() < until && at_work(&mut child) {
+            std::hint::spin_loop();
+        }
+        if kills < most && at_work(&mut child) {
+            child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+            kills += 1;
+            continue;
+        }
+        if !ends(&mut child, Instant::now() + longest) {
+            return Err("the run does not end".into());
+        }
+        let output = child.wait_with_output().map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let report = serde_json::from_slice(&output.stdout).map_err(|e| format!("no report ({e}): {said}"))?;
+        return Ok((kills, report));
+    }
 }
 
 /// Items that are looked for, those that are not there, and those that should not be.

@@ -1,11 +1,12 @@
 //! `anabranch dead`
 
 use super::args::{Args, Dead, FlowArg};
-use super::letters::{self, Next, Out, Wanted, told};
+use super::letters::{self, Next, Out, Wanted};
 use super::table::table;
 use super::{Exit, place, print, screen};
 use anabranch_engine::{Error, Item, Result};
 use anabranch_flow::run;
+use anabranch_flow::run::repair::told;
 use serde_json::json;
 use std::io::{BufWriter, stdout};
 use std::path::{Path, PathBuf};

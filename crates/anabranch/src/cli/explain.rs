@@ -1,12 +1,13 @@
 //! `anabranch explain`: why a step is where it is. Works beside a run.
 
 use super::args::{Args, Explain};
-use super::letters::{self, Next, Wanted, told};
+use super::letters::{self, Next, Wanted};
 use super::{Exit, place, print};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Phase, Result, Worker};
 use anabranch_flow::model::Flow;
 use anabranch_flow::run::facts::Progress;
+use anabranch_flow::run::repair::told;
 use anabranch_flow::run::report::StepLine;
 use anabranch_flow::run::{Inspection, inspect};
 

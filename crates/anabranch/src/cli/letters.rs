@@ -4,6 +4,7 @@ use super::print;
 use anabranch_engine::{Admin, At, Error, Item, Result, StreamName, chunks};
 use anabranch_flow::model::Flow;
 use anabranch_flow::run::own_stream;
+use anabranch_flow::run::repair::told;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
@@ -112,11 +113,6 @@ fn read(
         }
     }
     Ok(Next::More)
-}
-
-/// A header of ours on a dead letter.
-pub fn told(item: &Item, name: &str) -> String {
-    item.header(&format!("anabranch.{name}")).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
 }
 
 /// Where a letter stands among all: its id is RUN-NUMBER or RUN-LANE.NUMBER.

@@ -19,6 +19,7 @@ pub mod io;
 pub mod lanes;
 mod lines;
 pub mod look;
+mod manifests;
 mod marks;
 mod open;
 mod pair;
@@ -174,7 +175,7 @@ pub enum Outcome {
 /// Runs a flow to its end: takes up its open run, or opens a new one. Other processes may work it at the same time.
 pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut options: Options) -> Result<Outcome> {
     let apart = plan(&flow, true);
-    let manifests = open::survey(&flow, &apart, &*world)?;
+    let manifests = manifests::survey(&flow, &apart, &*world)?;
     for (stream, _) in manifests.iter().filter(|(_, m)| m.files.is_empty()) {
         if let Some(crate::model::From::Files(pattern)) = flow.streams[*stream].source.as_ref().map(|s| &s.from) {
             options.note(&format!("{pattern} matches no file: the stream {} is empty", flow.streams[*stream].name));

@@ -1,16 +1,16 @@
 //! Opening a run, or taking up the one that is open. Nothing is touched before everything was looked at.
 
 use super::io::{Goal, Manifest, World};
-use super::lines::Reading;
+use super::manifests::{readings, stored_manifests};
 use super::record::{is_anew, record};
 use super::{Options, Shared, look, marks, repair, sinks};
 use crate::expr::{RunVars, Zone};
-use crate::model::{Flow, From, Kind, Mode, Writer};
+use crate::model::{Flow, Kind, Mode, Writer};
 use crate::patterns::{Pattern, Vars};
 use crate::plan::{How, Node, Plan};
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Commit, Dest, Error, FlowId, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put,
-    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, chunks, limits,
+    Account, Admin, BatchRef, Commit, Dest, Error, FlowId, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put,
+    Result, RunKind, RunRecord, StreamName, StreamSpec, account::ACCOUNT_VERSION, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,27 +18,6 @@ use std::sync::Arc;
 /// A stream of our own that belongs to a flow: `dead`, `manifest`.
 pub fn own_stream(flow: &FlowId, what: &str) -> Result<StreamName> {
     flow.own(what)
-}
-
-/// Lists the files of every source that is read. A missing one ends it here, with nothing touched, and so does a sink
-/// that cannot be written.
-pub fn survey(flow: &Flow, plan: &Plan, world: &dyn World) -> Result<BTreeMap<usize, Manifest>> {
-    look::sinks(flow, world)?;
-    let written = look::written(flow);
-    let mut out = BTreeMap::new();
-    for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines) {
-        let stream = &flow.streams[root.from];
-        if let Some(source) = &stream.source {
-            let manifest = match &source.from {
-                From::Items(items) => {
-                    Manifest { files: vec![super::lines::Listing::listed(items.len())], ..Manifest::default() }
-                }
-                _ => world.survey(source, &written)?,
-            };
-            out.insert(root.from, Manifest { stream: stream.name.clone(), ..manifest });
-        }
-    }
-    Ok(out)
 }
 
 /// What every run of a flow needs to know, before there is a run.
@@ -187,46 +166,6 @@ fn may_open(shared: &Shared, account: &Account) -> Result<()> {
         first.batch
     );
     Err(Error::new(ErrorKind::Held, text).help(help))
-}
-
-/// Opens the files of a run. A repair reads a file again only for a reduce that has not said its results.
-fn readings(
-    shared: &Shared,
-    account: &Account,
-    manifests: &BTreeMap<usize, Manifest>,
-) -> Result<BTreeMap<usize, Reading>> {
-    let is_repair = account.record.as_ref().is_some_and(|r| r.repair.is_some());
-    let unsaid = |s: &usize| !account.marks.contains_key(&marks::done(&shared.flow.steps[*s].name));
-    let mut out = BTreeMap::new();
-    for (stream, manifest) in manifests {
-        let unit = shared.plan.units.iter().find(|u| u.roots.iter().any(|r| r.from == *stream && r.how == How::Lines));
-        if is_repair && !unit.is_some_and(|u| u.folds.iter().any(unsaid)) {
-            continue;
-        }
-        let reader = match shared.flow.streams[*stream].source.as_ref().map(|s| &s.from) {
-            Some(From::Items(items)) => Arc::new(super::lines::Listing::new(items)) as Arc<dyn super::io::LineReader>,
-            _ => shared.world.lines(manifest)?,
-        };
-        let left = last_lines(shared, account, *stream, manifest);
-        out.insert(*stream, Reading { files: manifest.files.clone(), reader, left });
-    }
-    Ok(out)
-}
-
-/// The files that are committed to their end, and whether their last line was left to the next run.
-fn last_lines(shared: &Shared, account: &Account, stream: usize, manifest: &Manifest) -> BTreeMap<usize, bool> {
-    let mut roots = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines && r.from == stream);
-    let reader = roots.next().map(|root| shared.reader(root, 0));
-    let read = reader.and_then(|reader| account.read.get(&reader)).map_or(0, |n| n.next as u64);
-    let mut end = 0;
-    let mut out = BTreeMap::new();
-    for (i, file) in manifest.files.iter().enumerate() {
-        end += file.length;
-        if end <= read {
-            out.insert(i, account.marks.contains_key(&marks::left(&manifest.stream, i)));
-        }
-    }
-    out
 }
 
 /// Takes part in a run that another process has opened.
@@ -445,37 +384,6 @@ fn lengths(shared: &Shared, record: &RunRecord, account: &mut Account) -> Result
         account.marks.insert(marks::length(shared, s), length);
     }
     Ok(())
-}
-
-/// The manifests of an open run, as they were when it opened.
-fn stored_manifests(shared: &Shared, record: &RunRecord) -> Result<BTreeMap<usize, Manifest>> {
-    let mut out = BTreeMap::new();
-    let lists = shared.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines);
-    for root in lists {
-        let name = shared.flow.streams[root.from].name.clone();
-        out.insert(root.from, Manifest { stream: name, ..Manifest::default() });
-    }
-    let Some((start, end)) = record.manifest else { return Ok(out) };
-    let at = At { stream: shared.manifest.clone(), partition: 0, offset: start };
-    let mut read_to = start;
-    for chunk in chunks(&*shared.engine, at, end) {
-        let chunk = chunk?;
-        for handle in &chunk.batches {
-            for item in handle.load()?.records()?.iter() {
-                let manifest: Manifest = serde_json::from_slice(item.value().unwrap_or_default()).map_err(|e| {
-                    Error::corrupt(format!("the list of files of run {} cannot be read: {e}", record.number))
-                })?;
-                let stream = shared.flow.streams.iter().position(|s| s.name == manifest.stream);
-                out.extend(stream.map(|s| (s, manifest)));
-            }
-        }
-        read_to = chunk.next;
-    }
-    if read_to < end {
-        let text = format!("the list of files of run {} is not in {}", record.number, shared.manifest);
-        return Err(Error::corrupt(text));
-    }
-    Ok(out)
 }
 
 /// Takes the other lanes, and tells them the number of the next run: nobody works them for this one any more. Their

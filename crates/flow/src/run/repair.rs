@@ -161,8 +161,8 @@ fn each(engine: &dyn Admin, stream: &StreamName, mut f: impl FnMut(i64, Item) ->
     Ok(())
 }
 
-/// A header of ours.
-fn told(item: &Item, name: &str) -> String {
+/// A header of ours on a dead letter.
+pub fn told(item: &Item, name: &str) -> String {
     item.header(&format!("anabranch.{name}")).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
 }
 

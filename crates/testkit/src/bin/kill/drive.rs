@@ -66,8 +66,7 @@ impl<'c> Drive<'c> {
         for batch in 0..2 {
             let items = (self.case.items)(&mut dice, batch);
             self.give(&items)?;
-            let (killed, report) =
-                self.to_the_end(&mut dice, usual, kills.saturating_sub(found.kills).min(KILLS_A_RUN))?;
+            let (killed, report) = self.killed(&mut dice, usual, kills.saturating_sub(found.kills).min(KILLS_A_RUN))?;
             found.kills += killed;
             found.runs += 1;
             let model = (self.case.model)(&items);
@@ -123,27 +122,9 @@ impl<'c> Drive<'c> {
     }
 
     /// Kills and starts again until a process comes to the end.
-    fn to_the_end(&self, dice: &mut Rng, usual: Duration, most: u64) -> Result<(u64, serde_json::Value), String> {
-        let mut kills = 0;
-        loop {
-            let mut child = self.command(&["run", "--json"]).spawn().map_err(|e| e.to_string())?;
-            let pause = Duration::from_micros(dice.below(usual.as_micros() as u64 * 5 / 4));
-            let until = Instant::now() + pause;
-            while kills < most && Instant::now() < until && trial::at_work(&mut child) {
-                std::hint::spin_loop();
-            }
-            if kills < most && trial::at_work(&mut child) {
-                child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
-                kills += 1;
-                continue;
-            }
-            self.ends(&mut child)?;
-            let output = child.wait_with_output().map_err(|e| e.to_string())?;
-            let said = String::from_utf8_lossy(&output.stderr);
-            let report = serde_json::from_slice(&output.stdout)
-                .map_err(|e| format!("{}: no report ({e}): {said}", self.case.name))?;
-            return Ok((kills, report));
-        }
+    fn killed(&self, dice: &mut Rng, usual: Duration, most: u64) -> Result<(u64, serde_json::Value), String> {
+        let ended = trial::to_the_end(self.folder.path(), dice, usual, most, LONGEST_RUN);
+        ended.map_err(|e| format!("{} with seed {}: {e}", self.case.name, self.seed))
     }
 
     /// A run that does not end is a finding too.

@@ -90,7 +90,7 @@ impl Trial<'_> {
             let mut given = self.give(dice, &mut id)?;
             let began = Instant::now();
             let most = if killed { KILLS_A_RUN } else { 0 };
-            let (kills, report) = self.to_the_end(dice, usual, most)?;
+            let (kills, report) = trial::to_the_end(self.folder.path(), dice, usual, most, LONGEST_RUN)?;
             usual = if kills == 0 { began.elapsed() } else { usual };
             found.kills += kills;
             // a run that was killed when it had closed is followed by another one
@@ -144,31 +144,6 @@ impl Trial<'_> {
 
     fn write(&self, name: &str, text: &str) -> Result<(), String> {
         std::fs::write(self.folder.path().join(name), text).map_err(|e| e.to_string())
-    }
-
-    /// Kills and starts again until a process comes to the end.
-    fn to_the_end(&self, dice: &mut Rng, usual: Duration, most: u64) -> Result<(u64, Value), String> {
-        let mut kills = 0;
-        loop {
-            let mut child =
-                trial::command(self.folder.path(), &["run", "--json"]).spawn().map_err(|e| e.to_string())?;
-            let until = Instant::now() + Duration::from_micros(dice.below(usual.as_micros() as u64 * 5 / 4));
-            while kills < most && Instant::now() < until && trial::at_work(&mut child) {
-                std::hint::spin_loop();
-            }
-            if kills < most && trial::at_work(&mut child) {
-                child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
-                kills += 1;
-                continue;
-            }
-            if !trial::ends(&mut child, Instant::now() + LONGEST_RUN) {
-                return Err("the run does not end".into());
-            }
-            let output = child.wait_with_output().map_err(|e| e.to_string())?;
-            let said = String::from_utf8_lossy(&output.stderr);
-            let report = serde_json::from_slice(&output.stdout).map_err(|e| format!("no report ({e}): {said}"))?;
-            return Ok((kills, report));
-        }
     }
 
     fn done(&self, args: &[&str], input: Option<&str>) -> Result<String, String> {
