@@ -121,11 +121,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// How the items of a stream reach a node.
-    pub fn edge(&self, stream: usize, node: Node, input: usize) -> Option<Edge> {
-        self.edges.get(&(stream, node, input)).copied()
-    }
-
     /// The consumers that a stream reaches inside its unit.
     pub fn fused(&self, stream: usize) -> impl Iterator<Item = (Node, usize)> + '_ {
         let of = (stream, Node::Source(0), 0)..=(stream, Node::Publish(usize::MAX), usize::MAX);
