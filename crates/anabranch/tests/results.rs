@@ -142,7 +142,7 @@ fn a_file_that_was_taken_away_is_not_taken_for_done() {
         "
 flow: away
 streams: { all: { source: in.txt }, out: { sink: out.txt } }
-steps: { out: { work: all, exec: [sh, -c, 'read l; [ $l = last ] && rm -f out.txt.partial; echo $l'], concurrency: 1 } }
+steps: { out: { work: all, exec: [sh, -c, 'read l; [ $l = last ] && until rm out.txt.partial; do sleep 0.01; done 2>&-; echo $l'], concurrency: 1 } }
 ",
         &[("in.txt", "a\nb\n")],
     );

@@ -61,7 +61,7 @@ pub fn judge(code: i16, what: &str) -> Option<Trouble> {
         ),
         InvalidTimestamp => Trouble::Fatal(
             Error::new(Kind::Refused, format!("{what}: the topic takes no items of that time"))
-                .help("raise  message.timestamp.after.max.ms  or  message.timestamp.before.max.ms  of the topic, and run again"),
+                .help("is the clock of this machine right? If so, raise  message.timestamp.after.max.ms  or  message.timestamp.before.max.ms  of the topic, and run again"),
         ),
         InvalidRecord => Trouble::Fatal(
             Error::new(Kind::Refused, format!("{what}: the topic does not take such items"))

@@ -4,6 +4,7 @@ use super::work;
 use anabranch_testkit::cluster::Cluster;
 use anabranch_testkit::rng::Rng;
 use anabranch_testkit::trial::{self, Compared};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 const KILLS_A_ROUND: u64 = 14;
 /// Processes that work at the same time, at most.
 const PROCESSES: u64 = 4;
+/// What a worker with a shifted clock believes. Brokers take nothing of a time more than an hour ahead of their own.
+const CLOCKS: [&str; 5] = ["+0", "+50m", "-9h", "-400d", "+0 x0.33"];
 /// No round takes as long as this, broker and all.
 const LONGEST_ROUND: Duration = Duration::from_secs(300);
 
@@ -26,6 +29,8 @@ pub struct Found {
     pub workers: u64,
     /// Brokers killed while processes were at work.
     pub brokers: u64,
+    /// Processes that were stopped for a while.
+    pub stops: u64,
     /// Reports of processes that came to the end.
     pub reports: u64,
     /// Reports that do not balance, that differ, or are missing.
@@ -52,6 +57,8 @@ pub struct Rounds {
     cluster: Arc<Cluster>,
     folder: tempfile::TempDir,
     rng: Rng,
+    /// The library that shifts the clocks of the workers.
+    clocks: Option<String>,
     rounds: u64,
     /// Reports by the number of their run: those of one run are equal.
     reports: BTreeMap<u64, Value>,
@@ -61,11 +68,12 @@ pub struct Rounds {
 
 impl Rounds {
     /// Starts three brokers.
-    pub fn new(seed: u64) -> Result<Rounds, String> {
+    pub fn new(seed: u64, clocks: Option<&str>) -> Result<Rounds, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         std::fs::write(folder.path().join("flow.yaml"), work::FLOW).map_err(|e| e.to_string())?;
         let (cluster, rng) = (Arc::new(Cluster::start(3)), Rng::new(seed));
-        let all = Rounds { cluster, folder, rng, rounds: 0, reports: BTreeMap::new(), found: Found::default() };
+        let (clocks, reports, found) = (clocks.map(str::to_string), BTreeMap::new(), Found::default());
+        let all = Rounds { cluster, folder, rng, clocks, rounds: 0, reports, found };
         all.done(&["streams", "create", "in", "--partitions", "6", "--replication-factor", "3"], Stdio::null())?;
         Ok(all)
     }
@@ -100,6 +108,15 @@ impl Rounds {
                     }));
                 } else {
                     let victim = self.rng.below(crew.len() as u64) as usize;
+                    if self.clocks.is_some() && self.rng.eighths(3) {
+                        let (stopped, later) = (Stopped::new(&crew[victim])?, Duration::from_secs(self.rng.below(20)));
+                        scope.spawn(move || {
+                            thread::park_timeout(later);
+                            drop(stopped);
+                        });
+                        self.found.stops += 1;
+                        continue;
+                    }
                     let mut killed = std::mem::replace(&mut crew[victim], self.start()?);
                     killed.kill().and_then(|()| killed.wait()).map_err(|e| e.to_string())?;
                     self.found.workers += 1;
@@ -144,8 +161,13 @@ impl Rounds {
         command
     }
 
-    fn start(&self) -> Result<Child, String> {
-        self.command(&["run", "--json"]).spawn().map_err(|e| e.to_string())
+    fn start(&mut self) -> Result<Child, String> {
+        let mut command = self.command(&["run", "--json"]);
+        if let Some(library) = &self.clocks {
+            let clock = CLOCKS[self.rng.below(CLOCKS.len() as u64) as usize];
+            command.env("LD_PRELOAD", library).env("FAKETIME", clock);
+        }
+        command.spawn().map_err(|e| e.to_string())
     }
 
     fn done(&self, args: &[&str], stdin: Stdio) -> Result<(), String> {
@@ -154,6 +176,23 @@ impl Rounds {
             return Err(format!("{args:?}: {}", String::from_utf8_lossy(&output.stderr)));
         }
         Ok(())
+    }
+}
+
+/// A process that does nothing until this is dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(child: &Child) -> Result<Stopped, String> {
+        let pid = Pid::from_child(child);
+        kill_process(pid, Signal::STOP).map_err(|e| e.to_string())?;
+        Ok(Stopped(pid))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT); // it may have been killed
     }
 }
 
