@@ -310,3 +310,33 @@ fn a_standard_output_that_is_full_is_told() {
         assert!(told.exit == 1 && told.err.contains("standard output cannot be written"), "{command:?}: {}", told.err);
     }
 }
+
+/// A log that has less than the accounts know of is told at once, not waited for.
+#[test]
+fn accounts_that_know_of_more_than_is_there_are_told() {
+    let flow = "
+flow: slow
+streams: { all: { source: in.txt }, done: {}, out: { sink: out.txt } }
+steps:
+  done: { work: all, exec: [sh, -c, 'if test ! -e go; then touch go; kill -9 $PPID; fi; cat'] }
+  out: { reduce: done, value: count() }
+";
+    let place = Place::with(flow, &[("in.txt", "a\nb\n")]);
+    assert_eq!(place.run(&["run"]).exit, -1, "killed by its own child");
+    let db = rusqlite::Connection::open(place.path().join(".anabranch/index.db")).expect("opens");
+    let (was, is) = (r#"[["anabranch.slow.all",0],{"end":2,"#, r#"[["anabranch.slow.all",0],{"end":3,"#);
+    let edit = "UPDATE account SET body = CAST(replace(CAST(body AS TEXT), ?1, ?2) AS BLOB)";
+    assert_eq!(db.execute(edit, [was, is]).expect("edits"), 1);
+    drop(db);
+    place.run(&["run"]).exits(1).says("anabranch.slow.all partition 0 ends at 2").says("know of items up to 3");
+}
+
+#[test]
+fn names_that_a_flow_has_for_itself_are_refused() {
+    for name in anabranch::engine::OWN_NAMES {
+        let flow = format!(
+            "flow: own\nstreams: {{ in: {{ source: in.txt }}, a: {{ sink: a.txt }} }}\nsteps: {{ {name}: {{ work: in, exec: [cat] }}, a: {{ join: {name} }} }}\n"
+        );
+        Place::with(&flow, &[("in.txt", "")]).run(&["check"]).exits(2).says("cannot be the name of a stream");
+    }
+}

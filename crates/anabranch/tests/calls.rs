@@ -273,3 +273,22 @@ fn more_files_than_may_be_open_are_the_machines_fault() {
     few.args(["-c", "ulimit -n 200; exec \"$0\" run"]).arg(run.get_program()).current_dir(place.path());
     Ran::from(few.output().expect("starts")).exits(1).says("cannot run sh").says("ulimit -n");
 }
+
+#[test]
+fn an_item_that_cannot_be_an_argument_is_to_blame_and_no_other() {
+    let long = "x".repeat(200_000);
+    for (call, bad) in [
+        ("exec: [echo, '{item}']", "b\\u0000"),
+        ("exec: [sh, -c, 'echo $V'], env: { V: '{item}' }", "b\\u0000"),
+        ("exec: [cat], idempotency-key: item", "b\\u0000"),
+        ("exec: [echo, '{item}']", long.as_str()),
+        ("exec: [sh, -c, 'echo $V'], env: { V: '{item}' }", long.as_str()),
+    ] {
+        let flow = format!(
+            "flow: blame\nstreams: {{ all: {{ source: in.jsonl }}, out: {{ sink: out.txt }} }}\nsteps: {{ out: {{ work: all, {call}, retry: {{ attempts: 1 }} }} }}\n"
+        );
+        let place = Place::with(&flow, &[("in.jsonl", &format!("\"a\"\n\"{bad}\"\n\"c\"\n"))]);
+        place.run(&["run"]).exits(3).says("dead letters: 1 at out").says("balanced ✓");
+        assert_eq!(place.read("out.txt").lines().count(), 2, "{call}");
+    }
+}

@@ -297,3 +297,26 @@ fn a_standard_output_that_nobody_reads_does_not_keep_a_run_from_stopping() {
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("signals");
     assert_eq!(child.wait().expect("ends").code(), Some(143));
 }
+
+#[test]
+fn sinks_that_lead_to_one_place_are_told_apart() {
+    let flow = |a: &str, b: &str| {
+        format!(
+            "flow: apart\nstreams: {{ in: {{ source: in.txt }}, a: {{ sink: {a} }}, b: {{ sink: {b} }} }}\nsteps: {{ a: {{ filter: in, where: 'true' }}, b: {{ filter: in, where: 'true' }} }}\n"
+        )
+    };
+    let place = Place::with("", &[("in.txt", "1\n")]);
+    std::process::Command::new("mkfifo").arg(place.path().join("pipe")).status().expect("makes a pipe");
+    std::os::unix::fs::symlink("pipe", place.path().join("link")).expect("links");
+    for (a, b, says) in [
+        ("pipe", "link", "are written to one file"),
+        ("stdout", "/dev/stdout", "are written to one file"),
+        ("out", "out/x", "needs a folder"),
+        ("./deep/er/x", "deep", "needs a folder"),
+    ] {
+        place.write("flow.yaml", flow(a, b));
+        place.run(&["check"]).exits(2).says(says);
+        place.run(&["run"]).exits(2).says(says);
+        assert!(!place.has("out") && !place.has("deep"), "nothing was made");
+    }
+}

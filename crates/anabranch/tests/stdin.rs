@@ -150,3 +150,21 @@ steps: { c: { copy: all, to: out } }
     let piped = Command::new("bash").args(["-c", &line]).current_dir(place.path()).output().expect("starts");
     assert_eq!((piped.status.code(), String::from_utf8_lossy(&piped.stderr).as_ref()), (Some(141), ""));
 }
+
+#[test]
+fn a_flow_does_not_add_to_its_own_standard_input() {
+    let flow = |sink: &str| {
+        format!(
+            "flow: own\nstreams: {{ in: {{ source: stdin }}, out: {{ sink: {sink} }} }}\nsteps: {{ out: {{ filter: in, where: 'true' }} }}\n"
+        )
+    };
+    let place = Place::with(&flow(".input"), &[]);
+    place.feed(&["run"], b"1\n2\n").exits(2).says("is added to the file that `in` is read from");
+    assert_eq!(place.read(".input"), "1\n2\n");
+    place.write("flow.yaml", flow("stdout"));
+    let open =
+        |add: bool| std::fs::File::options().read(!add).append(add).open(place.path().join(".input")).expect("opens");
+    let ran = place.command(&["run"]).stdin(open(false)).stdout(open(true)).output().expect("starts");
+    assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+    assert_eq!(place.read(".input"), "1\n2\n");
+}

@@ -261,3 +261,65 @@ fn a_run_that_was_started_to_ignore_the_end_of_children_hears_it() {
         assert_eq!(place.read("out.txt"), "a\n");
     }
 }
+
+#[test]
+fn a_run_that_computes_for_long_stops_all_the_same() {
+    let flow = "
+flow: long
+streams: { all: { source: in.jsonl }, out: { sink: out.jsonl } }
+steps: { out: { work: all, value: 'item.filter(x, x in item).size()' } }
+";
+    let numbers: Vec<String> = (0..900_000).map(|n: u32| n.to_string()).collect(); // it would take an hour
+    let place = Place::with(flow, &[("in.jsonl", &format!("[{}]\n", numbers.join(",")))]);
+    let mut child = place.command(&["run", "--progress", "plain"]).spawn().expect("starts");
+    let mut said = String::new();
+    BufReader::new(child.stderr.as_mut().expect("a pipe")).read_line(&mut said).expect("reads");
+    signal(&child, "-TERM");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while child.try_wait().expect("waits").is_none() {
+        assert!(std::time::Instant::now() < until, "it goes on: {said}");
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(child.wait().expect("ends").code(), Some(143));
+    let open = place.run(&["explain"]).exits(0).out;
+    assert!(open.contains("run 1"), "{open}");
+}
+
+#[test]
+fn a_stopped_produce_says_how_far_it_got() {
+    for (name, status) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let place = Place::new();
+        place.run(&["streams", "create", "s"]).exits(0);
+        let mut child = place.command(&["produce", "s"]).stdin(Stdio::piped()).spawn().expect("starts");
+        let mut input = child.stdin.take().expect("a pipe");
+        input.write_all(b"1\n2\n3\n").expect("writes");
+        while place.run(&["consume", "s"]).exits(0).out.lines().count() < 3 {}
+        signal(&child, name);
+        let ran = child.wait_with_output().expect("ends");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(status), "{said}");
+        assert!(said.contains("the first 3 items are in s, from lines 1 to 3") && said.contains("line 4"), "{said}");
+    }
+    let place = Place::new();
+    place.run(&["streams", "create", "s"]).exits(0);
+    place.feed(&["produce", "s", "--key-separator", "="], b"a=1\nb\n").exits(2).says("nothing of it is in s");
+}
+
+#[test]
+fn files_that_may_not_grow_are_told_by_every_command() {
+    let place = Place::new();
+    place.run(&["streams", "create", "s"]).exits(0);
+    let binary = env!("CARGO_BIN_EXE_anabranch");
+    let limited = |then: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f 100; seq 200000 | {binary} {then}")]).current_dir(place.path());
+        shell.output().expect("starts")
+    };
+    let ran = limited("produce s");
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("File too large"), "{ran:?}");
+    place.feed(&["produce", "s"], "some text that fills a file\n".repeat(10_000).as_bytes()).exits(0);
+    let ran = limited("consume s > printed");
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("File too large"), "{ran:?}");
+}

@@ -130,3 +130,24 @@ steps: { out: { work: all, value: { n: 'size(item.a.replace(\"a\", item.b))' } }
     assert!(most < 200 << 10, "{most} KiB at most");
     assert_eq!(place.read("out.jsonl"), "{\"n\":2}\n");
 }
+
+#[test]
+fn json_with_half_a_surrogate_pair_stays_json_and_is_no_text() {
+    let value = "{\"a\":\"\\ud83d\",\"b\":1}\n";
+    for call in ["exec: [cat]", "pipe: [cat]"] {
+        let flow = format!(
+            "flow: half\nstreams: {{ all: {{ source: in.jsonl }}, out: {{ sink: out.jsonl }} }}\nsteps: {{ out: {{ work: all, {call} }} }}\n"
+        );
+        let place = Place::with(&flow, &[("in.jsonl", value)]);
+        place.run(&["run"]).exits(0);
+        assert_eq!(place.read("out.jsonl"), value, "{call}");
+    }
+    let flow = "
+flow: half
+streams: { all: { source: in.jsonl }, out: { format: text } }
+steps: { out: { copy: all, to: out } }
+";
+    let place = Place::with(flow, &[("in.jsonl", "\"a\"\n\"\\ud800\"\n")]);
+    place.run(&["run"]).exits(3).says("dead letters: 1 at out").says("balanced ✓");
+    assert_eq!(place.run(&["consume", "out"]).exits(0).out, "a\n");
+}

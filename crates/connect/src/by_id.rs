@@ -84,7 +84,10 @@ impl<'d> ById<'d> {
             return None;
         }
         let queue = &self.desk.queue;
-        let next = self.aside.take().or_else(|| if self.out.is_empty() { queue.pop() } else { queue.try_pop() })?;
+        let next = self.aside.take().or_else(|| queue.try_pop()).or_else(|| {
+            let idle = self.out.is_empty();
+            idle.then(|| self.desk.flush()).and_then(|()| queue.pop())
+        })?;
         if self.out.iter().any(|o| o.id == next.id) {
             self.aside = Some(next);
             return None;
@@ -116,8 +119,7 @@ impl<'d> ById<'d> {
     /// Sends and hears for one turn.
     fn listen(&mut self) -> Result<(), Failure> {
         let Some(child) = &mut self.child else { return Ok(()) };
-        let turn = child.turn(!self.unsent.is_empty(), self.late, &self.desk.bell);
-        let turn = turn.map_err(|e| format!("cannot wait for the program: {e}"))?;
+        let turn = self.desk.turn(child, !self.unsent.is_empty(), self.late)?;
         if turn.writable {
             let sent = child.write(&self.unsent);
             self.unsent.drain(..sent);

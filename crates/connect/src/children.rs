@@ -143,12 +143,21 @@ pub fn with(error: String, said: &str) -> String {
     if said.is_empty() { error } else { format!("{error}: {said}") }
 }
 
-/// Why a program does not start. `fixed`: neither program nor arguments come from an item, so none is to blame.
-pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error) -> Failure {
+/// What is the same for every item: then none is to blame for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Fixed {
+    /// The program.
+    pub program: bool,
+    /// Its arguments, its variables and the id of the call.
+    pub arguments: bool,
+}
+
+/// Why a program does not start.
+pub fn not_started(program: &str, folder: &Path, fixed: Fixed, e: &std::io::Error) -> Failure {
     const NO_EXEC: i32 = 8;
     const TOO_MANY_FILES: i32 = 24;
     let text = format!("cannot run {program}: {e}");
-    let of_arguments = [ErrorKind::ArgumentListTooLong, ErrorKind::InvalidInput, ErrorKind::InvalidFilename];
+    let of_arguments = [ErrorKind::ArgumentListTooLong, ErrorKind::InvalidInput];
     let is_there = program.contains('/') && folder.join(program).exists();
     let help = match e.kind() {
         ErrorKind::NotFound if is_there => "the interpreter that its first line names (#!) is not there",
@@ -158,6 +167,7 @@ pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error
             "it is no program for this machine, and no script that begins with #!"
         }
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => "the path is no file",
+        ErrorKind::InvalidFilename => "its name is too long",
         kind if of_arguments.contains(&kind) => "its arguments cannot be passed",
         _ => {
             let help = match e.raw_os_error() {
@@ -169,7 +179,7 @@ pub fn not_started(program: &str, folder: &Path, fixed: bool, e: &std::io::Error
             return Failure::Run(Error::machine(text).help(format!("{help}; run again to continue")));
         }
     };
-    match fixed {
+    match if of_arguments.contains(&e.kind()) { fixed.arguments } else { fixed.program } {
         true => Failure::Run(Error::machine(text).help(format!("{help}; run again to continue"))),
         false => Failure::Item(text),
     }

@@ -2,13 +2,12 @@
 
 use crate::queue::Hands;
 use anabranch_flow::model::{Act, ActionFn};
-use anabranch_flow::run::io::{Failure, Reply};
+use anabranch_flow::run::io::{Failure, Replies};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 /// Threads that call the function. They end when this is dropped and the calls under way have returned.
-pub fn start(act: &Act, code: &ActionFn, replies: &Sender<Reply>) -> Hands {
+pub fn start(act: &Act, code: &ActionFn, replies: &Replies) -> Hands {
     let code = code.clone();
     let call = move |_, job: &_| {
         let call = AssertUnwindSafe(|| (code.0)(job));

@@ -2,18 +2,17 @@
 //! file `$WORK_ITEM_FILE` and on standard input, exit 0 is done, standard output is the result.
 
 use crate::bell::Bell;
-use crate::children::{command, ended, not_started};
+use crate::children::{Fixed, command, ended, not_started};
 use crate::notes::Keeper;
 use crate::queue::Hands;
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::model::{Act, Command};
-use anabranch_flow::run::io::{Failure, Job, Outcome, Reply, Session};
+use anabranch_flow::run::io::{Failure, Job, Outcome, Replies, Session};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 /// Threads that run a process for each call.
@@ -33,13 +32,7 @@ struct Caller {
 
 impl Exec {
     /// Begins to take calls; processes come with them.
-    pub fn start(
-        folder: &Path,
-        keeper: Arc<Keeper>,
-        act: &Act,
-        command: &Command,
-        replies: &Sender<Reply>,
-    ) -> Result<Exec> {
+    pub fn start(folder: &Path, keeper: Arc<Keeper>, act: &Act, command: &Command, replies: &Replies) -> Result<Exec> {
         let stop = Bell::new().map_err(|e| Error::machine(format!("cannot make a pipe: {e}")))?;
         let stop = Arc::new(stop);
         let (fixed, timeout) = (command.fixed, act.timeout);
@@ -76,7 +69,10 @@ impl Caller {
         env.push(("WORK_ATTEMPT".into(), job.attempt.to_string()));
         let mut command = command(&self.folder, &job.args, &env, &self.keeper).ok_or("no program is named")?;
         let begun = Talk::start(command.stdin(item), &self.keeper);
-        let mut talk = begun.map_err(|e| not_started(&job.args[0], &self.folder, self.fixed, &e))?;
+        let mut talk = begun.map_err(|e| {
+            let fixed = Fixed { program: self.fixed, arguments: false };
+            not_started(&job.args[0], &self.folder, fixed, &e)
+        })?;
         self.listen(&mut talk)?;
         let (status, said) = talk.end();
         let status = status.map_err(unheard)?;

@@ -4,7 +4,7 @@
 //! program that has said all it had to say, and cannot be answered yet. Whatever stands on its output then is too much.
 
 use crate::pipe::{Desk, error_of, one_line};
-use crate::talk::{GRACE, Talk, Turn};
+use crate::talk::{GRACE, Talk};
 use anabranch_engine::limits;
 use anabranch_flow::run::io::{Failure, Job, Outcome};
 use std::time::{Duration, Instant};
@@ -46,6 +46,7 @@ impl<'d> InOrder<'d> {
             let mut next = self.desk.queue.try_pop();
             if next.is_none() {
                 self.rest()?;
+                self.desk.flush();
                 next = self.desk.queue.pop();
             }
             let Some(job) = next else { return Ok(self.child) };
@@ -80,7 +81,7 @@ impl<'d> InOrder<'d> {
                 self.too_much();
                 return Ok(());
             }
-            if child.is_mute() || Instant::now() >= until || turn(child, self.desk, false, Some(until))?.rung {
+            if child.is_mute() || Instant::now() >= until || self.desk.turn(child, false, Some(until))?.rung {
                 break;
             }
         }
@@ -131,7 +132,7 @@ impl<'d> InOrder<'d> {
         let mut sent = self.child.as_mut().map_or(0, |child| child.write(line));
         loop {
             let Some(child) = &mut self.child else { return Ok(Some(Got::Again)) };
-            let turn = turn(child, self.desk, true, late)?;
+            let turn = self.desk.turn(child, true, late)?;
             if turn.rung {
                 return Ok(Some(Got::Stopped));
             }
@@ -160,7 +161,7 @@ impl<'d> InOrder<'d> {
         let until = Some(Instant::now() + GRACE);
         while let Some(child) = self.child.as_mut().filter(|c| !c.is_mute()) {
             let before = child.heard.len();
-            if turn(child, self.desk, false, until)?.rung {
+            if self.desk.turn(child, false, until)?.rung {
                 return Ok(Got::Stopped);
             }
             // all that it said before its end is in the pipe: it is read however late we are
@@ -197,7 +198,7 @@ impl<'d> InOrder<'d> {
                 _ => {}
             }
             let (lived, before) = (!child.exited(), child.heard.len());
-            if turn(child, self.desk, false, until)?.rung {
+            if self.desk.turn(child, false, until)?.rung {
                 return Ok(Got::Stopped);
             }
             heard = child.heard.len() > before;
@@ -211,10 +212,6 @@ impl<'d> InOrder<'d> {
     fn autopsy(&mut self) -> Failure {
         self.child.take().map(|child| self.desk.autopsy(child)).unwrap_or_default().into()
     }
-}
-
-fn turn(child: &mut Talk, desk: &Desk, write: bool, until: Option<Instant>) -> Result<Turn, Failure> {
-    child.turn(write, until, &desk.bell).map_err(|e| format!("cannot wait for the program: {e}").into())
 }
 
 /// The reply `{"error": text}` fails its item.

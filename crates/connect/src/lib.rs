@@ -22,13 +22,12 @@ mod walk;
 
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, From, Source};
-use anabranch_flow::run::io::{Goal, Input, LineReader, Manifest, Reply, Seat, Session, SinkFile, World, Written};
+use anabranch_flow::run::io::{Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, World, Written};
 use notes::Keeper;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use through::Stop;
@@ -107,6 +106,10 @@ impl World for Local {
         through::input(std::io::stdin().as_fd())
     }
 
+    fn redirected(&self) -> [Option<(u64, u64)>; 2] {
+        [through::file(std::io::stdin().as_fd()), through::file(std::io::stdout().as_fd())]
+    }
+
     fn stdin(&self) -> Result<Box<dyn Read + Send>> {
         Ok(Box::new(std::io::stdin()))
     }
@@ -143,6 +146,10 @@ impl World for Local {
         sink::publish(&self.folder.join(path), length)
     }
 
+    fn put_aside(&self, path: &str, to: &str) -> Result<()> {
+        sink::put_aside(&self.folder.join(path), &self.folder.join(to))
+    }
+
     fn discard(&self, path: &str) -> Result<()> {
         sink::discard(&self.folder.join(path))
     }
@@ -151,7 +158,7 @@ impl World for Local {
         self.folder.join(path).exists()
     }
 
-    fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>> {
+    fn action(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>> {
         Ok(match &act.action {
             ActionSpec::Exec(command) => {
                 Box::new(exec::Exec::start(&self.folder, self.keeper()?, act, command, &replies)?)
@@ -181,7 +188,10 @@ fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
     }
 }
 
-/// The same where nothing was touched yet.
+/// The same where nothing was touched yet: what is named wrongly is a mistake in the flow, what the machine lacks is none.
 fn refused(what: &str, path: &Path, e: &std::io::Error) -> Error {
-    Error { kind: anabranch_engine::Kind::Usage, ..failed(what, path, e) }
+    use rustix::io::Errno;
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO, Errno::NOSPC].map(|e| Some(e.raw_os_error()));
+    let error = failed(what, path, e);
+    if lacks.contains(&e.raw_os_error()) { error } else { Error { kind: anabranch_engine::Kind::Usage, ..error } }
 }

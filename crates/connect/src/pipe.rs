@@ -3,30 +3,33 @@
 
 use crate::bell::Bell;
 use crate::by_id::ById;
-use crate::children::{command, ended, not_started, with};
+use crate::children::{Fixed, command, ended, not_started, with};
 use crate::in_order::InOrder;
 use crate::notes::Keeper;
 use crate::queue::{Queue, no_thread, unharmed};
-use crate::talk::{GRACE, Talk};
+use crate::talk::{GRACE, Talk, Turn};
 use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::model::{Act, Answers};
 use anabranch_flow::patterns::Format;
-use anabranch_flow::run::io::{Failure, Job, Outcome, Reply, Seat, Session};
+use anabranch_flow::run::io::{Failure, Job, Outcome, Replies, Reply, Seat, Session};
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a program may take to end when its input has.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a reply is kept, so that those of quick programs wake the run together.
+const KEEP: Duration = Duration::from_millis(1);
+
 /// The seats of a step.
 pub struct Pipe {
     seats: Vec<Option<Taken>>,
     office: Office,
-    replies: Sender<Reply>,
+    replies: Replies,
 }
 
 /// A seat with a thread.
@@ -61,12 +64,15 @@ pub struct Desk {
     pub queue: Arc<Queue>,
     /// Rung when everything is to end at once, and by the queue.
     pub bell: Arc<Bell>,
-    replies: Sender<Reply>,
+    replies: Replies,
+    kept: RefCell<Vec<Reply>>,
+    /// When those that are kept go.
+    due: Cell<Option<Instant>>,
 }
 
 impl Pipe {
     /// Begins to take calls.
-    pub fn start(folder: &Path, keeper: Arc<Keeper>, act: &Act, seat: Seat, replies: &Sender<Reply>) -> Pipe {
+    pub fn start(folder: &Path, keeper: Arc<Keeper>, act: &Act, seat: Seat, replies: &Replies) -> Pipe {
         let office = Office {
             folder: folder.to_path_buf(),
             keeper,
@@ -91,6 +97,8 @@ impl Pipe {
             queue: queue.clone(),
             bell: bell.clone(),
             replies: self.replies.clone(),
+            kept: RefCell::default(),
+            due: Cell::default(),
         };
         let (last, replies) = (finish.clone(), self.replies.clone());
         let work = move || {
@@ -106,8 +114,9 @@ impl Pipe {
                 Failure::Run(e) => e,
                 Failure::Item(text) => Error::machine(text),
             });
+            desk.flush();
             if let Err(e) = &worked {
-                let _ = replies.send(Reply { slot: 0, outcome: Err(Failure::Run(e.clone())) });
+                replies.one(0, Err(Failure::Run(e.clone())));
             }
             worked
         };
@@ -124,7 +133,7 @@ impl Session for Pipe {
             match self.take() {
                 Ok(taken) => self.seats[i] = Some(taken),
                 Err(e) => {
-                    let _ = self.replies.send(Reply { slot: job.slot, outcome: Err(no_thread(&e)) });
+                    self.replies.one(job.slot, Err(no_thread(&e)));
                 }
             }
         }
@@ -158,7 +167,29 @@ impl Drop for Pipe {
 impl Desk {
     /// Answers a call.
     pub fn reply(&self, slot: u64, outcome: Outcome) {
-        let _ = self.replies.send(Reply { slot, outcome });
+        let mut kept = self.kept.borrow_mut();
+        kept.push(Reply { slot, outcome });
+        if kept.len() == 1 {
+            self.due.set(Instant::now().checked_add(KEEP));
+        }
+    }
+
+    /// Sends the replies that are kept.
+    pub fn flush(&self) {
+        self.due.set(None);
+        let kept = self.kept.take();
+        if !kept.is_empty() {
+            self.replies.send(kept);
+        }
+    }
+
+    /// A turn with the program, which ends sooner if replies are due.
+    pub fn turn(&self, child: &mut Talk, write: bool, until: Option<Instant>) -> Result<Turn, Failure> {
+        if self.due.get().is_some_and(|due| Instant::now() >= due) {
+            self.flush();
+        }
+        let soon = until.into_iter().chain(self.due.get()).min();
+        child.turn(write, soon, &self.bell).map_err(|e| format!("cannot wait for the program: {e}").into())
     }
 
     /// Starts the program.
@@ -167,7 +198,10 @@ impl Desk {
         let command = command(&office.folder, &office.args, &office.env, &office.keeper);
         let mut command = command.ok_or("no program is named")?;
         let talk = Talk::start(&mut command, &office.keeper);
-        talk.map_err(|e| not_started(&office.args[0], &office.folder, true, &e))
+        talk.map_err(|e| {
+            let fixed = Fixed { program: true, arguments: true };
+            not_started(&office.args[0], &office.folder, fixed, &e)
+        })
     }
 
     /// When an answer to something that is sent now is late; never, if that is too far.

@@ -3,11 +3,10 @@
 
 use crate::bell::Bell;
 use anabranch_engine::{Error, Result};
-use anabranch_flow::run::io::{Failure, Job, Outcome, Reply, Session};
+use anabranch_flow::run::io::{Failure, Job, Outcome, Replies, Session};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -107,14 +106,14 @@ pub type Call = dyn Fn(usize, &Job) -> Outcome + Send + Sync;
 pub struct Hands {
     queue: Arc<Queue>,
     call: Arc<Call>,
-    replies: Sender<Reply>,
+    replies: Replies,
     most: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Hands {
     /// At most so many threads; none is there yet.
-    pub fn new(most: usize, replies: &Sender<Reply>, call: Arc<Call>) -> Hands {
+    pub fn new(most: usize, replies: &Replies, call: Arc<Call>) -> Hands {
         Hands { queue: Arc::default(), call, replies: replies.clone(), most, threads: vec![] }
     }
 
@@ -137,7 +136,7 @@ impl Hands {
         let work = move || {
             while let Some(job) = queue.pop() {
                 let outcome = unharmed(|| call(me, &job));
-                if replies.send(Reply { slot: job.slot, outcome }).is_err() {
+                if !replies.one(job.slot, outcome) {
                     return;
                 }
             }
@@ -155,7 +154,7 @@ impl Session for Hands {
             && let Err(e) = self.hire()
             && self.threads.is_empty()
         {
-            let _ = self.replies.send(Reply { slot, outcome: Err(no_thread(&e)) });
+            self.replies.one(slot, Err(no_thread(&e)));
         }
     }
 }
@@ -181,7 +180,13 @@ pub fn unharmed<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
+    use anabranch_flow::run::io::Reply;
+    use std::sync::mpsc::{Receiver, channel};
+
+    fn replies() -> (Replies, Receiver<Vec<Reply>>) {
+        let (sender, inbox) = channel();
+        (Replies::new(move |some| sender.send(some).is_ok()), inbox)
+    }
 
     fn job(slot: u64, attempt: u32) -> Job {
         Job { slot, attempt, ..Job::default() }
@@ -199,19 +204,19 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_thread_ends_the_run() {
-        let (replies, inbox) = channel();
+        let (replies, inbox) = replies();
         let mut hands = Hands::new(1, &replies, Arc::new(|_, _: &Job| panic!("on purpose")));
         hands.start(job(7, 1));
-        let reply = inbox.recv().expect("an answer");
+        let reply = inbox.recv().expect("an answer").remove(0);
         assert_eq!(reply.slot, 7);
         assert!(matches!(reply.outcome, Err(Failure::Run(e)) if e.text.contains("panicked")));
         hands.start(job(8, 1));
-        assert_eq!(inbox.recv().expect("the thread goes on").slot, 8);
+        assert_eq!(inbox.recv().expect("the thread goes on")[0].slot, 8);
     }
 
     #[test]
     fn threads_come_when_they_are_needed() {
-        let (replies, inbox) = channel();
+        let (replies, inbox) = replies();
         let mut hands = Hands::new(50, &replies, Arc::new(|_, _: &Job| Ok(None)));
         hands.start(job(1, 1));
         inbox.recv().expect("an answer");

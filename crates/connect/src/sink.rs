@@ -191,6 +191,17 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
     sync_folder(&target)
 }
 
+/// Puts `NAME.partial` where `TO.partial` is. Done twice it does nothing.
+pub fn put_aside(path: &Path, to: &Path) -> Result<()> {
+    let (Goal::File(target, _), Goal::File(to, _)) = (goal::goal(path, true)?, goal::goal(to, true)?) else {
+        return Ok(());
+    };
+    match fs::rename(beside(&target, ".partial"), beside(&to, ".partial")) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("cannot put aside", &target, &e)),
+        _ => sync_folder(&to),
+    }
+}
+
 /// Removes `NAME.partial`.
 pub fn discard(path: &Path) -> Result<()> {
     let Goal::File(target, _) = goal::goal(path, true)? else { return Ok(()) };

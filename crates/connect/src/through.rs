@@ -160,6 +160,12 @@ impl SinkFile for Stdout {
     }
 }
 
+/// Device and inode of what is open, if it is a file.
+pub fn file(of: BorrowedFd<'_>) -> Option<(u64, u64)> {
+    let found = rustix::fs::fstat(of).ok().filter(|s| FileType::from_raw_mode(s.st_mode).is_file());
+    found.map(|s| (s.st_dev, s.st_ino))
+}
+
 /// What an input has to give; a pipe that is silent is given a moment.
 pub fn input(from: BorrowedFd<'_>) -> Input {
     let kind = rustix::fs::fstat(from).map(|s| FileType::from_raw_mode(s.st_mode));

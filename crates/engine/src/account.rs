@@ -3,6 +3,7 @@
 use crate::name::StreamName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Format of the account that this version writes.
 pub const ACCOUNT_VERSION: u32 = 2;
@@ -157,6 +158,9 @@ pub struct RunRecord {
     /// Items that waited for their partner when the last run closed, by the reader that left them.
     #[serde(with = "pairs", default)]
     pub waited: BTreeMap<Reader, u64>,
+    /// What lies behind that and is not for the reader: batches that a gate before it did not let through.
+    #[serde(with = "pairs", default)]
+    pub gaps: BTreeMap<Reader, Vec<Range<i64>>>,
     /// Where the batch ends in each source stream.
     #[serde(with = "pairs")]
     pub seals: BTreeMap<(StreamName, u32), i64>,
@@ -195,6 +199,16 @@ pub struct Extent {
     pub items: u64,
 }
 
+impl RunRecord {
+    /// A run that repairs an older batch leaves what waits between batches as it found it.
+    pub fn put_back_what_waits(&mut self) {
+        if let Some(mending) = &self.repair {
+            self.waited.clone_from(&mending.waited);
+            self.gaps.clone_from(&mending.gaps);
+        }
+    }
+}
+
 /// What a run does that repairs a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mending {
@@ -207,8 +221,33 @@ pub struct Mending {
     /// Where readers go on in the next run.
     #[serde(with = "pairs")]
     pub carry: BTreeMap<Reader, Next>,
+    /// What waits there for its partner, and what lies behind that and is not for its reader.
+    #[serde(with = "pairs", default)]
+    pub waited: BTreeMap<Reader, u64>,
+    /// See [`RunRecord::gaps`].
+    #[serde(with = "pairs", default)]
+    pub gaps: BTreeMap<Reader, Vec<Range<i64>>>,
     /// Sinks whose files are the work of another run: what is added to them goes beside them.
     pub beside: Vec<String>,
+    /// Sinks whose files the batch had begun and not finished when it was held: they go on there.
+    #[serde(default)]
+    pub aside: Vec<String>,
+    /// Files that earlier runs of the batch have put in place.
+    #[serde(default)]
+    pub placed: Vec<Placed>,
+}
+
+/// A file that a run has put in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The sink.
+    pub sink: String,
+    /// Where it is.
+    pub path: String,
+    /// Its items.
+    pub items: u64,
+    /// Its bytes.
+    pub bytes: u64,
 }
 
 /// A dead letter that is tried again.

@@ -23,12 +23,12 @@ pub mod name;
 pub mod partition;
 pub mod waist;
 
-pub use account::{Account, Again, End, Extent, Held, Mending, Next, Phase, RunKind, RunRecord, Tally};
+pub use account::{Account, Again, End, Extent, Held, Mending, Next, Phase, Placed, RunKind, RunRecord, Tally};
 pub use batch::{Batch, Builder, Codec, Packer, Record, Rows};
 pub use error::{Error, Kind, Result};
 pub use held::HeldLane;
 pub use item::Item;
-pub use name::{FlowId, StreamName};
+pub use name::{FlowId, OWN_NAMES, StreamName};
 pub use waist::{
     Admin, At, BatchRef, Chunk, Commit, Crew, Cursor, Dest, Engine, Group, Handle, Lane, LaneLost, LaneNo, Limit, Load,
     Offset, Pace, Partition, Put, Shape, StreamInfo, StreamSpec, Worker, chunks,

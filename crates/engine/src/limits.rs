@@ -90,6 +90,8 @@ pub const ERROR_TEXT_BYTES: usize = 2 << 10;
 pub const RESULT_BYTES: usize = ITEM_BYTES;
 /// How often offsets are mirrored to consumer groups.
 pub const MIRROR_EVERY: Duration = Duration::from_secs(1);
+/// How long a run that is told to stop waits for what its threads work on.
+pub const STOP_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait for news when nothing rings the bell.
 pub const BELL_WAIT: Duration = Duration::from_millis(100);
 /// How long a sink that is a pipe waits for who reads it.

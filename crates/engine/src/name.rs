@@ -53,11 +53,15 @@ impl FlowId {
         &self.0
     }
 
-    /// The name of a stream of our own that belongs to this flow: `anabranch.FLOW.NAME`.
+    /// The name of a stream of our own that belongs to this flow: `anabranch.FLOW.NAME`. What is not a step of the flow
+    /// or one of its streams is in [`OWN_NAMES`].
     pub fn own(&self, name: &str) -> Result<StreamName> {
         StreamName::new(&format!("anabranch.{self}.{name}"))
     }
 }
+
+/// Names that an engine or a run uses for itself beside the streams of a flow, so none of those can have them.
+pub const OWN_NAMES: [&str; 7] = ["crew", "dead", "held", "ledger", "manifest", "nowhere", "runs"];
 
 macro_rules! text_like {
     ($name:ident) => {

@@ -4,12 +4,11 @@
 use anabranch::engine::Result;
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::{Act, Source};
-use anabranch::flow::run::io::{Goal, Input, LineReader, Manifest, Reply, Seat, Session, SinkFile, World, Written};
+use anabranch::flow::run::io::{Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, World, Written};
 use anabranch::flow::run::{Options, Outcome, run};
 use anabranch::{Embedded, Local};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::Sender;
 
 /// The local machine, an hour earlier at each look at the clock.
 struct Backwards {
@@ -26,6 +25,9 @@ impl World for Backwards {
     }
     fn lines(&self, manifest: &Manifest) -> Result<Arc<dyn LineReader>> {
         self.local.lines(manifest)
+    }
+    fn redirected(&self) -> [Option<(u64, u64)>; 2] {
+        self.local.redirected()
     }
     fn stdin(&self) -> Result<Box<dyn std::io::Read + Send>> {
         self.local.stdin()
@@ -48,13 +50,16 @@ impl World for Backwards {
     fn publish(&self, path: &str, length: u64) -> Result<()> {
         self.local.publish(path, length)
     }
+    fn put_aside(&self, path: &str, to: &str) -> Result<()> {
+        self.local.put_aside(path, to)
+    }
     fn discard(&self, path: &str) -> Result<()> {
         self.local.discard(path)
     }
     fn exists(&self, path: &str) -> bool {
         self.local.exists(path)
     }
-    fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>> {
+    fn action(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>> {
         self.local.action(act, seat, replies)
     }
     fn now(&self) -> i64 {

@@ -103,3 +103,14 @@ fn patterns_are_pure_and_crates_keep_apart() {
         assert!(!needs.lines().any(|l| l.starts_with(not)), "{krate} must not know {not}…");
     }
 }
+
+/// What a flow keeps for itself has a name that none of its steps can have.
+#[test]
+fn own_names_are_listed() {
+    each(|path, text| {
+        for rest in text.split(".own(\"").skip(1).filter(|_| !path.contains("/tests/")) {
+            let name = rest.split('"').next().unwrap_or_default();
+            assert!(anabranch::engine::OWN_NAMES.contains(&name), "{path}: {name} is not in OWN_NAMES");
+        }
+    });
+}

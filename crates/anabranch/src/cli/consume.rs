@@ -1,7 +1,7 @@
 //! `anabranch consume`
 
 use super::args::{Args, Consume};
-use super::{Exit, place, print};
+use super::{CLOSED, Exit, place, print};
 use anabranch_engine::{Admin, At, Error, Limit, Offset, Record, Result, StreamName, limits};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -56,7 +56,7 @@ pub fn consume(args: &Args, a: &Consume) -> Result<Exit> {
     if !args.quiet {
         tell!("Processed a total of {} messages", printer.printed);
     }
-    Ok(0)
+    Ok(if printer.closed { CLOSED } else { 0 })
 }
 
 /// Prints what is there now.

@@ -40,25 +40,25 @@ fn as_json(item: &Item) -> serde_json::Value {
             "headers": headers, "timestamp": item.timestamp })
 }
 
-/// Gives up what holds a batch, in as many runs as that takes.
+/// Gives up what holds a batch now, in as many runs as that takes. What fails behind its gate then is not given up.
 fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
     let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
     let engine = place::engine_to_run(args, &arg.flow)?;
-    loop {
-        let skip = run::repair::unsettled(&*engine, &flow.name, batch)?;
-        if skip.is_empty() {
-            let text = format!("batch {batch} is held, but none of its dead letters is left to skip");
-            return Err(
-                Error::usage(text).help("it waits for a gate that another batch cannot open; please report this")
-            );
-        }
-        let repair = run::Repair { batch, skip, ..run::Repair::default() };
+    let all = run::repair::unsettled(&*engine, &flow.name, batch)?;
+    if all.is_empty() {
+        let text = format!("batch {batch} is held, but none of its dead letters is left to skip");
+        return Err(Error::usage(text).help("it waits for a gate that another batch cannot open; please report this"));
+    }
+    let mut exit = 4;
+    for skip in all.chunks(run::repair::MOST) {
+        let repair = run::Repair { batch, skip: skip.to_vec(), ..run::Repair::default() };
         let how = super::args::Run { flow: arg.clone(), fresh: false, progress: "auto".into() };
-        let exit = super::run::once(args, &how, Some(repair))?;
+        exit = super::run::once(args, &how, Some(repair))?;
         if exit != 4 {
-            return Ok(exit);
+            break;
         }
     }
+    Ok(exit)
 }
 
 fn list(args: &Args, arg: &FlowArg, wanted: &Wanted) -> Result<Exit> {

@@ -28,6 +28,7 @@ mod report;
 mod rewind;
 mod run;
 mod screen;
+mod signals;
 mod streams;
 mod table;
 
@@ -74,6 +75,7 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
+    signals::say_what_cannot_grow();
     let outcome = match &args.command {
         Command::Run(a) => run::run(&args, a),
         Command::Check(a) => check::check(&args, a),

@@ -92,6 +92,7 @@ fn variables(arg: &FlowArg) -> Result<BTreeMap<String, (String, Option<usize>)>>
     if let Some(path) = &arg.env_file {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::usage(format!("{} cannot be read: {e}", path.display())))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let lines = text.lines().map(str::trim).enumerate();
         for (i, line) in lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
             let (name, value) = pair(line, "a line of the file of variables")?;

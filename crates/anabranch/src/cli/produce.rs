@@ -2,7 +2,7 @@
 
 use super::args::{Args, Produce};
 use super::check::counted;
-use super::{Exit, place};
+use super::{Exit, place, signals::Input};
 use anabranch_engine::{Admin, Error, Item, Result, StreamName, limits, partition};
 use anabranch_flow::run::frame::Frames;
 use bytes::Bytes;
@@ -30,22 +30,35 @@ pub fn produce(args: &Args, a: &Produce) -> Result<Exit> {
         turn: (written % i64::from(partitions.max(1))) as u32,
         items: 0,
     };
-    let all = sent.all(a).map_err(|e| match sent.items {
-        0 => e,
-        n => {
-            let first = format!("the first {} are in {stream}, from lines 1 to {n}", counted(n, "item"));
-            let help = e.help.map_or(String::new(), |h| format!("; {h}"));
-            Error {
-                text: format!("{}; {first}", e.text),
-                help: Some(format!("continue with line {}{help}", n + 1)),
-                ..e
+    let input = Input::new()?;
+    let watched = input.watched();
+    let outcome = sent.all(a, input);
+    let there = match sent.items {
+        0 => format!("nothing of it is in {stream}"),
+        n => format!("the first {} are in {stream}, from lines 1 to {n}", counted(n, "item")),
+    };
+    let go_on = (sent.items > 0).then(|| format!("continue with line {}", sent.items + 1));
+    match (outcome, Input::stopped(&watched)) {
+        (Ok(all), _) => {
+            if !args.quiet {
+                tell!("Produced {} to {stream}", counted(all, "item"));
             }
+            Ok(0)
         }
-    })?;
-    if !args.quiet {
-        tell!("Produced {} to {stream}", counted(all, "item"));
+        (Err(_), Some(exit)) => {
+            tell!("stopped; {there}");
+            go_on.iter().for_each(|help| tell!("  = {help}"));
+            Ok(exit)
+        }
+        (Err(e), None) => {
+            let help: Vec<String> = go_on.into_iter().chain(e.help).collect();
+            Err(Error {
+                text: format!("{}; {there}", e.text),
+                help: Some(help.join("; ")).filter(|h| !h.is_empty()),
+                ..e
+            })
+        }
     }
-    Ok(0)
 }
 
 /// What is on its way to a stream.
@@ -60,8 +73,8 @@ struct Sent<'s> {
 
 impl Sent<'_> {
     /// Appends an item for each line; how many.
-    fn all(&mut self, a: &Produce) -> Result<usize> {
-        let mut lines = Frames::new(BufReader::with_capacity(limits::BATCH_TARGET_BYTES, std::io::stdin().lock()));
+    fn all(&mut self, a: &Produce, input: Input) -> Result<usize> {
+        let mut lines = Frames::new(BufReader::with_capacity(limits::BATCH_TARGET_BYTES, input));
         let (mut items, mut bytes, mut all) = (vec![], 0, 0usize);
         loop {
             let line = lines.next_line();

@@ -121,7 +121,10 @@ fn made(r: &Report, s: &StepLine) -> String {
     if let Some(gate) = s.gate.as_ref().filter(|g| *g != "open") {
         return format!("◆ {gate}");
     }
-    let to = |stream: &str| r.sinks.iter().find(|k| k.stream == stream).map_or(stream, |k| k.path.as_str()).to_string();
+    let to = |stream: &str| {
+        let files: Vec<&str> = r.sinks.iter().filter(|k| k.stream == stream).map(|k| k.path.as_str()).collect();
+        if files.is_empty() { stream.to_string() } else { files.join(" and ") }
+    };
     let parts: Vec<String> =
         s.made.iter().filter(|(_, n)| **n > 0).map(|(stream, n)| format!("{} → {}", number(*n), to(stream))).collect();
     match parts.len() {

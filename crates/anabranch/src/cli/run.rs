@@ -2,13 +2,12 @@
 
 use super::args::{Args, Run};
 use super::progress::Progress;
-use super::{Exit, place, print, report, screen};
+use super::{Exit, place, print, report, screen, signals};
 use crate::Local;
-use anabranch_engine::{Error, Kind, Result};
+use anabranch_engine::{Kind, Result};
 use anabranch_flow::model::To;
 use anabranch_flow::run::{self, Options, Outcome};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs a flow to its end.
@@ -19,7 +18,8 @@ pub fn run(args: &Args, a: &Run) -> Result<Exit> {
 /// One run, for a new batch or to repair one.
 pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
-    let (stop, signal) = signals()?;
+    let (stop, signal) = signals::watch()?;
+    signals::hear_of_children()?;
     let engine = place::engine_to_run(args, &a.flow.flow)?;
     let file = &a.flow.flow;
     let world = Local::new(&place::folder(file)).with_data(&place::of_flow(args, file)).until(stop.clone());
@@ -65,37 +65,4 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
         tell!("{}", report::in_short(&report)); // who hears of nothing else hears of this
     }
     Ok(ended.unwrap_or(report.exit))
-}
-
-/// The first Ctrl-C, SIGTERM or SIGHUP stops the run safely; a second Ctrl-C or SIGTERM ends it at once. A terminal that
-/// is closed may send SIGHUP twice; under `nohup` it means nothing.
-fn signals() -> Result<(Arc<AtomicBool>, Arc<AtomicUsize>)> {
-    let (stop, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| *s != SIGHUP || !is_ignored(*s)) {
-        let register = || -> std::io::Result<()> {
-            if signal != SIGHUP {
-                signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
-            }
-            signal_hook::flag::register_usize(signal, which.clone(), signal as usize)?;
-            signal_hook::flag::register(signal, stop.clone())?;
-            Ok(())
-        };
-        register().map_err(|e| Error::machine(format!("cannot watch for signals: {e}")))?;
-    }
-    // who ignores the end of children never hears how they ended
-    if is_ignored(SIGCHLD) {
-        let heard = signal_hook::flag::register(SIGCHLD, Arc::default());
-        heard.map_err(|e| Error::machine(format!("cannot watch for the end of children: {e}")))?;
-    }
-    // where files may not grow any more, a write fails and says so; without this the process would end without a word
-    let limit = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
-    limit.map_err(|e| Error::machine(format!("cannot watch for signals: {e}")))?;
-    Ok((stop, which))
-}
-
-/// Whether this process was started with a signal ignored.
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).map(str::trim);
-    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

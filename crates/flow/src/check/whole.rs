@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{Flow, From, Kind, Mode, Stream, To, Writer};
 use crate::names::nearest;
 use crate::paths;
+use crate::patterns::join::IfFailed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -53,11 +54,26 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
             faults.push(Diagnostic::warning("unread-result", wired.draft.name.1, what));
         }
     }
+    gates_before_pairs(flow);
     groups(flow, faults);
     files(flow, faults);
     ways(flow, faults);
     standard_input(flow, faults);
     own_outputs(flow, faults);
+}
+
+/// A pair moves on with what comes next, and does not come back for a batch that is repaired: a gate before it does not
+/// hold, it fails.
+fn gates_before_pairs(flow: &mut Flow) {
+    let pairs = flow.steps.iter().filter(|s| matches!(s.kind, Kind::Pair(_)));
+    let before: BTreeSet<usize> = pairs.flat_map(|s| &s.inputs).flat_map(|i| flow.above(*i)).collect();
+    for stream in before {
+        if let Writer::Step(w, _) = flow.streams[stream].writer
+            && let Kind::Join(gate) | Kind::Reduce(_, gate) = &mut flow.steps[w].kind
+        {
+            gate.if_failed = IfFailed::Fail;
+        }
+    }
 }
 
 /// A join over copies of a join over copies, and so on, doubles with each: every way to a stream is a reader.

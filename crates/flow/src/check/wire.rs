@@ -5,10 +5,11 @@ use super::keys::{Faults, Keys, text};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::names::nearest;
 use crate::tree::{Kind, Node};
+use anabranch_engine::OWN_NAMES;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that mean something else where a stream may stand.
-const RESERVED: [&str; 6] = ["drop", "error", "ledger", "dead", "manifest", "runs"];
+const RESERVED: [&str; 2] = ["drop", "error"];
 
 /// A step with its inputs and outputs known by name.
 pub struct Wired<'n> {
@@ -192,7 +193,7 @@ fn outputs<'n>(
 
 /// Complains about names that no stream can have.
 pub fn check_name(name: &str, span: Span, faults: &mut Faults) {
-    if RESERVED.contains(&name) {
+    if RESERVED.contains(&name) || OWN_NAMES.contains(&name) {
         faults.push(Diagnostic::error(
             "reserved",
             span,

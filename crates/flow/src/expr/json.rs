@@ -51,6 +51,11 @@ pub fn check(bytes: &[u8]) -> Result<&str, Fault> {
     Ok(&text[start..end])
 }
 
+/// The text of what is JSON by its grammar, though some text in it may be none (half a surrogate pair).
+pub fn reads(bytes: &[u8]) -> Option<&str> {
+    serde_json::from_slice::<&serde_json::value::RawValue>(bytes).ok().map(|raw| raw.get())
+}
+
 /// Checks one JSON object and keeps the raw text of the wanted fields; of equal names the last one wins.
 pub fn fields<'a>(bytes: &'a [u8], wanted: &[Box<str>], slots: &mut Vec<Option<&'a str>>) -> Result<&'a str, Fault> {
     slots.clear();

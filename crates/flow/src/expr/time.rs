@@ -107,6 +107,7 @@ impl Time {
             Err(_) => BrokenDownTime::from(self.local(zone)?), // the last day of all has no zone
         };
         let mut out = Growing::default();
+        let format = &seconds_in(format, self.second());
         let made = parts.format(format.as_bytes(), StdFmtWrite(&mut out));
         let wrong = |_| {
             Fault::new(format!("{format:?} is not a format like '%F %T', or makes more text than a value may have"))
@@ -141,6 +142,24 @@ impl Time {
         };
         at.ok_or_else(super::functions::overflow)
     }
+}
+
+/// A format with the seconds since 1970 for `%s`: to the end of the calendar, and rounded as everywhere.
+fn seconds_in(format: &str, seconds: i64) -> String {
+    let (mut out, mut rest) = (String::with_capacity(format.len()), format);
+    while let Some(at) = rest.find('%') {
+        let directive = rest[at + 1..].chars().next();
+        let end = at + 1 + directive.map_or(0, char::len_utf8);
+        match directive {
+            Some('s') => {
+                out.push_str(&rest[..at]);
+                out.push_str(&seconds.to_string());
+            }
+            _ => out.push_str(&rest[..end]),
+        }
+        rest = &rest[end..];
+    }
+    out + rest
 }
 
 /// The time at which clocks that are so far from UTC show this.

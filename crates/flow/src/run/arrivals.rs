@@ -119,7 +119,10 @@ pub fn waiting_at(shared: &Shared, accounts: &[Account], record: &RunRecord, roo
     let spot = (reader.stream.clone(), p);
     if shared.flow.streams[root.from].writer == Writer::Outside {
         let end = positions::written(accounts, record, &spot);
-        return (end - positions::next(accounts, record, &reader)).max(0) as u64;
+        let next = positions::next(accounts, record, &reader);
+        let gaps = record.gaps.get(&reader).into_iter().flatten();
+        let not_for_it: i64 = gaps.map(|gap| (gap.end - gap.start.max(next)).max(0)).sum();
+        return (end - next - not_for_it).max(0) as u64;
     }
     let there = record.waited.get(&reader).copied().unwrap_or(0) + items_at(accounts, record, &spot);
     there.saturating_sub(positions::items_taken(accounts, &reader))

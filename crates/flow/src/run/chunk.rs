@@ -121,9 +121,8 @@ impl<'c> Carrier<'c> {
         let step = &shared.flow.steps[i];
         let Some(pattern) = step.pattern() else { return Ok(()) };
         let format = shared.flow.streams[of].format;
-        let into_json = step.routes() && format != Format::Json;
-        if into_json && step.outputs.iter().any(|o| shared.flow.streams[*o].format == Format::Json) {
-            let (good, failed) = convert::to_json(part)?;
+        if step.routes() && step.outputs.iter().any(|o| convert::is_needed(format, shared.flow.streams[*o].format)) {
+            let (good, failed) = convert::fit(part, format)?;
             if !failed.is_empty() {
                 let view = view(shared, part, format, None)?;
                 let tally = self.out.tally(&step.name);

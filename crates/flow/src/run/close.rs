@@ -8,7 +8,7 @@ use super::report::{DeadLine, Report, report};
 use super::{Options, Shared, Spot, arrivals, groups, marks, positions, repair, sinks};
 use crate::model::{Kind, Mode, Writer};
 use crate::patterns::join::Verdict;
-use crate::plan::Node;
+use crate::plan::{Node, Root};
 use anabranch_engine::account::Reader;
 use anabranch_engine::{
     Account, Admin, At, Error, FlowId, Held, Lane, Next, Phase, Result, RunRecord, StreamName, chunks, limits,
@@ -35,8 +35,10 @@ pub fn close(
     let balanced = report(shared, accounts, &closing, &facts, shared.world.now()).balanced;
     let phase = verdict(accounts, &facts, balanced);
     let publish = to_publish(shared, accounts, &facts, phase)?;
-    if !publish.is_empty() {
-        let length = |stream| positions::mark(accounts, &marks::length(shared, stream));
+    let length = |stream| positions::mark(accounts, &marks::length(shared, stream));
+    let begun = |s: &usize| length(*s) > 0 && publish.iter().all(|(of, _)| of != s);
+    let aside: Vec<usize> = if phase == Phase::Held { replacing(shared).filter(begun).collect() } else { vec![] };
+    if !publish.is_empty() || !aside.is_empty() {
         for (stream, _) in &publish {
             if length(*stream) == 0 {
                 sinks::open(shared, *stream, lane.account())?.sync()?; // nothing was written: the new file is empty
@@ -48,17 +50,25 @@ pub fn close(
         for (stream, path) in &publish {
             shared.world.publish(path, length(*stream))?;
         }
+        for stream in &aside {
+            if let Some((path, waits)) = sinks::aside(shared, *stream, record.batch)? {
+                shared.world.put_aside(&path, &waits)?;
+            }
+        }
     }
     closing.held.retain(|h| h.batch != record.batch);
     let mut puts = vec![];
     if phase == Phase::Held {
-        puts = repair::books(shared, ledger, &closing)?;
+        puts = repair::books(shared, ledger, &closing, &aside, placed(shared, accounts, &record, &publish))?;
         closing.held.push(held(shared, accounts, &record, &facts));
     }
     closing.phase = phase;
     closing.ends = ends(shared, accounts, &record);
-    closing.waited = waited(shared, accounts, &record);
     let report = finished(shared, accounts, &closing, &facts)?;
+    // for the next run: this one's report counts what it found
+    closing.waited = waited(shared, accounts, &record, &facts);
+    closing.gaps = gaps(shared, accounts, &record, &facts);
+    closing.put_back_what_waits();
     shared.engine.keep_report(&shared.flow.name, record.number, &kept(&report))?;
     // between runs the account of this lane alone tells where readers go on
     let read = positions(shared, ledger, &closing, &facts);
@@ -85,21 +95,62 @@ fn positions(shared: &Shared, ledger: &Ledger, closing: &RunRecord, facts: &Fact
         }
     };
     let blocked = shared.plan.units.iter().zip(&facts.units).filter(|(_, p)| **p == Progress::Blocked);
-    for root in blocked.flat_map(|(unit, _)| &unit.roots).filter(|r| !r.gates.is_empty()) {
-        (0..shared.partitions[root.from]).for_each(|p| to_seal(&shared.reader(root, p)));
+    for root in blocked.filter(|(unit, _)| unit.pairs.is_none()).flat_map(|(unit, _)| &unit.roots) {
+        if !root.gates.is_empty() {
+            (0..shared.partitions[root.from]).for_each(|p| to_seal(&shared.reader(root, p)));
+        }
     }
     shared.viewers().for_each(|(_, _, viewer)| to_seal(&viewer));
     read
 }
 
-/// What pairs leave waiting for the next run.
-fn waited(shared: &Shared, accounts: &[Account], record: &RunRecord) -> BTreeMap<Reader, u64> {
+/// What pairs carry from run to run, by its root, and whether the gates before it let this batch through.
+fn carried<'s>(shared: &'s Shared, facts: &Facts) -> Vec<(&'s Root, bool)> {
     let pairs = shared.plan.units.iter().filter(|u| u.pairs.is_some()).flat_map(|u| &u.roots);
-    let kept = pairs.filter(|r| shared.is_carried(r)).flat_map(|root| {
-        (0..shared.partitions[root.from])
-            .map(move |p| (shared.reader(root, p), arrivals::waiting_at(shared, accounts, record, root, p)))
-    });
-    kept.filter(|(_, n)| *n > 0).collect()
+    pairs.filter(|r| shared.is_carried(r)).map(|r| (r, facts.gates_before(r) == Some(true))).collect()
+}
+
+/// What pairs leave waiting for the next run. A batch that a gate keeps from them is not for them; what waited before still is.
+fn waited(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: &Facts) -> BTreeMap<Reader, u64> {
+    let mut kept = BTreeMap::new();
+    for (root, open) in carried(shared, facts) {
+        for p in 0..shared.partitions[root.from] {
+            let reader = shared.reader(root, p);
+            let before = record.waited.get(&reader).copied().unwrap_or(0);
+            let n = if open { arrivals::waiting_at(shared, accounts, record, root, p) } else { before };
+            kept.insert(reader, n);
+        }
+    }
+    kept.retain(|_, n| *n > 0);
+    kept
+}
+
+/// Batches that a gate keeps from a pair, behind what the pair has not read yet.
+fn gaps(
+    shared: &Shared,
+    accounts: &[Account],
+    record: &RunRecord,
+    facts: &Facts,
+) -> BTreeMap<Reader, Vec<std::ops::Range<i64>>> {
+    let mut gaps = record.gaps.clone();
+    for (root, open) in carried(shared, facts) {
+        for p in 0..shared.partitions[root.from] {
+            let reader = shared.reader(root, p);
+            let spot = (reader.stream.clone(), p);
+            let of = gaps.entry(reader.clone()).or_default();
+            if !open {
+                let batch = positions::batch(shared, record, root, p)..positions::written(accounts, record, &spot);
+                match of.last_mut().filter(|last| last.end >= batch.start) {
+                    Some(last) => last.end = batch.end,
+                    None => of.push(batch),
+                }
+            }
+            let next = positions::next(accounts, record, &reader);
+            of.retain(|gap| gap.end > next && gap.start < gap.end);
+        }
+    }
+    gaps.retain(|_, of| !of.is_empty());
+    gaps
 }
 
 /// Where the flow's own streams end now.
@@ -120,13 +171,14 @@ pub fn lost(shared: &Shared, lane: &mut dyn Lane, ledger: &Ledger, lost: &Error)
     let others = fence(shared, &record)?;
     let known = others.into_iter().chain(ledger.all().iter().cloned()).chain([lane.account().clone()]);
     let ledger = Ledger::new(record.number, known);
-    let failed = RunRecord { phase: Phase::Failed, ..record };
+    let mut failed = RunRecord { phase: Phase::Failed, ..record };
     let facts = facts::derive(shared, ledger.all(), &failed);
     let mut report = finished(shared, ledger.all(), &failed, &facts)?;
     report.imbalance.push(lost.text.clone());
     report.balanced = false;
     shared.engine.keep_report(&shared.flow.name, failed.number, &kept(&report))?;
     let read = failed.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
+    failed.put_back_what_waits();
     commit(lane, |account| (account.record, account.read) = (Some(failed.clone()), read))
 }
 
@@ -159,13 +211,36 @@ fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {
     }
 }
 
+/// The files that a batch has in place, those of its earlier runs first.
+pub fn placed(
+    shared: &Shared,
+    accounts: &[Account],
+    record: &RunRecord,
+    publish: &[(usize, String)],
+) -> Vec<anabranch_engine::Placed> {
+    let mut placed = record.repair.as_ref().map_or_else(Vec::new, |mending| mending.placed.clone());
+    for (stream, path) in publish {
+        let bytes = positions::mark(accounts, &marks::length(shared, *stream));
+        let sink = shared.flow.streams[*stream].name.clone();
+        let before: u64 = placed.iter().filter(|p| p.sink == sink).map(|p| p.items).sum();
+        let items = super::report::stored(shared, accounts, *stream).saturating_sub(before);
+        if bytes > 0 {
+            placed.push(anabranch_engine::Placed { sink, path: path.clone(), items, bytes });
+        }
+    }
+    placed
+}
+
+/// The sinks whose files replace others.
+fn replacing(shared: &Shared) -> impl Iterator<Item = usize> {
+    let replaces = |s: &crate::model::Stream| s.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+    shared.flow.streams.iter().enumerate().filter(move |(_, s)| replaces(s)).map(|(s, _)| s)
+}
+
 /// The replacing sinks whose files are complete.
 fn to_publish(shared: &Shared, accounts: &[Account], facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
     let mut out = vec![];
-    for (s, stream) in shared.flow.streams.iter().enumerate() {
-        if stream.sink.as_ref().is_none_or(|s| s.mode == Mode::Append) {
-            continue;
-        }
+    for s in replacing(shared) {
         let complete = shared.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
         // what a repair adds nothing to is in its place already
         let adds = !shared.beside.contains_key(&s) || positions::mark(accounts, &marks::length(shared, s)) > 0;

@@ -12,12 +12,12 @@ pub fn is_needed(from: Format, to: Format) -> bool {
     (from == Format::Json) != (to == Format::Json)
 }
 
-/// The rows that can be passed on into a stream of JSON, and why each other one cannot.
-pub fn to_json(part: &Part) -> Result<(Rows, Vec<(usize, Fault)>)> {
+/// The rows that can be passed on into a stream of another format, and why each other one cannot.
+pub fn fit(part: &Part, from: Format) -> Result<(Rows, Vec<(usize, Fault)>)> {
     let records = part.body.records()?;
     let (mut good, mut failed) = (Rows::none(records.len()), vec![]);
     for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
-        match quoted(&record) {
+        match value(&record, from) {
             Ok(_) => good.add(record.row()),
             Err(fault) => failed.push((record.row(), fault)),
         }
@@ -61,18 +61,21 @@ fn made<'p>(part: &'p Part, value: impl Fn(&Record<'p>) -> Cow<'p, [u8]>) -> Res
 /// The value of an item of this format in one of the others.
 pub fn value<'r>(record: &Record<'r>, from: Format) -> std::result::Result<Cow<'r, [u8]>, Fault> {
     match from {
-        Format::Json => Ok(text(record)),
+        Format::Json => text(record),
         _ => quoted(record).map(Cow::Owned),
     }
 }
 
 /// What a JSON string says; anything else, and what is no JSON, as it stands.
-fn text<'r>(record: &Record<'r>) -> Cow<'r, [u8]> {
+fn text<'r>(record: &Record<'r>) -> std::result::Result<Cow<'r, [u8]>, Fault> {
     let value = record.value().unwrap_or(b"null");
-    let said = || json::unescape(json::check(value).ok()?).ok();
-    match value.first() {
-        Some(b'"') => said().map_or(Cow::Borrowed(value), |text| Cow::Owned(text.into_owned().into_bytes())),
-        _ => Cow::Borrowed(value),
+    if value.first() != Some(&b'"') {
+        return Ok(Cow::Borrowed(value));
+    }
+    match json::check(value).and_then(json::unescape) {
+        Ok(text) => Ok(Cow::Owned(text.into_owned().into_bytes())),
+        Err(fault) if json::reads(value).is_some() => Err(fault), // half a surrogate pair is no text
+        Err(_) => Ok(Cow::Borrowed(value)),
     }
 }
 

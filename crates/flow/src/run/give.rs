@@ -1,12 +1,28 @@
 //! Handing out work: pieces to the pool, items to the actions, as far as the bounds allow.
 
+use super::Shared;
 use super::pool::{Piece, Pool, Task, parts};
 use super::track::{Sent, Track};
 use super::work::Work;
 use super::{pair, positions, repair};
 use crate::plan::How;
-use anabranch_engine::{At, Limit, Result, limits};
+use anabranch_engine::{At, Chunk, Error, Limit, Offset, Result, limits};
 use std::time::Instant;
+
+impl Shared {
+    /// Reads what accounts say is there. Where the log shows at once what was committed, nothing can be missing.
+    pub(super) fn read(&self, at: &At, end: Offset, limit: Limit) -> Result<Chunk> {
+        let chunk = self.engine.read(at, end, limit)?;
+        if chunk.next <= at.offset && at.offset < end && self.engine.counts_by_offset() {
+            let text = format!(
+                "{} partition {} ends at {}, but the accounts of the flow know of items up to {end}",
+                at.stream, at.partition, chunk.next
+            );
+            return Err(Error::corrupt(text).help("was the data directory changed, or restored in part?"));
+        }
+        Ok(chunk)
+    }
+}
 
 impl Work<'_> {
     /// Where a track may be read to now.
@@ -93,7 +109,7 @@ impl Work<'_> {
         let root = &shared.plan.units[unit].roots[track.root];
         let Some(window) = self.windows.get_mut(&unit).filter(|w| w.has_room()) else { return Ok(false) };
         let at = At { stream: shared.flow.streams[root.from].at.clone(), partition: track.partition, offset: sent };
-        let chunk = shared.engine.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
+        let chunk = shared.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
         let mut behind = sent;
         for handle in &chunk.batches {
             if !window.has_room() {
@@ -138,7 +154,7 @@ impl Work<'_> {
                     offset: from,
                 };
                 let most = if self.shared.looks[track.unit] { limits::CHUNK_BYTES } else { limits::BYTES_UNDER_WAY };
-                let chunk = self.shared.engine.read(&at, end, Limit { bytes: most })?;
+                let chunk = self.shared.read(&at, end, Limit { bytes: most })?;
                 let to = chunk.next.min(end);
                 if to <= from {
                     return Ok(false);

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::Sender;
 
 /// The world outside.
 pub trait World: Send + Sync {
@@ -19,6 +18,8 @@ pub trait World: Send + Sync {
     fn lines(&self, manifest: &Manifest) -> Result<Arc<dyn LineReader>>;
     /// What standard input has to give.
     fn input(&self) -> Input;
+    /// The files that standard input and standard output are, by device and inode, if they are files.
+    fn redirected(&self) -> [Option<(u64, u64)>; 2];
     /// Standard input.
     fn stdin(&self) -> Result<Box<dyn std::io::Read + Send>>;
     /// Opens a sink's file for the run `run`, whose first `resume` bytes are committed; none = the run has not written it.
@@ -35,10 +36,12 @@ pub trait World: Send + Sync {
     fn publish(&self, path: &str, length: u64) -> Result<()>;
     /// Throws away the unfinished file of a replacing sink.
     fn discard(&self, path: &str) -> Result<()>;
+    /// Puts the unfinished file of one path where that of another one is; done twice it does nothing.
+    fn put_aside(&self, path: &str, to: &str) -> Result<()>;
     /// Whether a sink's file is there.
     fn exists(&self, path: &str) -> bool;
     /// Begins to take calls of an action; each is answered once through `replies`.
-    fn action(&self, act: &Act, seat: Seat, replies: Sender<Reply>) -> Result<Box<dyn Session>>;
+    fn action(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>>;
     /// Milliseconds since 1970-01-01 UTC.
     fn now(&self) -> i64;
 }
@@ -227,6 +230,27 @@ pub struct Reply {
     pub slot: u64,
     /// What it gave.
     pub outcome: Outcome,
+}
+
+/// Where replies go, from any thread.
+#[derive(Clone)]
+pub struct Replies(Arc<dyn Fn(Vec<Reply>) -> bool + Send + Sync>);
+
+impl Replies {
+    /// They go to whoever this tells; it says false if nobody wants them any more.
+    pub fn new(to: impl Fn(Vec<Reply>) -> bool + Send + Sync + 'static) -> Replies {
+        Replies(Arc::new(to))
+    }
+
+    /// Sends some; false if nobody wants them any more.
+    pub fn send(&self, replies: Vec<Reply>) -> bool {
+        (self.0)(replies)
+    }
+
+    /// Sends one.
+    pub fn one(&self, slot: u64, outcome: Outcome) -> bool {
+        self.send(vec![Reply { slot, outcome }])
+    }
 }
 
 /// An action that takes calls. Dropping it ends its children.

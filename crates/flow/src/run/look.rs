@@ -27,6 +27,7 @@ pub fn look(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
         }
     }
     faults.extend(of_sinks(flow, world));
+    faults.extend(pairs(flow));
     faults.extend(flow.steps.iter().filter_map(|step| {
         let Kind::Act(act) = &step.kind else { return None };
         let (ActionSpec::Exec(command) | ActionSpec::Pipe(command)) = &act.action else { return None };
@@ -36,6 +37,20 @@ pub fn look(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
     }));
     faults.sort_by_key(|d| (d.span, d.severity));
     faults
+}
+
+/// A pair reads two streams of the log; a view of several has no order of its own.
+fn pairs(flow: &Flow) -> Vec<Diagnostic> {
+    let units = crate::plan::plan(flow, false).units.into_iter();
+    let wrong = units.filter(|u| u.roots.len() != 2).filter_map(|u| Some((u.pairs?, u.roots.len())));
+    wrong.map(|(s, n)| pairs_of(flow, s, n)).map(|(span, e)| fault("pair", span, e)).collect()
+}
+
+/// Why a pair cannot have so many streams to read.
+pub fn pairs_of(flow: &Flow, step: usize, streams: usize) -> (Span, Error) {
+    let step = &flow.steps[step];
+    let e = Error::usage(format!("{} pairs two streams, but it would read {streams}", step.name));
+    (step.span, e.help("let each side be one stream; put a merge before it"))
 }
 
 /// Programs that are given a script by its path.
@@ -107,10 +122,22 @@ enum File {
 /// that replaces writes `NAME.partial` as well.
 pub fn apart(flow: &Flow, world: &dyn World, paths: &[Option<String>]) -> Result<(), (Span, Error)> {
     let mut seen: BTreeMap<File, (&str, &str)> = BTreeMap::new();
+    let mut folders: BTreeMap<PathBuf, (&str, &str)> = BTreeMap::new();
     for (stream, path) in flow.streams.iter().zip(paths) {
-        let Some(path) = path else { continue };
+        let path = match (path, stream.sink.as_ref().map(|s| &s.to)) {
+            (Some(path), _) => path.as_str(),
+            (None, Some(To::Stdout)) => STDOUT,
+            _ => continue,
+        };
         let replace = !adds(stream);
-        let Goal::File(goal, id) = world.goal(path, replace).map_err(|e| (stream.span, e))? else { continue };
+        let (goal, id, replace) = match world.goal(path, replace) {
+            Ok(Goal::File(goal, id)) => (goal, id, replace),
+            Ok(Goal::Through(goal)) => (goal, None, false),
+            Err(_) if path == STDOUT => continue, // it may be closed, or have no such name here
+            Err(e) => return Err((stream.span, e)),
+        };
+        reads_it_itself(flow, world, stream, path, id.filter(|_| !replace)).map_err(|e| (stream.span, e))?;
+        folders.extend(goal.ancestors().skip(1).map(|folder| (folder.to_path_buf(), (stream.name.as_str(), path))));
         let partial = replace.then(|| File::At(paths::beside(&goal, ".partial")));
         let id = id.filter(|_| !replace).map(File::Is); // two that replace it part its names
         for file in [Some(File::At(goal)), partial, id].into_iter().flatten() {
@@ -121,5 +148,31 @@ pub fn apart(flow: &Flow, world: &dyn World, paths: &[Option<String>]) -> Result
             }
         }
     }
+    for (file, (name, path)) in &seen {
+        if let File::At(file) = file
+            && let Some((other, its)) = folders.get(file)
+        {
+            let text = format!("`{name}` is written to {path}, where `{other}` needs a folder: {its}");
+            let span = flow.streams.iter().find(|s| s.name == *name).map_or(Span::default(), |s| s.span);
+            return Err((span, Error::usage(text).help("give one of them another path")));
+        }
+    }
     Ok(())
+}
+
+/// Where standard output can be found.
+const STDOUT: &str = "/dev/stdout";
+
+/// Fails if a sink adds to the very file that standard input is.
+fn reads_it_itself(flow: &Flow, world: &dyn World, stream: &Stream, path: &str, id: Option<(u64, u64)>) -> Result<()> {
+    let stdin = flow.streams.iter().find(|s| s.source.as_ref().is_some_and(|s| s.from == From::Stdin));
+    let [input, output] = world.redirected();
+    let id = if path == STDOUT { output } else { id };
+    match stdin {
+        Some(from) if id.is_some() && input == id => {
+            let text = format!("`{}` is added to the file that `{}` is read from: {path}", stream.name, from.name);
+            Err(Error::usage(text).help("write it to another file"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -121,8 +121,8 @@ pub struct Shared {
     pub manifest: StreamName,
     /// The stream of dead letters as one of the flow's, and those that are tried again.
     pub again: Option<(usize, Vec<Again>)>,
-    /// Sinks that write beside their place, with the batch that names the file.
-    pub beside: BTreeMap<usize, u64>,
+    /// Sinks that write beside their place, with what their files have behind the name.
+    pub beside: BTreeMap<usize, String>,
     /// Sources that are files.
     readings: BTreeMap<usize, lines::Reading>,
 }

@@ -63,9 +63,7 @@ fn pairs_fit(shared: &Shared) -> Result<()> {
                 .help("give both streams the same number of partitions"));
         }
         if sides.len() != 2 {
-            let name = &shared.flow.steps[step].name;
-            return Err(Error::usage(format!("{name} pairs two streams, but it would read {}", sides.len()))
-                .help("let each side be one stream; put a merge before it"));
+            return Err(look::pairs_of(&shared.flow, step, sides.len()).1);
         }
     }
     Ok(())
@@ -143,6 +141,7 @@ pub fn open(
     };
     let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
     name_run(&mut shared, &record);
+    repair::bring_back(&shared, &record)?;
     shared.readings = readings(&shared, lane.account(), &manifests)?;
     Ok(shared)
 }
@@ -379,7 +378,8 @@ fn lengths(shared: &Shared, record: &RunRecord, account: &mut Account) -> Result
             Mode::Append if matches!(shared.world.goal(&path, false)?, Goal::File(..)) => {
                 shared.world.sink(&path, false, record.number, None)?.sync()?
             }
-            _ => 0,
+            // a repair goes on with the file that its batch had begun
+            _ => account.marks.get(&marks::length(shared, s)).copied().unwrap_or(0),
         };
         account.marks.insert(marks::length(shared, s), length);
     }
@@ -404,6 +404,8 @@ pub fn fence(shared: &Shared, record: &RunRecord) -> Result<Vec<Account>> {
 /// Closes an open run as abandoned: the readers of source streams go back to where it began.
 fn abandon(shared: &Shared, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
     fence(shared, record)?;
+    repair::put_back(shared, record)?;
+    let begun = record.repair.as_ref().map_or(&[][..], |mending| &mending.aside);
     commit(lane, |account| {
         match &record.repair {
             Some(mending) => account.read.clone_from(&mending.carry),
@@ -412,11 +414,16 @@ fn abandon(shared: &Shared, lane: &mut dyn Lane, record: &RunRecord) -> Result<(
                 account.read.extend(back);
             }
         }
-        account.record = Some(RunRecord { phase: Phase::Abandoned, ..record.clone() });
+        let mut given_up = RunRecord { phase: Phase::Abandoned, ..record.clone() };
+        given_up.put_back_what_waits();
+        account.record = Some(given_up);
     })?;
     for (s, stream) in shared.flow.streams.iter().enumerate() {
         let replaces = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
-        if replaces && let Some(path) = sinks::path(shared, s)? {
+        if replaces
+            && !begun.contains(&stream.name)
+            && let Some(path) = sinks::path(shared, s)?
+        {
             shared.world.discard(&path)?;
         }
     }

@@ -4,10 +4,10 @@ use super::chunk::{Carrier, Whence};
 use super::convert;
 use super::facts;
 use super::finals::of_step;
-use super::marks;
 use super::pool::view;
 use super::track::Track;
 use super::work::Work;
+use super::{marks, positions};
 use crate::expr::{Fault, Scope, Value, write};
 use crate::model::Kind;
 use crate::patterns::reduce::Shape;
@@ -151,15 +151,22 @@ fn side(run: &mut Work<'_>, t: usize) -> Result<Option<Vec<Side>>> {
     let Some(track) = run.tracks.get(&t) else { return Ok(None) };
     let Some(end) = run.readable(track) else { return Ok(None) };
     let root: &Root = &shared.plan.units[track.unit].roots[track.root];
-    let mut at =
-        At { stream: shared.flow.streams[root.from].at.clone(), partition: track.partition, offset: track.sent };
-    let chunk = loop {
+    let reader = shared.reader(root, track.partition);
+    let mut at = At { stream: reader.stream.clone(), partition: track.partition, offset: track.sent };
+    let (chunk, end) = loop {
+        let (behind, gap) = positions::past_gaps(&run.record, &reader, at.offset);
+        if behind > at.offset {
+            at.offset = behind;
+            run.tracks.entry(t).and_modify(|t| t.sent = at.offset);
+            run.moved(t, at.offset, 0);
+        }
+        let end = end.min(gap);
         if at.offset >= end {
             return Ok(Some(vec![]));
         }
-        let chunk = shared.engine.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
+        let chunk = shared.read(&at, end, Limit { bytes: limits::BATCH_TARGET_BYTES })?;
         if !chunk.batches.is_empty() || chunk.next <= at.offset {
-            break chunk;
+            break (chunk, end);
         }
         at.offset = chunk.next.min(end); // no items here, but the end of a commit
         run.tracks.entry(t).and_modify(|t| t.sent = at.offset);

@@ -75,6 +75,13 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Lets go of threads that are at work: nobody wants what they will find.
+    pub fn leave(&mut self) {
+        self.threads.clear();
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.tasks = None;

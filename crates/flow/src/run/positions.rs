@@ -35,6 +35,23 @@ pub fn start(record: &RunRecord, reader: &Reader) -> i64 {
     own.unwrap_or_else(|| begin(record, &(reader.stream.clone(), reader.partition)))
 }
 
+/// Where the batch begins that comes to a root through its gates.
+pub fn batch(shared: &Shared, record: &RunRecord, root: &Root, p: u32) -> i64 {
+    let spot = (shared.flow.streams[root.from].at.clone(), p);
+    let of_gate = |g: &usize| {
+        let reach = shared.plan.view(*g).iter().filter(|reach| reach.from == root.from);
+        reach.filter_map(|reach| record.from.get(&shared.viewer(*g, reach, p)).copied()).max()
+    };
+    root.gates.iter().filter_map(of_gate).max().unwrap_or_else(|| begin(record, &spot))
+}
+
+/// Where a reader goes on that is here: behind what is not for it.
+pub fn past_gaps(record: &RunRecord, reader: &Reader, at: i64) -> (i64, i64) {
+    let gaps = record.gaps.get(reader).map_or(&[][..], Vec::as_slice);
+    let at = gaps.iter().find(|gap| gap.contains(&at)).map_or(at, |gap| gap.end);
+    (at, gaps.iter().map(|gap| gap.start).find(|start| *start > at).unwrap_or(i64::MAX))
+}
+
 /// Where the batch begins in a partition.
 pub fn begin(record: &RunRecord, spot: &Spot) -> i64 {
     let first = record.extents.get(spot).and_then(|e| e.first()).map(|e| e.from);

@@ -38,6 +38,7 @@ pub fn record(
         ends: BTreeMap::new(),
         extents: BTreeMap::new(),
         waited: last.as_ref().map_or_else(BTreeMap::new, |r| r.waited.clone()),
+        gaps: last.as_ref().map_or_else(BTreeMap::new, |r| r.gaps.clone()),
         repair: None,
     };
     stretches(shared, last.as_ref(), &mut record, manifests)?;
@@ -57,7 +58,11 @@ pub fn record(
                 }
                 let of_group = || group.and_then(|g| groups.get(g)).and_then(|g| g.offsets.get(&at).copied());
                 let first = || record.starts.get(&at).copied().unwrap_or(0);
-                let from = committed.or_else(of_group).unwrap_or_else(first);
+                // what a gate keeps back belongs to batches that are held: a new reader behind one begins behind them
+                let held = || record.held.iter().flat_map(|h| &h.extents).filter(|_| !root.gates.is_empty());
+                let kept = held().filter(|(stream, q, ..)| *stream == at.0 && *q == p).map(|(.., end)| *end).max();
+                let new = || first().max(kept.unwrap_or(0));
+                let from = committed.or_else(of_group).unwrap_or_else(new);
                 let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
                 let outside = shared.flow.streams[root.from].writer == Writer::Outside;
                 let was_another = |last: &RunRecord| is_anew(last, &record.ids, &at.0) && !last.meant.contains(&key);

@@ -9,7 +9,7 @@ use crate::patterns::{Body, Origin, Part};
 use crate::plan::{How, Node, Root};
 use anabranch_engine::{
     Account, Admin, Again, At, BatchRef, Builder, Codec, Cursor, Dest, Error, Extent, FlowId, Handle, Item,
-    Kind as ErrorKind, Lane, Mending, Packer, Phase, Put, Result, RunKind, RunRecord, StreamName, Tally,
+    Kind as ErrorKind, Lane, Mending, Packer, Phase, Placed, Put, Result, RunKind, RunRecord, StreamName, Tally,
     account::ACCOUNT_VERSION, chunks,
 };
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub fn is_open(wanted: Option<&Repair>, record: &RunRecord) -> Result<()> {
 }
 
 /// Dead letters that one repair may name.
-const MOST: usize = 1_000;
+pub const MOST: usize = 1_000;
 /// Dead letters of a batch that its repairs may settle: their ids are in each account.
 const MOST_SETTLED: usize = 10_000;
 
@@ -62,7 +62,14 @@ pub fn stream(flow: &FlowId) -> Result<StreamName> {
 }
 
 /// The books of a batch whose run closes as held.
-pub fn books(shared: &Shared, ledger: &Ledger, closing: &RunRecord) -> Result<Vec<Put>> {
+/// Its sinks `aside` had begun files that wait for the repair.
+pub fn books(
+    shared: &Shared,
+    ledger: &Ledger,
+    closing: &RunRecord,
+    aside: &[usize],
+    placed: Vec<Placed>,
+) -> Result<Vec<Put>> {
     let (flow_hash, read) = (shared.flow.hash.clone(), ledger.positions());
     let mut account = Account { version: ACCOUNT_VERSION, flow_hash, read, ..Account::default() };
     for of_lane in ledger.all() {
@@ -91,7 +98,10 @@ pub fn books(shared: &Shared, ledger: &Ledger, closing: &RunRecord) -> Result<Ve
     }
     let mending = record.repair.get_or_insert_default();
     mending.runs.push(closing.number);
+    mending.placed = placed;
+    mending.aside = aside.iter().map(|s| shared.flow.streams[*s].name.clone()).collect();
     (mending.again, mending.carry) = (vec![], BTreeMap::new());
+    (mending.waited, mending.gaps) = (BTreeMap::new(), BTreeMap::new());
     let json = serde_json::to_vec(&Books { record, account }).map_err(|e| Error::bug(e.to_string()))?;
     let mut packer = Packer::default();
     let key = Some(closing.batch.to_string().into());
@@ -100,7 +110,7 @@ pub fn books(shared: &Shared, ledger: &Ledger, closing: &RunRecord) -> Result<Ve
     Ok(packer.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }).collect())
 }
 
-/// The dead letters of a held batch that are not settled, oldest first: at most as many as one repair may name.
+/// The dead letters of a held batch that are not settled, oldest first: at most as many as its repairs may settle.
 pub fn unsettled(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Vec<String>> {
     let account = engine.accounts(flow, &mut Cursor::default(), std::time::Duration::ZERO)?;
     let record = account.iter().find_map(|a| a.record.as_ref());
@@ -111,7 +121,9 @@ pub fn unsettled(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Vec<St
     let mut ids = vec![];
     each(engine, &flow.own("dead")?, |_, item| {
         let of_batch = told(&item, "run").parse().is_ok_and(|run| mending.runs.contains(&run));
-        ids.extend(Some(told(&item, "id")).filter(|id| of_batch && ids.len() < MOST && !mending.settled.contains(id)));
+        ids.extend(
+            Some(told(&item, "id")).filter(|id| of_batch && ids.len() < MOST_SETTLED && !mending.settled.contains(id)),
+        );
         Ok(())
     })?;
     Ok(ids)
@@ -178,10 +190,6 @@ pub fn open(
     let Some(last) = last.filter(|_| held) else {
         return Err(Error::usage(format!("batch {} of {} is not held", wanted.batch, shared.flow.name)));
     };
-    if let Some(pair) = shared.flow.steps.iter().find(|s| matches!(s.kind, Kind::Pair(_))) {
-        let text = format!("{} pairs what follows, run after run: its batches cannot be repaired", pair.name);
-        return Err(Error::usage(text));
-    }
     let Books { record: was, account: books } = find(&*shared.engine, &shared.flow.name, wanted.batch)?;
     if books.flow_hash != shared.flow.hash {
         let text = format!("batch {} was held by another version of the flow", wanted.batch);
@@ -209,9 +217,11 @@ pub fn open(
     }
     let later = mending.runs.first().is_some_and(|first| last.number - first >= mending.runs.len() as u64);
     let replaces = |s: &&Stream| s.sink.as_ref().is_some_and(|sink| sink.mode != Mode::Append);
-    let sinks = shared.flow.streams.iter().filter(replaces).filter(|s| later || was_written(&books, s));
+    let in_place = |s: &&Stream| mending.placed.iter().any(|p| p.sink == s.name);
+    let sinks = shared.flow.streams.iter().filter(replaces).filter(|s| later || in_place(s));
     mending.beside = sinks.map(|s| s.name.clone()).collect();
     mending.carry.clone_from(&lane.account().read);
+    (mending.waited, mending.gaps) = (last.waited.clone(), last.gaps.clone());
     let mut record = RunRecord {
         number: last.number + 1,
         kind: RunKind::Repair,
@@ -223,12 +233,13 @@ pub fn open(
     };
     record.ids.clone_from(ids);
     ends_now(shared, &last, &mut record)?;
+    let goes_on: Vec<String> = mending.aside.iter().map(|s| format!("sink:{s}")).collect();
     record.repair = Some(mending);
     let mut read = books.read;
     read.retain(|reader, _| reader.stream != shared.dead); // an earlier repair read its own letters
     let mut marks = books.marks;
     marks.remove(marks::DEAD);
-    marks.retain(|mark, _| !mark.starts_with("sink:"));
+    marks.retain(|mark, _| !mark.starts_with("sink:") || goes_on.contains(mark));
     Ok(Account {
         version: ACCOUNT_VERSION,
         flow_hash: shared.flow.hash.clone(),
@@ -241,6 +252,33 @@ pub fn open(
         record: Some(record),
         ..Account::default()
     })
+}
+
+/// The files that the batch had begun go on in the place of this repair.
+pub fn bring_back(shared: &Shared, record: &RunRecord) -> Result<()> {
+    for (path, waits) in begun(shared, record)? {
+        shared.world.put_aside(&waits, &path)?;
+    }
+    Ok(())
+}
+
+/// They wait again, as its batch does.
+pub fn put_back(shared: &Shared, record: &RunRecord) -> Result<()> {
+    for (path, waits) in begun(shared, record)? {
+        shared.world.put_aside(&path, &waits)?;
+    }
+    Ok(())
+}
+
+/// Where the files stand in a repair that its batch had begun, and where they wait for one.
+fn begun(shared: &Shared, record: &RunRecord) -> Result<Vec<(String, String)>> {
+    let names = record.repair.as_ref().map_or(&[][..], |mending| &mending.aside);
+    let streams = shared.flow.streams.iter().enumerate().filter(|(_, s)| names.contains(&s.name));
+    let mut paths = vec![];
+    for (s, _) in streams {
+        paths.extend(super::sinks::aside(shared, s, record.batch)?.filter(|(path, waits)| path != waits));
+    }
+    Ok(paths)
 }
 
 /// Own streams go on where they end now; the dead letters of the batch lie before the present end of theirs.
@@ -258,11 +296,6 @@ fn ends_now(shared: &Shared, last: &RunRecord, record: &mut RunRecord) -> Result
         record.seals.insert(spot, span.end);
     }
     Ok(())
-}
-
-/// Whether a sink got items before its batch was held: its file is in its place then.
-fn was_written(books: &Account, stream: &Stream) -> bool {
-    books.tally.get(&format!("sink:{}", stream.name)).is_some_and(|t| t.taken() > 0)
 }
 
 fn untake(tally: &mut Tally, of: &str) {
@@ -324,7 +357,7 @@ fn may_retry(shared: &Shared, books: &Account, id: &str, letter: &Item) -> Resul
     Ok(())
 }
 
-/// A reduce that a step leads to, and that has said its results.
+/// A reduce that a step leads to, and that has said its results; or a pair, which has moved on.
 fn said_behind(flow: &Flow, books: &Account, step: usize) -> Option<String> {
     let mut todo = vec![step];
     let mut seen = BTreeSet::new();
@@ -333,7 +366,9 @@ fn said_behind(flow: &Flow, books: &Account, step: usize) -> Option<String> {
             continue;
         }
         let name = &flow.steps[s].name;
-        if books.marks.contains_key(&marks::done(name)) && matches!(flow.steps[s].kind, Kind::Reduce(..)) {
+        if books.marks.contains_key(&marks::done(name))
+            && matches!(flow.steps[s].kind, Kind::Reduce(..) | Kind::Pair(_))
+        {
             return Some(name.clone());
         }
         todo.extend(flow.steps[s].outputs.iter().flat_map(|o| &flow.streams[*o].readers).map(|(reader, _)| *reader));
@@ -345,7 +380,14 @@ fn said_behind(flow: &Flow, books: &Account, step: usize) -> Option<String> {
 pub fn extend(shared: &mut Shared, record: &RunRecord) {
     let Some(mending) = &record.repair else { return };
     let of_name = |name: &String| shared.flow.streams.iter().position(|s| s.name == *name);
-    shared.beside = mending.beside.iter().filter_map(of_name).map(|s| (s, record.batch)).collect();
+    // an earlier repair of the batch may have put a file there
+    let behind = |s: &usize| {
+        let (name, first) = (&shared.flow.streams[*s].name, super::sinks::of_batch(record.batch));
+        let taken = mending.placed.iter().any(|p| p.sink == *name && p.path.ends_with(&first));
+        if taken { format!("{first}-{}", record.number) } else { first }
+    };
+    let beside: BTreeMap<usize, String> = mending.beside.iter().filter_map(of_name).map(|s| (s, behind(&s))).collect();
+    shared.beside = beside;
     if shared.again.is_some() || mending.again.is_empty() {
         return;
     }

@@ -15,15 +15,29 @@ pub struct Sinks {
 
 /// The path of a sink in this run; `None` for standard output.
 pub fn path(shared: &Shared, stream: usize) -> Result<Option<String>> {
+    let path = own_path(shared, stream)?;
+    Ok(path.map(|path| path + shared.beside.get(&stream).map_or("", String::as_str)))
+}
+
+/// What stands behind the name of a file that only a batch wrote.
+pub fn of_batch(batch: u64) -> String {
+    format!(".batch-{batch}")
+}
+
+/// The path of this run, and where what it holds of a held batch waits for the repair of that.
+pub fn aside(shared: &Shared, stream: usize, batch: u64) -> Result<Option<(String, String)>> {
+    let own = own_path(shared, stream)?.map(|own| own + &of_batch(batch));
+    Ok(path(shared, stream)?.zip(own))
+}
+
+fn own_path(shared: &Shared, stream: usize) -> Result<Option<String>> {
     let Some(sink) = &shared.flow.streams[stream].sink else { return Ok(None) };
     match &sink.to {
         To::Stdout => Ok(None),
         To::File(template) => {
             let path = template.render(&Scope::of_run(&shared.vars.run, &shared.vars.env));
-            path.map(|path| {
-                Some(shared.beside.get(&stream).map_or(path.clone(), |batch| format!("{path}.batch-{batch}")))
-            })
-            .map_err(|f| Error::usage(format!("the path of the sink {}: {f}", shared.flow.streams[stream].name)))
+            path.map(Some)
+                .map_err(|f| Error::usage(format!("the path of the sink {}: {f}", shared.flow.streams[stream].name)))
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Shared;
 use super::call;
 use super::chunk::{Carrier, Outcome, Whence, view};
 use super::convert;
-use super::io::{Failure, Job, Reply, Session};
+use super::io::{Failure, Job, Replies, Reply, Session};
 use super::trial::Trial;
 use crate::expr::{Value, json};
 use crate::model::{Act, ActionSpec, Kind, Step};
@@ -13,7 +13,6 @@ use anabranch_engine::{Error, Item, Result, limits};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 /// The window of one action step.
@@ -82,7 +81,7 @@ pub struct Finished {
 
 impl Window {
     /// A window of the step `step`. All its inputs share the calls that it may make at once.
-    pub fn open(shared: &Shared, step: usize, act: &Act, replies: Sender<Reply>) -> Result<Window> {
+    pub fn open(shared: &Shared, step: usize, act: &Act, replies: Replies) -> Result<Window> {
         let seat = call::seat(shared, &shared.flow.steps[step], act)?;
         Ok(Window {
             step,
@@ -357,11 +356,16 @@ fn value(result: Option<&Bytes>, as_printed: bool) -> Option<Value<'_>> {
     if text.is_empty() {
         return None;
     }
-    if !as_printed
-        && let Ok(raw) = json::check(text)
-        && let Ok(value) = Value::from_json(raw)
-    {
-        return Some(value);
+    if !as_printed {
+        // of what is JSON nothing else is made: nobody has looked into it yet
+        match json::check(text).and_then(Value::from_json) {
+            Ok(value) => return Some(value),
+            Err(_) => {
+                if let Some(raw) = json::reads(text) {
+                    return Some(Value::Json(raw.into()));
+                }
+            }
+        }
     }
     Some(match std::str::from_utf8(text) {
         Ok(text) => Value::text(text),

@@ -3,7 +3,7 @@
 use super::berth::Berth;
 use super::facts::{self, Facts, Progress};
 use super::folds::Folds;
-use super::io::Reply;
+use super::io::{Replies, Reply};
 use super::lanes::Ledger;
 use super::pool::{Answer, Pool};
 use super::report::Report;
@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 pub enum Event {
     /// A piece of input is worked on.
     Piece(Answer),
-    /// A call of an action of that unit is answered.
-    Reply(usize, Reply),
+    /// Calls of an action of that unit are answered.
+    Replies(usize, Vec<Reply>),
     /// Something came through standard input, for that stream.
     Stdin(usize),
     /// A lane was claimed, or could not be.
@@ -212,13 +212,13 @@ impl<'r> Work<'r> {
     pub fn work(&mut self) -> Result<Ended> {
         let (sender, events) = channel();
         let shared = self.shared.clone();
-        let pool = Pool::start(self.workers, &shared, &sender)?;
+        let mut pool = Pool::start(self.workers, &shared, &sender)?;
         for (u, unit) in shared.plan.units.iter().enumerate() {
             if let Some(step) = unit.acts
                 && let Kind::Act(act) = &shared.flow.steps[step].kind
             {
-                let (replies, inbox) = channel();
-                forward(inbox, u, sender.clone())?;
+                let events = sender.clone();
+                let replies = Replies::new(move |some| events.send(Event::Replies(u, some)).is_ok());
                 self.windows.insert(u, Window::open(&shared, step, act, replies)?);
             }
         }
@@ -232,11 +232,15 @@ impl<'r> Work<'r> {
             outcome = finish.map(|()| Ended::Finished);
         }
         self.windows.clear();
+        if self.pieces_under_way > 0 && !matches!(outcome, Ok(Ended::Again)) {
+            pool.leave();
+        }
         drop(news);
         outcome
     }
 
     fn turn(&mut self, pool: &Pool, events: &Receiver<Event>) -> Result<Ended> {
+        let mut stopped: Option<Instant> = None;
         loop {
             let stop = self.options.stop.load(Ordering::Relaxed);
             if !stop {
@@ -253,7 +257,10 @@ impl<'r> Work<'r> {
             if idle && self.settle_one()? {
                 continue;
             }
-            if idle && stop {
+            stopped = stop.then(|| stopped.unwrap_or_else(Instant::now));
+            // a piece that takes long, one item may, is worked on anew when the run goes on
+            let long = stopped.is_some_and(|since| since.elapsed() > limits::STOP_WAIT);
+            if stop && (idle || (long && self.berths.values().all(|b| b.pending.since.is_none()))) {
                 return Ok(Ended::Stopped);
             }
             if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.berths.contains_key(&0) {
@@ -453,9 +460,10 @@ impl<'r> Work<'r> {
                     sent.done = Some(outcome);
                 }
             }
-            Event::Reply(unit, reply) => {
+            Event::Replies(unit, replies) => {
                 if let Some(window) = self.windows.get_mut(&unit) {
-                    window.reply(&self.shared, reply, Instant::now());
+                    let now = Instant::now();
+                    replies.into_iter().for_each(|reply| window.reply(&self.shared, reply, now));
                 }
             }
             Event::Stdin(stream) => stdin::take(self, stream)?,
@@ -480,11 +488,4 @@ impl<'r> Work<'r> {
         }
         Ok(())
     }
-}
-
-/// Replies of a unit's actions become events of the loop.
-fn forward(inbox: Receiver<Reply>, unit: usize, events: std::sync::mpsc::Sender<Event>) -> Result<()> {
-    let pump = move || inbox.into_iter().try_for_each(|reply| events.send(Event::Reply(unit, reply)).map_err(drop));
-    let thread = std::thread::Builder::new().name(format!("replies {unit}")).spawn(pump);
-    thread.map(drop).map_err(|e| Error::machine(format!("cannot start a thread: {e}")))
 }

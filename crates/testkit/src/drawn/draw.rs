@@ -109,7 +109,7 @@ fn inputs(shape: &Shape, dice: &mut Rng, kind: u64) -> Vec<usize> {
             inputs
         }
         5 => {
-            let fits = |s: &Stream| s.ordered && !s.gated && s.plain && !s.sharded;
+            let fits = |s: &Stream| s.ordered && s.plain && !s.sharded;
             let a = pick(shape, dice, fits);
             let b = pick(shape, dice, fits);
             a.into_iter().chain(b.filter(|b| Some(*b) != a)).collect()
@@ -121,6 +121,7 @@ fn inputs(shape: &Shape, dice: &mut Rng, kind: u64) -> Vec<usize> {
 
 /// A step that takes several streams as one: a merge where there are several, a join, a reduce.
 fn gather(shape: &mut Shape, dice: &mut Rng, name: &str, kind: u64, like: Like, several: bool) -> Verb {
+    let is_view = like.ordered; // a join changes no order
     let mut like = Like { ordered: false, ..like };
     match kind {
         0 | 1 if several => Verb::Merge { to: shape.make(name.to_string(), &like, true, false) },
@@ -129,7 +130,7 @@ fn gather(shape: &mut Shape, dice: &mut Rng, name: &str, kind: u64, like: Like, 
                 let told = Like { ordered: false, moves: like.moves, gated: true, plain: false };
                 shape.make(format!("{name}told"), &told, false, false)
             });
-            like.gated = true;
+            (like.gated, like.ordered) = (true, is_view);
             let tolerate =
                 if dice.eighths(4) { Tolerate::Items(dice.below(4)) } else { Tolerate::Percent(dice.below(60)) };
             Verb::Join { to: shape.make(name.to_string(), &like, true, false), tolerate, done, fails: dice.eighths(1) }

@@ -138,7 +138,7 @@ pub fn report(shared: &Shared, accounts: &[Account], record: &RunRecord, facts: 
         exit,
         balanced: imbalance.is_empty(),
         seconds: ((now - record.started).max(0) as f64) / 1000.0,
-        sinks: sinks(shared, accounts),
+        sinks: sinks(shared, accounts, record),
         steps,
         dead: vec![],
         books,
@@ -167,16 +167,27 @@ fn notes(accounts: &[Account]) -> Vec<String> {
     if cut { vec![text.into()] } else { vec![] }
 }
 
-fn sinks(shared: &Shared, accounts: &[Account]) -> Vec<SinkLine> {
-    let with_sink = shared.flow.streams.iter().enumerate().filter(|(_, s)| s.sink.is_some());
-    with_sink
-        .map(|(i, s)| SinkLine {
-            stream: s.name.clone(),
-            path: super::sinks::path(shared, i).ok().flatten().unwrap_or_else(|| "stdout".into()),
-            items: tally(accounts, &name(&shared.flow, Node::Sink(i)), |t| t.passed),
-            bytes: positions::mark(accounts, &marks::length(shared, i)),
-        })
-        .collect()
+/// The files of a batch, those first that its earlier runs have put in place.
+fn sinks(shared: &Shared, accounts: &[Account], record: &RunRecord) -> Vec<SinkLine> {
+    let placed = record.repair.as_ref().map_or(&[][..], |mending| &mending.placed);
+    let mut lines = vec![];
+    for (i, s) in shared.flow.streams.iter().enumerate().filter(|(_, s)| s.sink.is_some()) {
+        let line = |path: String, items, bytes| SinkLine { stream: s.name.clone(), path, items, bytes };
+        let before = lines.len();
+        lines.extend(placed.iter().filter(|p| p.sink == s.name).map(|p| line(p.path.clone(), p.items, p.bytes)));
+        let items = lines[before..].iter().map(|l| l.items).sum();
+        let items = stored(shared, accounts, i).saturating_sub(items);
+        if items > 0 || lines.len() == before {
+            let path = super::sinks::path(shared, i).ok().flatten().unwrap_or_else(|| "stdout".into());
+            lines.push(line(path, items, positions::mark(accounts, &marks::length(shared, i))));
+        }
+    }
+    lines
+}
+
+/// Items that a sink has stored.
+pub(super) fn stored(shared: &Shared, accounts: &[Account], stream: usize) -> u64 {
+    tally(accounts, &name(&shared.flow, Node::Sink(stream)), |t| t.passed)
 }
 
 fn tally(accounts: &[Account], name: &str, of: impl Fn(&anabranch_engine::Tally) -> u64) -> u64 {

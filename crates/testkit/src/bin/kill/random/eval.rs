@@ -207,6 +207,23 @@ impl Run<'_> {
         found
     }
 
+    /// A gate before a pair fails where another one holds.
+    fn is_before_a_pair(&self, s: usize) -> bool {
+        let (mut todo, mut seen) = (vec![s], BTreeSet::new());
+        while let Some(step) = todo.pop().filter(|_| seen.len() <= self.shape.steps.len()) {
+            let outputs = self.outputs(step);
+            let readers =
+                (0..self.shape.steps.len()).filter(|r| self.shape.steps[*r].inputs.iter().any(|i| outputs.contains(i)));
+            for reader in readers.filter(|r| seen.insert(*r)) {
+                if matches!(self.shape.steps[reader].verb, Verb::Pair { .. }) {
+                    return true;
+                }
+                todo.push(reader);
+            }
+        }
+        false
+    }
+
     fn join(
         &mut self,
         s: usize,
@@ -216,7 +233,7 @@ impl Run<'_> {
         gate: (Tolerate, bool),
         done: Option<usize>,
     ) {
-        let (tolerate, fails) = gate;
+        let (tolerate, fails) = (gate.0, gate.1 || self.is_before_a_pair(s));
         let judged = self.judged(s);
         let of = |counts: &BTreeMap<usize, u64>| judged.iter().filter_map(|w| counts.get(w)).sum::<u64>();
         let (failed, skipped, arrived) = (of(&self.dead), of(&self.skipped), taken.len() as u64);
@@ -250,7 +267,9 @@ impl Run<'_> {
         let judged = self.judged(s).into_iter().chain([s]);
         let failed: u64 = judged.filter_map(|w| self.dead.get(&w)).sum();
         let shut = strict && failed > 0;
-        self.held |= shut && !blocked;
+        let fails = self.is_before_a_pair(s);
+        self.held |= shut && !blocked && !fails;
+        self.failed |= shut && !blocked && fails;
         if blocked || shut {
             self.streams[to].blocked = true;
             return;
@@ -266,12 +285,15 @@ impl Run<'_> {
     fn pair(&mut self, s: usize, to: usize) {
         let step = &self.shape.steps[s];
         let mut sides = vec![];
+        let shut = step.inputs.iter().any(|i| self.streams[*i].blocked);
         for (i, input) in step.inputs.iter().enumerate() {
             let mut side = self.state.waits.remove(&(step.name.clone(), i)).unwrap_or_default();
-            side.extend(self.streams[*input].items.clone());
+            if !self.streams[*input].blocked {
+                side.extend(self.streams[*input].items.clone());
+            }
             sides.push(side);
         }
-        let n = sides[0].len().min(sides[1].len());
+        let n = if shut { 0 } else { sides[0].len().min(sides[1].len()) };
         for (l, r) in sides[0].iter().zip(&sides[1]) {
             self.give(to, json!({ "l": l, "r": r }));
         }
