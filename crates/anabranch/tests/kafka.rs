@@ -44,9 +44,7 @@ fn examples_and_hands_on_on_three_brokers() {
     for _ in 0..2 {
         place.run(&["run"]).exits(0).says("balanced ✓");
     }
-    let read = ["--topic", "photos-topic-2", "--from-beginning", "--isolation-level", "read_committed"];
-    let all = ["--timeout-ms", "5000"];
-    let copied = text(cluster.tool("console-consumer", &[&read[..], &all[..]].concat(), ""));
+    let copied = cluster.committed("photos-topic-2", &[], place.read("photos.txt").lines().count());
     assert_eq!(sorted(&copied), sorted(&place.read("photos.txt")), "copied once");
     let group = text(cluster.tool("consumer-groups", &["--describe", "--group", "group1"], ""));
     let rows: Vec<Vec<&str>> = group.lines().map(|l| l.split_whitespace().collect()).collect();
@@ -57,7 +55,7 @@ fn examples_and_hands_on_on_three_brokers() {
     place.run(&["run"]).exits(0).says("balanced ✓");
     let ours =
         place.run(&["consume", "photos-topic-2", "--from-beginning"]).exits(0).says("Processed a total of 6 messages");
-    let theirs = text(cluster.tool("console-consumer", &[&read[..], &all[..]].concat(), ""));
+    let theirs = cluster.committed("photos-topic-2", &[], 6);
     assert_eq!(sorted(&ours.out), sorted(&theirs));
     // the reduce pairs two topics in lock step
     place.write("reduce.yaml", Place::example("02-reduce").read("flow.yaml"));

@@ -21,10 +21,10 @@ fn produce(place: &Place, lines: &[String]) {
     place.feed(&["produce", "in", "-q"], (lines.join("\n") + "\n").as_bytes()).exits(0);
 }
 
-/// What a reader that is not ours finds in `out`.
-fn copied(cluster: &Cluster) -> Vec<String> {
-    let read = ["--topic", "out", "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "5000"];
-    sorted(&String::from_utf8_lossy(&cluster.tool("console-consumer", &read, "").stdout))
+/// A reader that is not ours finds these in `out`.
+#[track_caller]
+fn are_copied(cluster: &Cluster, lines: &[String]) {
+    assert_eq!(sorted(&cluster.committed("out", &[], lines.len())), sorted(&lines.join("\n")));
 }
 
 /// Cuts all partitions of `in` at their ends.
@@ -78,7 +78,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     place.run(&["run"]).exits(1).says("the rest was deleted"); // never reset silently
     place.run(&reset).exits(0);
     place.run(&["run"]).exits(0).says("balanced ✓    20 read = 20 stored");
-    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+    are_copied(&cluster, &all);
 
     // the topic is deleted and made again
     place.run(&["streams", "delete", "in"]).exits(0);
@@ -90,7 +90,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     produce(&place, &more);
     all.extend(more);
     place.run(&["run"]).exits(0).says("balanced ✓    10 read = 10 stored");
-    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+    are_copied(&cluster, &all);
 
     // and once more, with more in it than was read of the last one
     place.run(&["streams", "delete", "in"]).exits(0);
@@ -101,13 +101,13 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     place.run(&reset).exits(0);
     all.extend(more);
     place.run(&["run"]).exits(0).says("balanced ✓    400 read = 400 stored");
-    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+    are_copied(&cluster, &all);
 
     // what the flow writes is made anew as well
     place.run(&["streams", "delete", "out"]).exits(0);
     produce(&place, &lines("last", 3));
     place.run(&["run"]).exits(0).says("out was recreated").says("balanced ✓    3 read = 3 stored");
-    assert_eq!(copied(&cluster), lines("last", 3));
+    are_copied(&cluster, &lines("last", 3));
 }
 
 #[test]
@@ -152,11 +152,11 @@ fn transactions_of_others_that_are_aborted_or_left_open() {
     let behind = lines("behind it", 20);
     produce(&place, &behind);
     place.run(&["run"]).exits(0).says("balanced ✓    0 read = 0");
-    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+    are_copied(&cluster, &all);
     cluster.foreign("in", "heal", "-", 0);
     all.extend(behind);
     place.run(&["run"]).exits(0).says("balanced ✓    20 read = 20 stored");
-    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+    are_copied(&cluster, &all);
     // a join that reads such a topic counts items, not offsets; the next batch is what came after
     let gate =
         "flow: gate\nstreams: { in: {}, seen: {} }\nsteps:\n  all: { join: in }\n  seen: { copy: all, to: seen }\n";
@@ -192,7 +192,7 @@ fn a_process_that_was_stopped_does_not_write_again() {
         let ended = common::Ran::from(run.wait_with_output().expect("ends"));
         assert!(ended.exit == 0 && ended.out.contains("\"balanced\":true"), "{}{}", ended.out, ended.err);
     }
-    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+    are_copied(&cluster, &all);
 }
 
 /// The target takes smaller batches than the source has, and packed ones that grow.
@@ -210,7 +210,7 @@ fn batches_are_cut_to_what_the_target_takes() {
     cluster.tool("console-producer", &args, &(packed.join("\n") + "\n"));
     all.extend(packed);
     place.run(&["run"]).exits(0).says("balanced ✓    4,000 read = 4,000 stored");
-    assert_eq!(copied(&cluster), sorted(&all.join("\n")));
+    are_copied(&cluster, &all);
     produce(&place, &["y".repeat(30_000)]);
     place.run(&["run"]).exits(1).says("an item is larger than the topic takes").says("max.message.bytes");
     let raise =

@@ -68,9 +68,7 @@ fn each_item_once(thread: &str, call: &str, step: usize) {
         place.run(&["run"]).exits(0).says("balanced ✓");
     }
     assert!(kills * 3 > tries, "only {kills} kills in {tries} tries");
-    let read = ["--topic", "out", "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "8000"];
-    let seen = cluster.tool("console-consumer", &read, "");
-    let seen = sorted(&String::from_utf8_lossy(&seen.stdout));
+    let seen = sorted(&cluster.committed("out", &[], produced.len()));
     produced.sort();
     assert_eq!(seen.len(), produced.len(), "{kills} kills");
     assert_eq!(seen, produced, "{kills} kills");

@@ -96,6 +96,18 @@ impl Cluster {
         tool.args(args).stdin(input).output().unwrap_or_else(|e| panic!("{SCRIPT} does not start: {e}"))
     }
 
+    /// What Kafka's own reader of committed items finds in a topic, from its beginning, a line for each. On a busy machine
+    /// it may give up before it has begun: while it finds fewer than `least`, it is asked again, a few times.
+    pub fn committed(&self, topic: &str, show: &[&str], least: usize) -> String {
+        let read =
+            ["--topic", topic, "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "8000"];
+        let read = || {
+            let output = self.tool("console-consumer", &[&read[..], show].concat(), "");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        (0..5).map(|_| read()).find(|seen| seen.lines().count() >= least).unwrap_or_else(read)
+    }
+
     /// Lets a producer of somebody else write so many items in one transaction, and commit it, abort it, or end without a
     /// word (`hang`); its successor (`heal`) aborts what it left.
     pub fn foreign(&self, topic: &str, how: &str, prefix: &str, count: usize) {
