@@ -5,7 +5,8 @@
 //!
 //! | part | is |
 //! |---|---|
-//! | [`flow`] | flows, their patterns, the check and the runner |
+//! | [`flow`] | flows, their patterns and the check |
+//! | [`run`] | how a flow is carried out, and its report |
 //! | [`engine`] | the narrow waist between a flow and the place where its streams live |
 //! | [`Embedded`] | the engine with no server: a durable log in a directory |
 //! | [`Kafka`] | a Kafka cluster; [`Config`] says how its brokers are spoken to |
@@ -19,3 +20,4 @@ pub use anabranch_engine as engine;
 pub use anabranch_engine_embedded::Embedded;
 pub use anabranch_engine_kafka::{Config, Kafka};
 pub use anabranch_flow as flow;
+pub use anabranch_run as run;

@@ -5,7 +5,7 @@
 mod common;
 use anabranch::engine::{Admin, Item, StreamName};
 use anabranch::flow::check::check_text;
-use anabranch::flow::run::{Options, Outcome, run};
+use anabranch::run::{Options, Outcome, run};
 use anabranch::{Embedded, Local};
 use common::{Place, sorted};
 use std::sync::Arc;

@@ -5,7 +5,8 @@
 use crate::pipe::{Desk, error_of, one_line};
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::limits;
-use anabranch_flow::run::io::{Failure, Job, Outcome};
+use anabranch_flow::call::Call;
+use anabranch_run::world::{Failure, Outcome};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -23,9 +24,9 @@ pub struct ById<'d> {
     child: Option<Talk>,
     unsent: Vec<u8>,
     /// Items that are with the program, in the order in which they were sent.
-    out: VecDeque<Job>,
+    out: VecDeque<Call>,
     /// An item whose id another one has that is not answered yet.
-    aside: Option<Job>,
+    aside: Option<Call>,
     /// Items that were with a program that died: they are sent one by one, so that the one to blame is found.
     suspects: usize,
     /// When the next answer is late.
@@ -78,7 +79,7 @@ impl<'d> ById<'d> {
     }
 
     /// The next item to send; waits for one if none is with the program.
-    fn next(&mut self) -> Option<Job> {
+    fn next(&mut self) -> Option<Call> {
         let most = if self.suspects > 0 { 1 } else { AHEAD };
         if self.out.len() >= most || self.unsent.len() >= UNSENT {
             return None;
@@ -95,7 +96,7 @@ impl<'d> ById<'d> {
         Some(next)
     }
 
-    fn send(&mut self, job: Job) {
+    fn send(&mut self, job: Call) {
         let line = one_line(&job.value).map_err(Failure::from).and_then(|line| {
             if self.child.is_none() {
                 self.child = Some(self.desk.begin()?);

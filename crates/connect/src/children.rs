@@ -2,7 +2,7 @@
 
 use crate::notes::{Keeper, MARK, Note, ticks};
 use anabranch_engine::Error;
-use anabranch_flow::run::io::Failure;
+use anabranch_run::world::Failure;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -2,7 +2,7 @@
 
 use crate::queue::Hands;
 use anabranch_flow::model::{Act, ActionFn};
-use anabranch_flow::run::io::{Failure, Replies};
+use anabranch_run::world::{Failure, Replies};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 

@@ -7,8 +7,9 @@ use crate::notes::Keeper;
 use crate::queue::Hands;
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::{Error, Result, limits};
+use anabranch_flow::call::Call;
 use anabranch_flow::model::{Act, Command};
-use anabranch_flow::run::io::{Failure, Job, Outcome, Replies, Session};
+use anabranch_run::world::{Failure, Outcome, Replies, Session};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
@@ -37,13 +38,13 @@ impl Exec {
         let stop = Arc::new(stop);
         let (fixed, timeout) = (command.fixed, act.timeout);
         let caller = Caller { folder: folder.to_path_buf(), keeper, timeout, stop: stop.clone(), fixed };
-        let call = Arc::new(move |me: usize, job: &Job| caller.call(me, job));
+        let call = Arc::new(move |me: usize, job: &Call| caller.call(me, job));
         Ok(Exec { hands: Hands::new(act.concurrency, replies, call), stop })
     }
 }
 
 impl Session for Exec {
-    fn start(&mut self, job: Job) {
+    fn start(&mut self, job: Call) {
         self.hands.start(job);
     }
 }
@@ -57,7 +58,7 @@ impl Drop for Exec {
 }
 
 impl Caller {
-    fn call(&self, me: usize, job: &Job) -> Outcome {
+    fn call(&self, me: usize, job: &Call) -> Outcome {
         let file = self.keeper.items.path().join(format!("item-{me}"));
         // the file is also standard input, so that a program never takes a part for the whole when we are killed; no item
         // is to blame for a full disk: the run stops, and goes on when there is space

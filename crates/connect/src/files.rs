@@ -3,7 +3,7 @@
 use crate::{failed, goal, refused, walk};
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::paths;
-use anabranch_flow::run::io::{Listed, Manifest, Written};
+use anabranch_run::world::{Listed, Manifest, Written};
 use glob::{MatchOptions, Pattern};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};

@@ -3,7 +3,7 @@
 use crate::refused;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::paths;
-use anabranch_flow::run::io::Goal;
+use anabranch_run::world::Goal;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

@@ -6,7 +6,8 @@
 use crate::pipe::{Desk, error_of, one_line};
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::limits;
-use anabranch_flow::run::io::{Failure, Job, Outcome};
+use anabranch_flow::call::Call;
+use anabranch_run::world::{Failure, Outcome};
 use std::time::{Duration, Instant};
 
 /// How long an answer waits to be believed where no line follows.
@@ -112,7 +113,7 @@ impl<'d> InOrder<'d> {
     }
 
     /// Sends one item and holds its answer.
-    fn ask(&mut self, job: &Job) -> Result<Got, Failure> {
+    fn ask(&mut self, job: &Call) -> Result<Got, Failure> {
         let line = one_line(&job.value)?;
         if self.child.is_none() {
             let child = self.desk.begin()?;

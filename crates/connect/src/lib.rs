@@ -21,8 +21,8 @@ mod through;
 mod walk;
 
 use anabranch_engine::{Error, Result};
-use anabranch_flow::model::{Act, ActionSpec, From, Source};
-use anabranch_flow::run::io::{Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, World, Written};
+use anabranch_flow::model::{Act, ActionSpec, Source, SourceAt};
+use anabranch_run::world::{Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, World, Written};
 use notes::Keeper;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -93,8 +93,8 @@ impl Local {
 impl World for Local {
     fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest> {
         match &source.from {
-            From::Files(pattern) => files::survey(&self.folder, pattern, &self.data, written),
-            From::Stdin | From::Items(_) => Ok(Manifest::default()),
+            SourceAt::Files(pattern) => files::survey(&self.folder, pattern, &self.data, written),
+            SourceAt::Stdin | SourceAt::Items(_) => Ok(Manifest::default()),
         }
     }
 

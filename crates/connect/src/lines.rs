@@ -6,8 +6,8 @@
 
 use crate::{failed, files};
 use anabranch_engine::{Error, Result, limits};
-use anabranch_flow::run::frame::{bare, is_nothing};
-use anabranch_flow::run::io::{Line, LineReader, Listed, Manifest};
+use anabranch_flow::format::lines::{bare, is_nothing};
+use anabranch_run::world::{Line, LineReader, Listed, Manifest};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -9,9 +9,10 @@ use crate::notes::Keeper;
 use crate::queue::{Queue, no_thread, unharmed};
 use crate::talk::{GRACE, Talk, Turn};
 use anabranch_engine::{Error, Kind, Result};
+use anabranch_flow::call::Call;
 use anabranch_flow::model::{Act, Answers};
 use anabranch_flow::patterns::Format;
-use anabranch_flow::run::io::{Failure, Job, Outcome, Replies, Reply, Seat, Session};
+use anabranch_run::world::{Failure, Outcome, Replies, Reply, Seat, Session};
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -126,7 +127,7 @@ impl Pipe {
 }
 
 impl Session for Pipe {
-    fn start(&mut self, job: Job) {
+    fn start(&mut self, job: Call) {
         let by = job.key.as_deref().unwrap_or(job.id.as_bytes());
         let i = anabranch_engine::partition::of_key(by, self.seats.len() as u32) as usize;
         if self.seats[i].is_none() {

@@ -3,7 +3,8 @@
 
 use crate::bell::Bell;
 use anabranch_engine::{Error, Result};
-use anabranch_flow::run::io::{Failure, Job, Outcome, Replies, Session};
+use anabranch_flow::call::Call;
+use anabranch_run::world::{Failure, Outcome, Replies, Session};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ pub struct Queue {
 
 #[derive(Default)]
 struct Inner {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Call>,
     waiting: usize,
     closed: bool,
 }
@@ -37,9 +38,9 @@ impl Queue {
     }
 
     /// Adds a call: one that is made again goes before those that are new. True if no thread waits for it.
-    pub fn push(&self, job: Job) -> bool {
+    pub fn push(&self, job: Call) -> bool {
         let mut inner = self.inner();
-        let again = |j: &Job| j.attempt > 1;
+        let again = |j: &Call| j.attempt > 1;
         let at = if again(&job) { inner.jobs.iter().take_while(|j| again(j)).count() } else { inner.jobs.len() };
         inner.jobs.insert(at, job);
         let wanted = inner.jobs.len() > inner.waiting;
@@ -50,12 +51,12 @@ impl Queue {
     }
 
     /// Puts a call back in front of all others.
-    pub fn put_back(&self, job: Job) {
+    pub fn put_back(&self, job: Call) {
         self.inner().jobs.push_front(job);
     }
 
     /// The next call that is still wanted, as soon as there is one; none if the queue is closed.
-    pub fn pop(&self) -> Option<Job> {
+    pub fn pop(&self) -> Option<Call> {
         let mut inner = self.inner();
         loop {
             if inner.closed {
@@ -74,7 +75,7 @@ impl Queue {
     }
 
     /// The next call, if there is one now.
-    pub fn try_pop(&self) -> Option<Job> {
+    pub fn try_pop(&self) -> Option<Call> {
         let mut inner = self.inner();
         while !inner.closed
             && let Some(job) = inner.jobs.pop_front()
@@ -100,12 +101,12 @@ impl Queue {
 }
 
 /// What a thread does with a call; it is told which thread it is.
-pub type Call = dyn Fn(usize, &Job) -> Outcome + Send + Sync;
+pub type Make = dyn Fn(usize, &Call) -> Outcome + Send + Sync;
 
 /// Threads that each make one call after the other.
 pub struct Hands {
     queue: Arc<Queue>,
-    call: Arc<Call>,
+    call: Arc<Make>,
     replies: Replies,
     most: usize,
     threads: Vec<JoinHandle<()>>,
@@ -113,7 +114,7 @@ pub struct Hands {
 
 impl Hands {
     /// At most so many threads; none is there yet.
-    pub fn new(most: usize, replies: &Replies, call: Arc<Call>) -> Hands {
+    pub fn new(most: usize, replies: &Replies, call: Arc<Make>) -> Hands {
         Hands { queue: Arc::default(), call, replies: replies.clone(), most, threads: vec![] }
     }
 
@@ -147,7 +148,7 @@ impl Hands {
 }
 
 impl Session for Hands {
-    fn start(&mut self, job: Job) {
+    fn start(&mut self, job: Call) {
         let slot = job.slot;
         if self.queue.push(job)
             && self.threads.len() < self.most
@@ -180,7 +181,7 @@ pub fn unharmed<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anabranch_flow::run::io::Reply;
+    use anabranch_run::world::Reply;
     use std::sync::mpsc::{Receiver, channel};
 
     fn replies() -> (Replies, Receiver<Vec<Reply>>) {
@@ -188,8 +189,8 @@ mod tests {
         (Replies::new(move |some| sender.send(some).is_ok()), inbox)
     }
 
-    fn job(slot: u64, attempt: u32) -> Job {
-        Job { slot, attempt, ..Job::default() }
+    fn job(slot: u64, attempt: u32) -> Call {
+        Call { slot, attempt, ..Call::default() }
     }
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_thread_ends_the_run() {
         let (replies, inbox) = replies();
-        let mut hands = Hands::new(1, &replies, Arc::new(|_, _: &Job| panic!("on purpose")));
+        let mut hands = Hands::new(1, &replies, Arc::new(|_, _: &Call| panic!("on purpose")));
         hands.start(job(7, 1));
         let reply = inbox.recv().expect("an answer").remove(0);
         assert_eq!(reply.slot, 7);
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn threads_come_when_they_are_needed() {
         let (replies, inbox) = replies();
-        let mut hands = Hands::new(50, &replies, Arc::new(|_, _: &Job| Ok(None)));
+        let mut hands = Hands::new(50, &replies, Arc::new(|_, _: &Call| Ok(None)));
         hands.start(job(1, 1));
         inbox.recv().expect("an answer");
         assert_eq!(hands.threads.len(), 1);

@@ -4,7 +4,7 @@ use crate::through::{Stop, Through};
 use crate::{failed, goal};
 use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::paths::beside;
-use anabranch_flow::run::io::{Goal, SinkFile};
+use anabranch_run::world::{Goal, SinkFile};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};

@@ -3,7 +3,7 @@
 
 use crate::failed;
 use anabranch_engine::{Error, Kind, Result, limits};
-use anabranch_flow::run::io::{Input, SinkFile};
+use anabranch_run::world::{Input, SinkFile};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags};
 use std::fs::{File, OpenOptions};

@@ -23,11 +23,11 @@
 //!
 //! A closure sees items as JSON. The runner cannot see that a closure changed: a run that is open goes on with the new one.
 
+use crate::call::Call;
 use crate::check::check_tree;
 use crate::diagnostic::Diagnostic;
 use crate::expr::{Fault, RustFn, Value};
 use crate::model::{ActionFn, Flow};
-use crate::run::io::Job;
 use crate::tree::{Kind, Node};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -198,12 +198,12 @@ where
 }
 
 /// A function that acts outside: called at most `concurrency` times at once, told the id of its work; an error fails the item.
-pub fn act<T, R>(input: &str, f: impl Fn(T, &Job) -> Result<R, String> + Send + Sync + 'static) -> Keys
+pub fn act<T, R>(input: &str, f: impl Fn(T, &Call) -> Result<R, String> + Send + Sync + 'static) -> Keys
 where
     T: DeserializeOwned,
     R: Serialize,
 {
-    let call = move |job: &Job| {
+    let call = move |job: &Call| {
         let item = serde_json::from_slice(&job.value).map_err(|e| e.to_string())?;
         serde_json::to_value(f(item, job)?).map_err(|e| e.to_string())
     };

@@ -1,6 +1,6 @@
 //! A flow as text: a line for each way through it.
 
-use crate::model::{ActionSpec, Flow, From, Kind, Step, To, Writer};
+use crate::model::{ActionSpec, Flow, Kind, SinkAt, SourceAt, Step, Writer};
 use crate::patterns::join::Tolerate;
 use crate::patterns::work::Shape;
 
@@ -52,9 +52,9 @@ fn ends(flow: &Flow, stream: usize) -> Vec<End> {
 fn start(flow: &Flow, stream: usize) -> String {
     let s = &flow.streams[stream];
     match s.source.as_ref().map(|s| &s.from) {
-        Some(From::Files(path)) => format!("{path} ─▶ {}", s.name),
-        Some(From::Stdin) => format!("stdin ─▶ {}", s.name),
-        Some(From::Items(_)) => format!("items ─▶ {}", s.name),
+        Some(SourceAt::Files(path)) => format!("{path} ─▶ {}", s.name),
+        Some(SourceAt::Stdin) => format!("stdin ─▶ {}", s.name),
+        Some(SourceAt::Items(_)) => format!("items ─▶ {}", s.name),
         None => s.name.clone(),
     }
 }
@@ -64,7 +64,7 @@ fn follow(flow: &Flow, end: End, line: &mut String, todo: &mut Vec<usize>, drawn
         End::Nobody => {}
         End::Sink(s) => {
             if let Some(sink) = &flow.streams[s].sink {
-                let to = if let To::File(path) = &sink.to { path.text.as_str() } else { "stdout" };
+                let to = if let SinkAt::File(path) = &sink.to { path.text.as_str() } else { "stdout" };
                 *line += &format!(" ─▶ {to}");
             }
         }

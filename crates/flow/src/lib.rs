@@ -2,15 +2,16 @@
 
 mod brace;
 pub mod build;
+pub mod call;
 pub mod check;
 pub mod diagnostic;
 pub mod draw;
 pub mod expr;
+pub mod format;
 pub mod model;
 pub mod names;
 pub mod paths;
 pub mod patterns;
 pub mod plan;
-pub mod run;
 pub mod template;
 pub mod tree;

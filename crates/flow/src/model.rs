@@ -79,7 +79,7 @@ impl Stream {
     pub fn moves(&self) -> bool {
         match self.writer {
             Writer::Outside => true,
-            Writer::Source => self.source.as_ref().is_some_and(|s| s.from == From::Stdin),
+            Writer::Source => self.source.as_ref().is_some_and(|s| s.from == SourceAt::Stdin),
             Writer::Step(..) => false,
         }
     }
@@ -154,14 +154,14 @@ pub enum Writer {
 #[derive(Debug, Clone)]
 pub struct Source {
     /// Where items come from.
-    pub from: From,
+    pub from: SourceAt,
     /// One item a line, or one JSON value a line.
     pub lines: Lines,
 }
 
 /// Where items come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum SourceAt {
     /// A file, or all files of a pattern, relative to the flow.
     Files(String),
     /// Standard input.
@@ -183,7 +183,7 @@ pub enum Lines {
 #[derive(Debug, Clone)]
 pub struct Sink {
     /// Where to.
-    pub to: To,
+    pub to: SinkAt,
     /// How.
     pub lines: Lines,
     /// What becomes of what is there.
@@ -196,7 +196,7 @@ pub struct Sink {
 
 /// Where a sink stores.
 #[derive(Debug, Clone)]
-pub enum To {
+pub enum SinkAt {
     /// A file, relative to the flow.
     File(Template),
     /// Standard output.
@@ -325,7 +325,7 @@ pub type ActionResult = Result<serde_json::Value, String>;
 
 /// A Rust function that works on an item.
 #[derive(Clone)]
-pub struct ActionFn(pub Arc<dyn Fn(&crate::run::io::Job) -> ActionResult + Send + Sync>);
+pub struct ActionFn(pub Arc<dyn Fn(&crate::call::Call) -> ActionResult + Send + Sync>);
 
 impl std::fmt::Debug for ActionFn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

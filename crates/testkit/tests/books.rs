@@ -4,7 +4,7 @@
 use anabranch::engine::{Account, Commit, Engine, Phase};
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::Flow;
-use anabranch::flow::run::{Options, Outcome, inspect, run};
+use anabranch::run::{Options, Outcome, inspect, run};
 use anabranch::{Embedded, Local};
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
 
 use anabranch::flow::build::{FlowBuilder, act, copy, filter, join, merge, reduce, shard, split, stream, work};
-use anabranch::flow::run::{Options, Outcome, run};
+use anabranch::run::{Options, Outcome, run};
 use anabranch::{Embedded, Local};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 use anabranch::engine::Result;
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::{Act, Source};
-use anabranch::flow::run::io::{Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, World, Written};
-use anabranch::flow::run::{Options, Outcome, run};
+use anabranch::run::world::{Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, World, Written};
+use anabranch::run::{Options, Outcome, run};
 use anabranch::{Embedded, Local};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

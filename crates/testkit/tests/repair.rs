@@ -3,7 +3,7 @@
 
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::Flow;
-use anabranch::flow::run::{Options, Outcome, Repair, Report, own_stream, run};
+use anabranch::run::{Options, Outcome, Repair, Report, run};
 use anabranch::{Embedded, Kafka, Local};
 use anabranch_engine::{Admin, At, Error, Item, StreamName, StreamSpec, chunks};
 use anabranch_testkit::cluster::Cluster;
@@ -133,7 +133,7 @@ impl Trial {
 
     /// Ids of the dead letters of a run.
     fn dead(&self, run: u64) -> Vec<String> {
-        let letters = self.items(&own_stream(&self.flow.name, "dead").expect("a name"));
+        let letters = self.items(&self.flow.name.own("dead").expect("a name"));
         let ids =
             letters.iter().filter_map(|i| i.header("anabranch.id").map(|v| String::from_utf8_lossy(v).into_owned()));
         ids.filter(|id| id.starts_with(&format!("{run}-"))).collect()
@@ -192,7 +192,7 @@ fn held_and_repaired(mut trial: Trial) {
     let repair = Repair { batch: 1, retry: again[..2].to_vec(), skip: again[2..].to_vec() };
     trial.ends(Some(repair), 4, "held");
     trial.done.extend(first.iter().filter(|i| !i.starts_with("bad")).cloned());
-    let values = trial.items(&own_stream(&trial.flow.name, "dead").expect("a name"));
+    let values = trial.items(&trial.flow.name.own("dead").expect("a name"));
     let value_of = |id: &String| {
         let found = values.iter().find(|i| i.header("anabranch.id") == Some(id.as_bytes()));
         found.and_then(|i| i.value.clone()).map(|v| String::from_utf8_lossy(&v).into_owned()).expect("a dead letter")

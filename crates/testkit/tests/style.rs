@@ -97,6 +97,9 @@ fn patterns_are_pure_and_crates_keep_apart() {
         ("engine-embedded", "anabranch-flow"),
         ("engine-kafka", "anabranch-flow"),
         ("flow", "anabranch-engine-"),
+        ("flow", "anabranch-run"),
+        ("run", "anabranch-engine-"),
+        ("run", "anabranch-connect"),
     ] {
         let manifest = std::fs::read_to_string(root().join("crates").join(krate).join("Cargo.toml")).expect("reads");
         let needs = manifest.split("[dependencies]").nth(1).unwrap_or_default();

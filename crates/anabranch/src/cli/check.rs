@@ -5,7 +5,7 @@ use super::{Exit, fit, place, print};
 use crate::Local;
 use anabranch_engine::Result;
 use anabranch_flow::diagnostic::{Diagnostic, Severity};
-use anabranch_flow::run::look::look;
+use anabranch_run::life::look::look;
 use serde_json::json;
 
 /// Says everything that is wrong with a flow, and whether the Kafka cluster that was named fits it.

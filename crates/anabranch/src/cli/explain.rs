@@ -6,10 +6,10 @@ use super::{Exit, place, print};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Phase, Result, Worker};
 use anabranch_flow::model::Flow;
-use anabranch_flow::run::facts::Progress;
-use anabranch_flow::run::repair::told;
-use anabranch_flow::run::report::StepLine;
-use anabranch_flow::run::{Inspection, inspect};
+use anabranch_run::ledger::facts::Progress;
+use anabranch_run::ledger::report::StepLine;
+use anabranch_run::told;
+use anabranch_run::{Inspection, inspect};
 
 /// Says how each step stands, or why one step is where it is.
 pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
@@ -21,7 +21,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
     let Some(seen) = seen else {
         tell!("no run of {} was begun here yet", flow.name);
         if args.json {
-            print::document(&None::<anabranch_flow::run::Report>);
+            print::document(&None::<anabranch_run::Report>);
         }
         return Ok(0);
     };

@@ -3,8 +3,8 @@
 use super::check::counted;
 use super::screen::{Size, columns, cut, flat};
 use super::table::{number, seconds};
-use anabranch_flow::run::RunView;
-use anabranch_flow::run::view::StepView;
+use anabranch_run::RunView;
+use anabranch_run::ledger::view::StepView;
 use std::cmp::Ordering;
 use std::time::Duration;
 

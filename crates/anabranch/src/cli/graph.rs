@@ -4,7 +4,7 @@ use super::args::{Args, FlowArg};
 use super::{Exit, place, print};
 use anabranch_engine::Result;
 use anabranch_flow::draw;
-use anabranch_flow::model::{Flow, From, To};
+use anabranch_flow::model::{Flow, SinkAt, SourceAt};
 use serde_json::{Value, json};
 
 /// Draws a flow as text, or says it as a document.
@@ -21,13 +21,13 @@ fn document(flow: &Flow) -> Value {
     let name = |s: &usize| flow.streams[*s].name.clone();
     let streams = flow.streams.iter().map(|s| {
         let source = s.source.as_ref().map(|s| match &s.from {
-            From::Files(path) => json!({ "file": path }),
-            From::Stdin => json!({ "stdin": {} }),
-            From::Items(items) => json!({ "items": items.len() }),
+            SourceAt::Files(path) => json!({ "file": path }),
+            SourceAt::Stdin => json!({ "stdin": {} }),
+            SourceAt::Items(items) => json!({ "items": items.len() }),
         });
         let sink = s.sink.as_ref().map(|s| match &s.to {
-            To::File(path) => json!({ "file": path.text }),
-            To::Stdout => json!({ "stdout": {} }),
+            SinkAt::File(path) => json!({ "file": path.text }),
+            SinkAt::Stdout => json!({ "stdout": {} }),
         });
         json!({ "stream": s.name, "declared": s.declared, "source": source, "sink": sink })
     });

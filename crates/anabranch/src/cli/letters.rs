@@ -3,8 +3,7 @@
 use super::print;
 use anabranch_engine::{Admin, At, Error, Item, Result, StreamName, chunks};
 use anabranch_flow::model::Flow;
-use anabranch_flow::run::own_stream;
-use anabranch_flow::run::repair::told;
+use anabranch_run::told;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
@@ -32,8 +31,8 @@ pub struct Wanted {
 
 /// Calls `f` for each letter that is wanted, oldest first in each partition. True if older ones were left out.
 pub fn each(engine: &dyn Admin, flow: &Flow, wanted: &Wanted, mut f: impl FnMut(Item) -> Result<Next>) -> Result<bool> {
-    let stream = own_stream(&flow.name, "dead")?;
-    let Ok(spans) = engine.span(&stream) else { return Ok(false) };
+    let stream = &flow.name.own("dead")?;
+    let Ok(spans) = engine.span(stream) else { return Ok(false) };
     let of_run = |item: &Item| wanted.run.is_none_or(|run| told(item, "run") == run.to_string());
     let (mut from, mut oldest, mut left_out) = (vec![None; spans.len()], None, false);
     let there = spans.iter().map(|span| span.end - span.start).sum::<i64>();
@@ -41,7 +40,7 @@ pub fn each(engine: &dyn Admin, flow: &Flow, wanted: &Wanted, mut f: impl FnMut(
     if let Some(most) = most {
         let mut places = vec![];
         for (p, span) in spans.iter().enumerate() {
-            let (newest, all) = newest(engine, &stream, p as u32, span, most, of_run)?;
+            let (newest, all) = newest(engine, stream, p as u32, span, most, of_run)?;
             from[p] = newest.first().map(|(_, offset)| *offset);
             places.extend(newest.into_iter().map(|(place, _)| place));
             left_out |= !all;
@@ -53,7 +52,7 @@ pub fn each(engine: &dyn Admin, flow: &Flow, wanted: &Wanted, mut f: impl FnMut(
     }
     for (p, span) in spans.iter().enumerate() {
         let from = if most.is_some() { from[p].unwrap_or(span.end) } else { span.start };
-        let next = read(engine, &stream, p as u32, from..span.end, |_, item| {
+        let next = read(engine, stream, p as u32, from..span.end, |_, item| {
             let is_wanted = of_run(&item) && oldest.is_none_or(|oldest| place(&item) >= oldest);
             if is_wanted { f(item) } else { Ok(Next::More) }
         })?;

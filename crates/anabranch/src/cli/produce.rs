@@ -4,7 +4,7 @@ use super::args::{Args, Produce};
 use super::check::counted;
 use super::{Exit, place, signals::Input};
 use anabranch_engine::{Admin, Error, Item, Result, StreamName, limits, partition};
-use anabranch_flow::run::frame::Frames;
+use anabranch_flow::format::lines::Frames;
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::BufReader;

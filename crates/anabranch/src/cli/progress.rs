@@ -3,7 +3,7 @@
 use super::frame::{Pace, draw, percent};
 use super::screen::{Size, columns, flat, size};
 use super::table::{number, seconds};
-use anabranch_flow::run::RunView;
+use anabranch_run::RunView;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 

@@ -5,8 +5,8 @@ use super::table::{number, or_dash, seconds, table};
 use super::{Exit, place, print, screen};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Result};
-use anabranch_flow::run::report::StepLine;
-use anabranch_flow::run::{Report, inspect, saved_reports};
+use anabranch_run::ledger::report::StepLine;
+use anabranch_run::{Report, inspect, saved_reports};
 use std::path::Path;
 use std::sync::Arc;
 

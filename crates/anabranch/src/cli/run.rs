@@ -5,8 +5,8 @@ use super::progress::Progress;
 use super::{Exit, place, print, report, screen, signals};
 use crate::Local;
 use anabranch_engine::{Kind, Result};
-use anabranch_flow::model::To;
-use anabranch_flow::run::{self, Options, Outcome};
+use anabranch_flow::model::SinkAt;
+use anabranch_run::{self as run, Options, Outcome};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,7 +27,7 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
         true => world,
         false => world.noting(&place::of_flow(args, file))?,
     };
-    let prints = flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| matches!(s.to, To::Stdout)));
+    let prints = flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| matches!(s.to, SinkAt::Stdout)));
     let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json, prints)));
     let (shown, noting, quiet) = (progress.clone(), progress.clone(), args.quiet);
     let options = Options {

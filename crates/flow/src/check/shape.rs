@@ -5,7 +5,7 @@ use super::steps::Built;
 use super::streams::internal;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
-use crate::model::{FieldType, Lines, Step, Stream, To, Writer};
+use crate::model::{FieldType, Lines, SinkAt, Step, Stream, Writer};
 use crate::names::nearest;
 use crate::patterns::Format;
 use anabranch_engine::FlowId;
@@ -188,7 +188,7 @@ fn routes(verb: &str) -> bool {
 /// What is made for a file of lines is text, everything else JSON.
 fn by_sink(stream: &Stream) -> Format {
     match &stream.sink {
-        Some(sink) if sink.lines == Lines::Text && matches!(sink.to, To::File(_)) => Format::Text,
+        Some(sink) if sink.lines == Lines::Text && matches!(sink.to, SinkAt::File(_)) => Format::Text,
         _ => Format::Json,
     }
 }

@@ -5,7 +5,7 @@ use super::draft::Name;
 use super::keys::{Faults, Keys, text};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Env, Reads};
-use crate::model::{Entry, Field, FieldType, From, Lines, Mode, Sink, Source, Stream, To, Writer};
+use crate::model::{Entry, Field, FieldType, Lines, Mode, Sink, SinkAt, Source, SourceAt, Stream, Writer};
 use crate::patterns::Format;
 use crate::tree::{Kind, Node};
 use anabranch_engine::{FlowId, StreamName};
@@ -208,14 +208,14 @@ fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Faults) -
         }
         if path == "stdin" {
             let lines = if format == Some(Format::Json) { Lines::Json } else { Lines::Text };
-            return Some(Source { from: From::Stdin, lines });
+            return Some(Source { from: SourceAt::Stdin, lines });
         }
         if path.contains("://") {
             faults.push(Diagnostic::error("not-in-this-version", node.span, "a URL as source is not in this version"));
             return None;
         }
         let lines = plain.unwrap_or_else(|| lines_of(path, node.span, faults));
-        return Some(Source { from: From::Files(filled(path, node.span, env, faults)), lines });
+        return Some(Source { from: SourceAt::Files(filled(path, node.span, env, faults)), lines });
     }
     let mut keys = Keys::of(node, "a source", faults)?;
     if later_kind(&mut keys, faults) {
@@ -224,10 +224,10 @@ fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Faults) -
     let chosen = lines_key(&mut keys, faults).or(plain);
     let from = if let Some((path, span)) = keys.text("file", faults) {
         let lines = chosen.unwrap_or_else(|| lines_of(path, span, faults));
-        Source { from: From::Files(filled(path, span, env, faults)), lines }
+        Source { from: SourceAt::Files(filled(path, span, env, faults)), lines }
     } else if keys.node("stdin").is_some() {
         Source {
-            from: From::Stdin,
+            from: SourceAt::Stdin,
             lines: chosen.unwrap_or(if format == Some(Format::Json) { Lines::Json } else { Lines::Text }),
         }
     } else if let Some(items) = keys.node("items") {
@@ -238,7 +238,7 @@ fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Faults) -
         let text = format.is_some_and(|f| f != Format::Json);
         let items =
             list.iter().map(|n| if text { n.as_str().unwrap_or_default().to_string() } else { json_of(n) }).collect();
-        Source { from: From::Items(items), lines: if text { Lines::Text } else { Lines::Json } }
+        Source { from: SourceAt::Items(items), lines: if text { Lines::Text } else { Lines::Json } }
     } else {
         faults.push(
             Diagnostic::error("no-kind", node.span, "a source is a file, stdin or items")
@@ -286,7 +286,7 @@ fn sink(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
         &mut Reads::default(),
         faults,
     ) {
-        Ok(t) => Some(To::File(t)),
+        Ok(t) => Some(SinkAt::File(t)),
         Err(f) => {
             let text = f.text.replace("there is no name `item`", "a path made of item data is not in this version");
             faults.push(Diagnostic::error("bad-template", span, text));
@@ -300,7 +300,7 @@ fn sink(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
         }
         if path == "stdout" {
             return Some(Sink {
-                to: To::Stdout,
+                to: SinkAt::Stdout,
                 lines: Lines::Text,
                 mode: Mode::Append,
                 mode_said: false,
@@ -328,7 +328,7 @@ fn sink(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
     let (to, lines, usual) = if let Some((path, span)) = keys.text("file", faults) {
         (file(path, span, faults)?, chosen.unwrap_or_else(|| lines_of(path, span, faults)), Mode::Replace)
     } else if keys.node("stdout").is_some() {
-        (To::Stdout, chosen.unwrap_or(Lines::Text), Mode::Append)
+        (SinkAt::Stdout, chosen.unwrap_or(Lines::Text), Mode::Append)
     } else {
         faults.push(
             Diagnostic::error("no-kind", node.span, "a sink is a file or stdout")

@@ -4,7 +4,7 @@
 use super::keys::Faults;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Flow, From, Kind, Mode, Stream, To, Writer};
+use crate::model::{Flow, Kind, Mode, SinkAt, SourceAt, Stream, Writer};
 use crate::names::nearest;
 use crate::paths;
 use crate::patterns::join::IfFailed;
@@ -113,7 +113,7 @@ fn ways_to(flow: &Flow, stream: usize, known: &mut Vec<Option<u64>>) -> u64 {
 
 /// Standard input fills one stream: what one of two took would be missing in the other.
 fn standard_input(flow: &Flow, faults: &mut Faults) {
-    let reads = |s: &&Stream| s.source.as_ref().is_some_and(|s| s.from == From::Stdin);
+    let reads = |s: &&Stream| s.source.as_ref().is_some_and(|s| s.from == SourceAt::Stdin);
     let mut readers = flow.streams.iter().filter(reads);
     let Some(first) = readers.next() else { return };
     for second in readers {
@@ -127,11 +127,11 @@ fn standard_input(flow: &Flow, faults: &mut Faults) {
 /// written, and replaced under a run that has to go on.
 fn own_outputs(flow: &Flow, faults: &mut Faults) {
     let sink = |s: &'_ Stream| match s.sink.as_ref().map(|s| &s.to) {
-        Some(To::File(path)) => Some(path.text.clone()),
+        Some(SinkAt::File(path)) => Some(path.text.clone()),
         _ => None,
     };
     for stream in &flow.streams {
-        let Some(From::Files(source)) = stream.source.as_ref().map(|s| &s.from) else { continue };
+        let Some(SourceAt::Files(source)) = stream.source.as_ref().map(|s| &s.from) else { continue };
         for (other, path) in flow.streams.iter().filter_map(|s| Some((&s.name, sink(s)?))) {
             if paths::plain(source) == paths::plain(&path) {
                 let what = format!("`{}` reads the file that `{other}` writes: {path}", stream.name);
@@ -150,7 +150,7 @@ fn own_outputs(flow: &Flow, faults: &mut Faults) {
 fn files(flow: &Flow, faults: &mut Faults) {
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
     for stream in &flow.streams {
-        let Some(To::File(path)) = stream.sink.as_ref().map(|s| &s.to) else { continue };
+        let Some(SinkAt::File(path)) = stream.sink.as_ref().map(|s| &s.to) else { continue };
         if let Some(other) = seen.insert(paths::plain(&path.text), &stream.name) {
             let what = format!("`{}` and `{other}` are written to one file", stream.name);
             faults.push(

@@ -2,7 +2,7 @@
 
 use super::fuse::{Link, groups};
 use super::{Edge, How, Node, Plan, Reach, Root, Unit};
-use crate::model::{Flow, From, Kind, Writer};
+use crate::model::{Flow, Kind, SourceAt, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes the plan of a flow. Where its work is `spread` over lanes, actions are apart from the sinks, whose seat is in one lane.
@@ -66,7 +66,7 @@ impl Planner<'_> {
     }
 
     fn reads_stdin(&self, s: usize) -> bool {
-        self.flow.streams[s].source.as_ref().is_some_and(|s| s.from == From::Stdin)
+        self.flow.streams[s].source.as_ref().is_some_and(|s| s.from == SourceAt::Stdin)
     }
 
     /// Whether the stream belongs into the log whoever reads it.

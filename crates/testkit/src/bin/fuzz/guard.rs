@@ -2,7 +2,7 @@
 //! is in its own folder. It is decided by the checked flow, in the process that goes on to run it.
 
 use anabranch::flow::check::check_text;
-use anabranch::flow::model::{Act, ActionSpec, Flow, From, Kind, To};
+use anabranch::flow::model::{Act, ActionSpec, Flow, Kind, SinkAt, SourceAt};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,12 +38,12 @@ pub fn child() -> Option<ExitCode> {
 /// Why a flow may not be run, if it may not.
 fn harm(flow: &Flow) -> Option<&'static str> {
     for stream in &flow.streams {
-        if let Some(From::Files(path)) = stream.source.as_ref().map(|s| &s.from)
+        if let Some(SourceAt::Files(path)) = stream.source.as_ref().map(|s| &s.from)
             && leaves(path)
         {
             return Some("it reads outside its folder");
         }
-        if let Some(To::File(path)) = stream.sink.as_ref().map(|s| &s.to) {
+        if let Some(SinkAt::File(path)) = stream.sink.as_ref().map(|s| &s.to) {
             let known = path.text.replace("{run.id}", "").replace("{run.date}", "");
             if leaves(&path.text) || known.contains(['{', '}', '$']) || known.contains(".sh") {
                 return Some("it may write where it should not");

@@ -1,0 +1,47 @@
+//! One call of an action.
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// One call of an action.
+#[derive(Debug, Clone, Default)]
+pub struct Call {
+    /// Names the call in its reply.
+    pub slot: u64,
+    /// The idempotency key: equal over attempts, restarts and retries.
+    pub id: String,
+    /// Attempt, from 1.
+    pub attempt: u32,
+    /// The item's key.
+    pub key: Option<Bytes>,
+    /// The item's value.
+    pub value: Bytes,
+    /// The program and its arguments, filled in.
+    pub args: Vec<String>,
+    /// Variables, filled in.
+    pub env: Vec<(String, String)>,
+    /// Whether it is still wanted: asked once before the call is made.
+    pub ticket: Ticket,
+}
+
+/// A call that waits is either begun or withdrawn, never both.
+#[derive(Debug, Clone, Default)]
+pub struct Ticket(Arc<AtomicU8>);
+
+const BEGUN: u8 = 1;
+
+const WITHDRAWN: u8 = 2;
+
+impl Ticket {
+    /// Begins the call; false if it was withdrawn. Another attempt begins it again.
+    pub fn begin(&self) -> bool {
+        let was = self.0.compare_exchange(0, BEGUN, Ordering::AcqRel, Ordering::Acquire);
+        was.is_ok() || was == Err(BEGUN)
+    }
+
+    /// Withdraws the call; false if it was begun.
+    pub fn withdraw(&self) -> bool {
+        self.0.compare_exchange(0, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}

@@ -1,0 +1,205 @@
+//! The report of a run: made from the accounts alone, and it must balance.
+
+mod books;
+mod lines;
+
+use crate::context::RunContext;
+use crate::ledger::facts::{Facts, Progress};
+use crate::ledger::{marks, positions};
+use anabranch_engine::{Account, Phase, RunRecord};
+use anabranch_flow::plan::{Node, name};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Name and version of the report's JSON.
+pub const SCHEMA: &str = "anabranch.report/1";
+
+/// What became of everything in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The flow.
+    pub flow: String,
+    /// Number of the run.
+    pub run: u64,
+    /// Number of the batch that it works for: its own, unless it repairs one.
+    #[serde(default)]
+    pub batch: u64,
+    /// `open`, `done`, `done-with-dead-letters`, `held`, `failed`, `abandoned`.
+    pub status: String,
+    /// Exit status of the command that ended it.
+    pub exit: u8,
+    /// Whether the books balance.
+    pub balanced: bool,
+    /// Seconds from start to end.
+    pub seconds: f64,
+    /// Each step, and each source and sink where something failed.
+    pub steps: Vec<StepLine>,
+    /// Each sink.
+    pub sinks: Vec<SinkLine>,
+    /// Failed items by step and error.
+    pub dead: Vec<DeadLine>,
+    /// The books over the whole flow.
+    pub books: Books,
+    /// Every edge or step whose books do not balance.
+    pub imbalance: Vec<String>,
+    /// What else is good to know.
+    pub notes: Vec<String>,
+}
+
+/// A step in the report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct StepLine {
+    pub step: String,
+    pub verb: String,
+    pub taken: u64,
+    pub passed: u64,
+    pub filtered: u64,
+    pub folded: u64,
+    pub skipped: u64,
+    pub dead: u64,
+    pub waiting: u64,
+    pub made: BTreeMap<String, u64>,
+    /// What a gate says: `open`, `held: …`.
+    pub gate: Option<String>,
+    /// Failed items that its results lack, by the step at which they failed.
+    pub lacks: BTreeMap<String, u64>,
+    /// It could not begin, since a gate before it stays shut.
+    pub blocked: bool,
+}
+
+/// A sink in the report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SinkLine {
+    pub stream: String,
+    pub path: String,
+    pub items: u64,
+    pub bytes: u64,
+}
+
+/// Failed items of one kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct DeadLine {
+    pub step: String,
+    pub error: String,
+    pub count: u64,
+}
+
+/// `read + added = stored + ended + filtered + folded + skipped + dead + waiting`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Books {
+    pub read: u64,
+    pub added: i64,
+    pub stored: u64,
+    pub ended: u64,
+    pub filtered: u64,
+    pub folded: u64,
+    pub skipped: u64,
+    pub dead: u64,
+    pub waiting: u64,
+}
+
+impl Books {
+    /// Items that have ended somewhere.
+    pub fn settled(&self) -> u64 {
+        self.stored + self.ended + self.filtered + self.folded + self.skipped + self.dead + self.waiting
+    }
+}
+
+/// Makes the report of a run from its accounts.
+pub fn report(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts, now: i64) -> Report {
+    let mut auditor = Auditor { context, accounts, record, facts, books: Books::default(), imbalance: vec![] };
+    let steps = auditor.steps();
+    auditor.edges();
+    let finished = facts.units.iter().all(|u| *u != Progress::Working);
+    if finished {
+        auditor.tried_again();
+    }
+    let (books, mut imbalance) = (auditor.books, auditor.imbalance);
+    if finished && books.read as i64 + books.added != books.settled() as i64 {
+        imbalance.push(format!(
+            "the flow: {} read and {} added, but {} settled",
+            books.read,
+            books.added,
+            books.settled()
+        ));
+    }
+    let (status, exit) = status(record.phase, !imbalance.is_empty(), accounts);
+    Report {
+        schema: SCHEMA.into(),
+        flow: context.flow.name.to_string(),
+        run: record.number,
+        batch: record.batch,
+        status: status.into(),
+        exit,
+        balanced: imbalance.is_empty(),
+        seconds: ((now - record.started).max(0) as f64) / 1000.0,
+        sinks: sinks(context, accounts, record),
+        steps,
+        dead: vec![],
+        books,
+        imbalance,
+        notes: notes(accounts),
+    }
+}
+
+fn status(phase: Phase, unbalanced: bool, accounts: &[Account]) -> (&'static str, u8) {
+    let cut = positions::mark(accounts, marks::STDIN_CUT) > 0;
+    match phase {
+        Phase::Done | Phase::Dead if unbalanced => ("failed", 1),
+        Phase::Done if cut => ("done", 1),
+        Phase::Done => ("done", 0),
+        Phase::Dead => ("done-with-dead-letters", if cut { 1 } else { 3 }),
+        Phase::Held => ("held", 4),
+        Phase::Failed => ("failed", 1),
+        Phase::Abandoned => ("abandoned", 1),
+        Phase::Open | Phase::Closing => ("open", 1),
+    }
+}
+
+fn notes(accounts: &[Account]) -> Vec<String> {
+    let cut = positions::mark(accounts, marks::STDIN_CUT) > 0;
+    let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
+    if cut { vec![text.into()] } else { vec![] }
+}
+
+/// The files of a batch, those first that its earlier runs have put in place.
+fn sinks(context: &RunContext, accounts: &[Account], record: &RunRecord) -> Vec<SinkLine> {
+    let placed = record.repair.as_ref().map_or(&[][..], |mending| &mending.placed);
+    let mut lines = vec![];
+    for (i, s) in context.flow.streams.iter().enumerate().filter(|(_, s)| s.sink.is_some()) {
+        let line = |path: String, items, bytes| SinkLine { stream: s.name.clone(), path, items, bytes };
+        let before = lines.len();
+        lines.extend(placed.iter().filter(|p| p.sink == s.name).map(|p| line(p.path.clone(), p.items, p.bytes)));
+        let items = lines[before..].iter().map(|l| l.items).sum();
+        let items = stored(context, accounts, i).saturating_sub(items);
+        if items > 0 || lines.len() == before {
+            let path = context.sink_path(i).ok().flatten().unwrap_or_else(|| "stdout".into());
+            lines.push(line(path, items, positions::mark(accounts, &marks::length(context, i))));
+        }
+    }
+    lines
+}
+
+/// Items that a sink has stored.
+pub(crate) fn stored(context: &RunContext, accounts: &[Account], stream: usize) -> u64 {
+    tally(accounts, &name(&context.flow, Node::Sink(stream)), |t| t.passed)
+}
+
+fn tally(accounts: &[Account], name: &str, of: impl Fn(&anabranch_engine::Tally) -> u64) -> u64 {
+    accounts.iter().filter_map(|a| a.tally.get(name)).map(of).sum()
+}
+
+struct Auditor<'a> {
+    context: &'a RunContext,
+    accounts: &'a [Account],
+    record: &'a RunRecord,
+    facts: &'a Facts,
+    books: Books,
+    imbalance: Vec<String>,
+}

@@ -1,0 +1,142 @@
+//! What people see of a run at work: plain data, from the accounts alone.
+
+use crate::context::RunContext;
+use crate::ledger::facts::{Facts, Progress};
+use crate::ledger::{arrivals, positions};
+use anabranch_engine::{Account, RunRecord};
+use anabranch_flow::model::{Kind, Writer};
+use anabranch_flow::plan::{How, Node, Root};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A run at work.
+#[derive(Debug, Clone, Default)]
+pub struct RunView {
+    /// The flow.
+    pub flow: String,
+    /// Number of the run.
+    pub run: u64,
+    /// Since the process began to work on it.
+    pub elapsed: Duration,
+    /// Each step.
+    pub steps: Vec<StepView>,
+    /// Dead letters so far.
+    pub dead: u64,
+}
+
+/// A step at work.
+#[derive(Debug, Clone, Default)]
+pub struct StepView {
+    /// Its name.
+    pub step: String,
+    /// Items that it took.
+    pub taken: u64,
+    /// How far it has read what is there for it now, from 0 to 1, where that can be told.
+    pub share: Option<f64>,
+    /// How far it is with all that comes in this batch, from 0 to 1, where the size of the batch is known.
+    pub done: Option<f64>,
+    /// Items that are there for it now, where they are counted.
+    pub there: Option<u64>,
+    /// Items that its actions work on now.
+    pub under_way: usize,
+    /// It is a gate, and waits.
+    pub waits: bool,
+    /// It has finished.
+    pub finished: bool,
+}
+
+impl RunView {
+    /// The view of a run.
+    pub fn of(
+        context: &RunContext,
+        accounts: &[Account],
+        record: &RunRecord,
+        facts: &Facts,
+        elapsed: Duration,
+        windows: &BTreeMap<usize, usize>,
+    ) -> RunView {
+        let done = done(context, accounts, record, facts);
+        let steps = context.flow.steps.iter().enumerate().map(|(s, step)| {
+            let taken = match step.kind {
+                Kind::Join(_) => arrivals::arrived(context, accounts, record, facts, s),
+                _ => accounts.iter().filter_map(|a| a.tally.get(&step.name)).map(|t| t.taken()).sum(),
+            };
+            let unit = context.plan.unit_of(Node::Step(s));
+            StepView {
+                step: step.name.clone(),
+                taken,
+                share: unit.and_then(|u| share(context, accounts, record, u)),
+                done: unit.and_then(|u| done[u]),
+                there: unit.and_then(|u| there(context, accounts, record, u, s)),
+                under_way: unit.and_then(|u| windows.get(&u).copied()).unwrap_or(0),
+                waits: step.gate().is_some() && facts.gates[s].is_none(),
+                finished: unit.is_some_and(|u| facts.units[u] != Progress::Working),
+            }
+        });
+        let dead = accounts.iter().flat_map(|a| a.tally.values()).map(|t| t.dead).sum();
+        RunView { flow: context.flow.name.to_string(), run: record.number, elapsed, steps: steps.collect(), dead }
+    }
+}
+
+/// How far a unit has read what is there for it now.
+fn share(context: &RunContext, accounts: &[Account], record: &RunRecord, unit: usize) -> Option<f64> {
+    let (mut read, mut all) = (0, 0);
+    for root in &context.plan.units[unit].roots {
+        let (r, a) = extent(context, accounts, record, root)?;
+        (read, all) = (read + r, all + a);
+    }
+    (all > 0).then(|| read as f64 / all as f64)
+}
+
+/// What a unit has read of a root, and what is there: bytes of files, offsets of streams.
+fn extent(context: &RunContext, accounts: &[Account], record: &RunRecord, root: &Root) -> Option<(i64, i64)> {
+    if root.how == How::Stdin {
+        return None;
+    }
+    let of = |p| {
+        let reader = context.reader(root, p);
+        let start = positions::start(record, &reader);
+        let end = positions::written(accounts, record, &(reader.stream.clone(), reader.partition));
+        (positions::next(accounts, record, &reader) - start, end - start)
+    };
+    Some((0..context.partitions[root.from]).map(of).fold((0, 0), |(r, a), (read, all)| (r + read, a + all)))
+}
+
+/// How far each unit is with the whole batch. What it has not been given yet is taken to be as much as its writer is not
+/// through with.
+fn done(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Vec<Option<f64>> {
+    let mut done: Vec<Option<f64>> = vec![];
+    for unit in &context.plan.units {
+        let of = |root: &Root| {
+            let (read, there) = extent(context, accounts, record, root)?;
+            let writer = context.plan.writers[root.from].filter(|_| root.how == How::Log);
+            let given = match writer {
+                Some(w) if facts.units[w] == Progress::Working => *done.get(w)?,
+                _ => Some(1.0),
+            };
+            let open = facts.gates_before(root) == Some(true);
+            given.filter(|given| *given > 0.0 && open).map(|given| (read as f64, there as f64 / given))
+        };
+        let all: Option<Vec<(f64, f64)>> = unit.roots.iter().map(of).collect();
+        let (read, all) = all.unwrap_or_default().into_iter().fold((0.0, 0.0), |(r, a), (x, y)| (r + x, a + y));
+        done.push((all > 0.0).then(|| (read / all).clamp(0.0, 1.0)));
+    }
+    done
+}
+
+/// Items of the flow's own streams that are there for a step which reads them from the log.
+fn there(context: &RunContext, accounts: &[Account], record: &RunRecord, unit: usize, step: usize) -> Option<u64> {
+    let roots = context.plan.units[unit].roots.iter().filter(|r| r.node == Node::Step(step));
+    let of = |root: &Root| {
+        let counted = root.how == How::Log && context.flow.streams[root.from].writer != Writer::Outside;
+        counted.then(|| {
+            let all = (0..context.partitions[root.from]).map(|p| {
+                let reader = context.reader(root, p);
+                let waited = record.waited.get(&reader).copied().unwrap_or(0);
+                waited + arrivals::items_at(accounts, record, &(reader.stream, reader.partition))
+            });
+            all.sum::<u64>()
+        })
+    };
+    roots.map(of).sum::<Option<u64>>().filter(|all| *all > 0)
+}

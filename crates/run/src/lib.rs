@@ -1,0 +1,19 @@
+//! How a flow is carried out: a run is opened or taken up, its lanes are worked, and it closes with a report.
+
+pub mod context;
+pub mod ledger;
+pub mod life;
+mod options;
+mod piece;
+mod worker;
+pub mod world;
+
+pub use ledger::report::Report;
+pub use ledger::view::RunView;
+pub use life::attempt::{Outcome, run};
+pub use life::inspect::{Inspection, inspect};
+pub use life::repair;
+pub use life::reports::saved_reports;
+pub use options::{Note, Options, Repair, Show};
+pub use piece::letter::told;
+pub use world::World;

@@ -1,0 +1,232 @@
+//! One call of `run`: attempts at a run, until one comes to the end.
+
+use crate::context::{RunContext, lanes};
+use crate::ledger::Ledger;
+use crate::ledger::report::Report;
+use crate::life::reports::saved_reports;
+use crate::life::{close, manifests, open, prepare, repair, reports};
+use crate::options::Options;
+use crate::worker::sinks::Sinks;
+use crate::worker::{Ended, Worker, mirror, stdin};
+use crate::world::{Manifest, World};
+use anabranch_engine::{Admin, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, limits};
+use anabranch_flow::model::Flow;
+use anabranch_flow::plan::{Plan, plan};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How a call of [`run`] ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The run has closed; this is its report.
+    Closed(Report),
+    /// It was told to stop; it is open, and goes on when it is run again.
+    Stopped(Report),
+}
+
+/// Runs a flow to its end: takes up its open run, or opens a new one. Other processes may work it at the same time.
+pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut options: Options) -> Result<Outcome> {
+    let apart = plan(&flow, true);
+    let manifests = manifests::survey(&flow, &apart, &*world)?;
+    for (stream, _) in manifests.iter().filter(|(_, m)| m.files.is_empty()) {
+        if let Some(anabranch_flow::model::SourceAt::Files(pattern)) =
+            flow.streams[*stream].source.as_ref().map(|s| &s.from)
+        {
+            options.note(&format!("{pattern} matches no file: the stream {} is empty", flow.streams[*stream].name));
+        }
+    }
+    manifests.values().flat_map(|m| &m.notes).for_each(|note| options.note(note));
+    let first = prepare::prepare(flow.clone(), apart, engine.clone(), world.clone())?;
+    let crew = engine.crew(&flow.name, lanes::wanted(&flow, &first.plan, &first.partitions))?;
+    let plan = plan(&flow, crew.lanes() > 1);
+    let mut attempt =
+        Attempt { flow, plan, engine, world, options, manifests, crew, claim: Claim::default(), pipe: Arc::default() };
+    loop {
+        match attempt.attempt() {
+            Err(e) if e.kind == ErrorKind::Doubt && !attempt.options.stop.load(Ordering::Relaxed) => {
+                attempt.claim.in_vain += 1;
+                if attempt.claim.in_vain > limits::CLAIMS_IN_VAIN {
+                    return Err(Error { kind: ErrorKind::Machine, ..e });
+                }
+                attempt.options.note(&format!("a lane was lost ({}); claiming it again", e.text));
+                attempt.world.pause();
+            }
+            Ok(None) => {}
+            Ok(Some(outcome)) => return Ok(outcome),
+            Err(e) if e.kind == ErrorKind::Doubt => return Err(Error { kind: ErrorKind::Stopped, ..e }),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// What is known from one claim of the lanes to the next.
+#[derive(Default)]
+pub struct Claim {
+    /// The run that is worked on.
+    run: Option<u64>,
+    /// Commits that were seen.
+    seq: u64,
+    /// Claims since then.
+    in_vain: usize,
+}
+
+/// One call of [`run`].
+pub struct Attempt {
+    flow: Arc<Flow>,
+    plan: Plan,
+    engine: Arc<dyn Admin>,
+    world: Arc<dyn World>,
+    options: Options,
+    manifests: BTreeMap<usize, Manifest>,
+    crew: Box<dyn Crew>,
+    claim: Claim,
+    pipe: Arc<stdin::Pipe>,
+}
+
+impl Attempt {
+    /// Works until the run has ended, or a lane is lost or the chair falls to this process: then only the accounts
+    /// tell what is done, and `None` or an error asks for another attempt.
+    fn attempt(&mut self) -> Result<Option<Outcome>> {
+        let mut seen = Cursor::default();
+        let mut wait = std::time::Duration::ZERO;
+        loop {
+            let accounts = self.engine.accounts(&self.flow.name, &mut seen, wait)?;
+            let record = accounts.iter().find_map(|a| a.record.clone());
+            if let Some(ended) = self.ended(record.as_ref())? {
+                return Ok(Some(ended));
+            }
+            if self.crew.mine(&[])?.contains(&0) {
+                return self.preside();
+            }
+            if let Some(record) = record.filter(|r| !r.phase.closed()) {
+                repair::is_open(self.options.repair.as_ref(), &record)?;
+                if self.options.fresh {
+                    let text = format!("run {} of {} is at work in another process", record.number, self.flow.name);
+                    return Err(Error::new(ErrorKind::Busy, text)
+                        .help("stop that one first, then give the run up with  --fresh"));
+                }
+                let mut context = self.prepare()?;
+                open::take_part(&mut context, &record, &accounts)?;
+                return self.work(context, Ledger::new(record.number, accounts), None);
+            }
+            if self.options.stop.load(Ordering::Relaxed) {
+                let text = format!("no run of {} was open when it was told to stop", self.flow.name);
+                return Err(Error::new(ErrorKind::Stopped, text));
+            }
+            wait = limits::BELL_WAIT;
+        }
+    }
+
+    /// The run that this call works on was ended by another process.
+    fn ended(&self, record: Option<&RunRecord>) -> Result<Option<Outcome>> {
+        let Some(run) = self.claim.run else { return Ok(None) };
+        match record {
+            Some(r) if r.number == run && r.phase == Phase::Abandoned => {
+                return Err(Error::machine(format!("run {run} was abandoned by another process with --fresh")));
+            }
+            Some(r) if r.number > run || (r.number == run && r.phase.closed()) => {}
+            _ => return Ok(None), // it is open, or this is an old view: what is committed is seen a moment later
+        }
+        let ended = saved_reports(&*self.engine, &self.flow.name)?.into_iter().find(|r| r.run == run);
+        let gone = || Error::machine(format!("run {run} was ended by another process, and its report is gone"));
+        ended.map(|report| Some(Outcome::Closed(report))).ok_or_else(gone)
+    }
+
+    fn prepare(&self) -> Result<RunContext> {
+        let (flow, plan) = (self.flow.clone(), self.plan.clone());
+        let mut context = prepare::prepare(flow, plan, self.engine.clone(), self.world.clone())?;
+        context.lanes = self.crew.lanes();
+        Ok(context)
+    }
+
+    /// Takes lane 0, and with it the chair: opens a run, or takes up the open one.
+    fn preside(&mut self) -> Result<Option<Outcome>> {
+        let mut lane = self.engine.claim(&self.flow.name, 0)?;
+        if let Some(ended) = self.ended(lane.account().record.as_ref())? {
+            return Ok(Some(ended));
+        }
+        let others = match self.crew.lanes() {
+            1 => vec![],
+            _ => self.engine.accounts(&self.flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?,
+        };
+        let prepared = match open::give_up(self.prepare()?, &mut *lane, &others, &mut self.options)? {
+            Some(prepared) => prepared,
+            None => self.prepare()?,
+        };
+        let context = open::open(prepared, &mut *lane, &mut self.options, self.manifests.clone())?;
+        self.options.fresh = false;
+        let own = lane.account().clone();
+        let ledger = Ledger::new(context.number, others.into_iter().filter(|a| a.lane != 0).chain([own]));
+        self.work(context, ledger, Some(lane))
+    }
+
+    fn work(
+        &mut self,
+        context: RunContext,
+        ledger: Ledger,
+        mut lane: Option<Box<dyn Lane>>,
+    ) -> Result<Option<Outcome>> {
+        self.claim.run = Some(context.number);
+        let seq = ledger.all().iter().map(|a| a.seq).sum();
+        if self.claim.seq != seq {
+            (self.claim.seq, self.claim.in_vain) = (seq, 0);
+        }
+        let workers = match self.options.workers {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            n => n,
+        };
+        let context = Arc::new(context);
+        if let (Some(lane), Some(Phase::Closing)) = (&mut lane, ledger.record().map(|r| r.phase)) {
+            let left_alone = &mut mirror::LeftAlone::new();
+            let closed = close::close(&context, &mut **lane, &ledger, &mut self.options, left_alone);
+            return closed.map(|r| Some(Outcome::Closed(r)));
+        }
+        let (options, crew, pipe) = (&mut self.options, &mut *self.crew, self.pipe.clone());
+        let mut run = Worker::new(context.clone(), options, crew, ledger, lane, workers, pipe)?;
+        let ended = match run.work() {
+            Err(e) if e.kind == ErrorKind::Lost => {
+                let what = match lost(run, &e)? {
+                    true => format!("run {} is closed as failed; the next run says where to continue", context.number),
+                    false => {
+                        format!("the process that closes run {} finds it too, and closes it as failed", context.number)
+                    }
+                };
+                return Err(e.help(what));
+            }
+            ended => ended?,
+        };
+        match ended {
+            Ended::Stopped => stopped(run).map(|r| Some(Outcome::Stopped(r))),
+            Ended::Finished => finish(run).map(|r| Some(Outcome::Closed(r))),
+            Ended::Again => Ok(None),
+        }
+    }
+}
+
+/// The report of a run that was told to stop.
+fn stopped(mut worker: Worker<'_>) -> Result<Report> {
+    if worker.berths.contains_key(&0) {
+        worker.mirror();
+    }
+    worker.berths.clear();
+    reports::finished(&worker.context, worker.ledger.all(), &worker.record, &worker.facts)
+}
+
+/// Closes a run as failed: items that it still wanted are gone. Only the chair does so; false for others.
+fn lost(mut worker: Worker<'_>, why: &Error) -> Result<bool> {
+    let Some(mut chair) = worker.berths.remove(&0) else { return Ok(false) };
+    worker.berths.clear();
+    while chair.unsettled > 0 {
+        chair.settle()?;
+    }
+    close::lost(&worker.context, chair.lane(), &worker.ledger, why).map(|()| true)
+}
+
+/// Closes a run whose work is over.
+fn finish(mut worker: Worker<'_>) -> Result<Report> {
+    worker.sinks = Sinks::new(); // files are put in place by whoever closes, and nobody else has them then
+    let (context, ledger) = (worker.context.clone(), std::mem::take(&mut worker.ledger));
+    let chair = worker.berths.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
+    close::close(&context, chair.lane(), &ledger, worker.options, &mut worker.left_alone)
+}

@@ -1,0 +1,270 @@
+//! Closing a run: files are put in place, the report is kept, what nobody needs goes.
+
+use crate::context::{RunContext, Spot};
+use crate::ledger::facts::{Facts, Progress};
+use crate::ledger::report::{Report, report};
+use crate::ledger::{Ledger, arrivals, derive, marks, positions};
+use crate::life::books;
+use crate::life::commit::{commit, commit_with, fence};
+use crate::life::reports::{finished, kept};
+use crate::life::trim::trim;
+use crate::options::Options;
+use crate::worker::mirror::LeftAlone;
+use crate::worker::{mirror, sinks};
+use anabranch_engine::account::Reader;
+use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, Result, RunRecord, StreamName};
+use anabranch_flow::model::{Kind, Mode, Writer};
+use anabranch_flow::patterns::join::Verdict;
+use anabranch_flow::plan::{Node, Root};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Closes a run whose work is over.
+///
+/// Once that is committed nothing fails any more: what could not be done then is noted.
+pub fn close(
+    context: &RunContext,
+    lane: &mut dyn Lane,
+    ledger: &Ledger,
+    options: &mut Options,
+    left_alone: &mut LeftAlone,
+) -> Result<Report> {
+    let accounts = ledger.all();
+    let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
+    let facts = derive::derive(context, accounts, &record);
+    for reading in context.readings.values() {
+        reading.reader.verify()?;
+    }
+    let mut closing = RunRecord { phase: Phase::Closing, ..record.clone() };
+    let balanced = report(context, accounts, &closing, &facts, context.world.now()).balanced;
+    let phase = verdict(accounts, &facts, balanced);
+    let publish = to_publish(context, accounts, &facts, phase)?;
+    let length = |stream| positions::mark(accounts, &marks::length(context, stream));
+    let begun = |s: &usize| length(*s) > 0 && publish.iter().all(|(of, _)| of != s);
+    let aside: Vec<usize> = if phase == Phase::Held { replacing(context).filter(begun).collect() } else { vec![] };
+    if !publish.is_empty() || !aside.is_empty() {
+        for (stream, _) in &publish {
+            if length(*stream) == 0 {
+                sinks::open(context, *stream, lane.account())?.sync()?; // nothing was written: the new file is empty
+            }
+        }
+        if record.phase != Phase::Closing {
+            commit(lane, |account| account.record = Some(closing.clone()))?;
+        }
+        for (stream, path) in &publish {
+            context.world.publish(path, length(*stream))?;
+        }
+        for stream in &aside {
+            if let Some((path, waits)) = context.sink_aside(*stream, record.batch)? {
+                context.world.put_aside(&path, &waits)?;
+            }
+        }
+    }
+    closing.held.retain(|h| h.batch != record.batch);
+    let mut puts = vec![];
+    if phase == Phase::Held {
+        puts = books::books(context, ledger, &closing, &aside, placed(context, accounts, &record, &publish))?;
+        closing.held.push(held(context, accounts, &record, &facts));
+    }
+    closing.phase = phase;
+    closing.ends = ends(context, accounts, &record);
+    let report = finished(context, accounts, &closing, &facts)?;
+    // for the next run: this one's report counts what it found
+    closing.waited = waited(context, accounts, &record, &facts);
+    closing.gaps = gaps(context, accounts, &record, &facts);
+    closing.put_back_what_waits();
+    context.engine.keep_report(&context.flow.name, record.number, &kept(&report))?;
+    // between runs the account of this lane alone tells where readers go on
+    let read = positions(context, ledger, &closing, &facts);
+    commit_with(lane, puts, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
+    let notes = mirror::mirror(context, accounts, &closing, left_alone);
+    notes.iter().for_each(|note| options.note(note));
+    if let Err(e) = trim(context, accounts, &closing) {
+        options.note(&format!("could not delete data that is no longer needed; the next run retries: {}", e.text));
+    }
+    Ok(report)
+}
+
+/// Where readers go on in the next run. What a held gate keeps from its readers belongs to this batch all the same: its
+/// repair reads it.
+fn positions(context: &RunContext, ledger: &Ledger, closing: &RunRecord, facts: &Facts) -> BTreeMap<Reader, Next> {
+    if let Some(mending) = &closing.repair {
+        return mending.carry.clone();
+    }
+    let mut read = ledger.positions();
+    let mut to_seal = |reader: &Reader| {
+        let spot = (reader.stream.clone(), reader.partition);
+        if let (Some(seal), Some(next)) = (closing.seals.get(&spot), read.get_mut(reader)) {
+            next.next = *seal;
+        }
+    };
+    let blocked = context.plan.units.iter().zip(&facts.units).filter(|(_, p)| **p == Progress::Blocked);
+    for root in blocked.filter(|(unit, _)| unit.pairs.is_none()).flat_map(|(unit, _)| &unit.roots) {
+        if !root.gates.is_empty() {
+            (0..context.partitions[root.from]).for_each(|p| to_seal(&context.reader(root, p)));
+        }
+    }
+    context.viewers().for_each(|(_, _, viewer)| to_seal(&viewer));
+    read
+}
+
+/// What pairs carry from run to run, by its root, and whether the gates before it let this batch through.
+fn carried<'s>(context: &'s RunContext, facts: &Facts) -> Vec<(&'s Root, bool)> {
+    let pairs = context.plan.units.iter().filter(|u| u.pairs.is_some()).flat_map(|u| &u.roots);
+    pairs.filter(|r| context.is_carried(r)).map(|r| (r, facts.gates_before(r) == Some(true))).collect()
+}
+
+/// What pairs leave waiting for the next run. A batch that a gate keeps from them is not for them; what waited before still is.
+fn waited(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> BTreeMap<Reader, u64> {
+    let mut kept = BTreeMap::new();
+    for (root, open) in carried(context, facts) {
+        for p in 0..context.partitions[root.from] {
+            let reader = context.reader(root, p);
+            let before = record.waited.get(&reader).copied().unwrap_or(0);
+            let n = if open { arrivals::waiting_at(context, accounts, record, root, p) } else { before };
+            kept.insert(reader, n);
+        }
+    }
+    kept.retain(|_, n| *n > 0);
+    kept
+}
+
+/// Batches that a gate keeps from a pair, behind what the pair has not read yet.
+fn gaps(
+    context: &RunContext,
+    accounts: &[Account],
+    record: &RunRecord,
+    facts: &Facts,
+) -> BTreeMap<Reader, Vec<std::ops::Range<i64>>> {
+    let mut gaps = record.gaps.clone();
+    for (root, open) in carried(context, facts) {
+        for p in 0..context.partitions[root.from] {
+            let reader = context.reader(root, p);
+            let spot = (reader.stream.clone(), p);
+            let of = gaps.entry(reader.clone()).or_default();
+            if !open {
+                let batch = positions::batch(context, record, root, p)..positions::written(accounts, record, &spot);
+                match of.last_mut().filter(|last| last.end >= batch.start) {
+                    Some(last) => last.end = batch.end,
+                    None => of.push(batch),
+                }
+            }
+            let next = positions::next(accounts, record, &reader);
+            of.retain(|gap| gap.end > next && gap.start < gap.end);
+        }
+    }
+    gaps.retain(|_, of| !of.is_empty());
+    gaps
+}
+
+/// Where the flow's own streams end now.
+fn ends(context: &RunContext, accounts: &[Account], record: &RunRecord) -> BTreeMap<Spot, i64> {
+    let of_flow = |at: &StreamName| context.flow.streams.iter().any(|s| s.at == *at && s.writer != Writer::Outside);
+    let own = |at: &StreamName| *at == context.dead || of_flow(at);
+    let mut ends: BTreeMap<Spot, i64> = record.starts.clone().into_iter().filter(|((at, _), _)| own(at)).collect();
+    for (spot, end) in accounts.iter().flat_map(|a| &a.ends).filter(|((at, _), _)| own(at)) {
+        let known = ends.entry(spot.clone()).or_default();
+        *known = end.end.max(*known);
+    }
+    ends
+}
+
+/// Closes a run as failed, since items that it still wanted are gone.
+pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &Error) -> Result<()> {
+    let Some(record) = lane.account().record.clone() else { return Ok(()) };
+    let others = fence(context, &record)?;
+    let known = others.into_iter().chain(ledger.all().iter().cloned()).chain([lane.account().clone()]);
+    let ledger = Ledger::new(record.number, known);
+    let mut failed = RunRecord { phase: Phase::Failed, ..record };
+    let facts = derive::derive(context, ledger.all(), &failed);
+    let mut report = finished(context, ledger.all(), &failed, &facts)?;
+    report.imbalance.push(lost.text.clone());
+    report.balanced = false;
+    context.engine.keep_report(&context.flow.name, failed.number, &kept(&report))?;
+    let read = failed.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
+    failed.put_back_what_waits();
+    commit(lane, |account| (account.record, account.read) = (Some(failed.clone()), read))
+}
+
+fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {
+    let gate = |v: Verdict| facts.gates.contains(&Some(v));
+    let dead = accounts.iter().flat_map(|a| a.tally.values()).any(|t| t.dead > 0);
+    if !balanced || gate(Verdict::Failed) {
+        Phase::Failed
+    } else if gate(Verdict::Held) {
+        Phase::Held
+    } else if dead {
+        Phase::Dead
+    } else {
+        Phase::Done
+    }
+}
+
+/// The files that a batch has in place, those of its earlier runs first.
+pub fn placed(
+    context: &RunContext,
+    accounts: &[Account],
+    record: &RunRecord,
+    publish: &[(usize, String)],
+) -> Vec<anabranch_engine::Placed> {
+    let mut placed = record.repair.as_ref().map_or_else(Vec::new, |mending| mending.placed.clone());
+    for (stream, path) in publish {
+        let bytes = positions::mark(accounts, &marks::length(context, *stream));
+        let sink = context.flow.streams[*stream].name.clone();
+        let before: u64 = placed.iter().filter(|p| p.sink == sink).map(|p| p.items).sum();
+        let items = crate::ledger::report::stored(context, accounts, *stream).saturating_sub(before);
+        if bytes > 0 {
+            placed.push(anabranch_engine::Placed { sink, path: path.clone(), items, bytes });
+        }
+    }
+    placed
+}
+
+/// The sinks whose files replace others.
+fn replacing(context: &RunContext) -> impl Iterator<Item = usize> {
+    let replaces = |s: &anabranch_flow::model::Stream| s.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+    context.flow.streams.iter().enumerate().filter(move |(_, s)| replaces(s)).map(|(s, _)| s)
+}
+
+/// The replacing sinks whose files are complete.
+fn to_publish(context: &RunContext, accounts: &[Account], facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
+    let mut out = vec![];
+    for s in replacing(context) {
+        let complete = context.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
+        // what a repair adds nothing to is in its place already
+        let adds = !context.beside.contains_key(&s) || positions::mark(accounts, &marks::length(context, s)) > 0;
+        if complete && adds && !behind_held_fold(context, facts, s) && phase != Phase::Failed {
+            out.extend(context.sink_path(s)?.map(|path| (s, path)));
+        }
+    }
+    Ok(out)
+}
+
+/// Whether a reduce above does not say its finals.
+fn behind_held_fold(context: &RunContext, facts: &Facts, stream: usize) -> bool {
+    let flow = &context.flow;
+    flow.above(stream).into_iter().any(|s| match flow.streams[s].writer {
+        Writer::Step(w, _) => matches!(flow.steps[w].kind, Kind::Reduce(..)) && facts.gates[w] != Some(Verdict::Open),
+        _ => false,
+    })
+}
+
+/// What a held batch is, so that it can be found again.
+fn held(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Held {
+    let gate = facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0);
+    let step = &context.flow.steps[gate];
+    // a repair reads what was not read, and folds again what no result was said of
+    let unsaid = |s: &usize| positions::mark(accounts, &marks::done(&context.flow.steps[*s].name)) == 0;
+    let units = context.plan.units.iter().zip(&facts.units);
+    let wanted = units.filter(|(u, p)| **p == Progress::Blocked || u.folds.iter().any(unsaid));
+    let streams: BTreeSet<usize> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();
+    let mut extents = vec![];
+    for s in streams.into_iter().filter(|s| context.plan.logged[*s]) {
+        for p in 0..context.partitions[s] {
+            let spot = (context.flow.streams[s].at.clone(), p);
+            let (start, end) = (positions::begin(record, &spot), positions::written(accounts, record, &spot));
+            extents.push((spot.0, p, start, end));
+        }
+    }
+    let dead = arrivals::failed_above(context, accounts, gate);
+    Held { batch: record.batch, step: step.name.clone(), extents, dead }
+}

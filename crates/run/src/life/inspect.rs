@@ -1,0 +1,42 @@
+//! A run seen from beside it, as its accounts tell.
+
+use crate::ledger::report::Report;
+use crate::ledger::{Ledger, derive, facts, report};
+use crate::life::prepare;
+use crate::world::World;
+use anabranch_engine::{Admin, Cursor, Result};
+use anabranch_flow::model::Flow;
+use anabranch_flow::plan::{Node, plan};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A run seen from beside it, as its accounts tell.
+#[derive(Debug)]
+pub struct Inspection {
+    /// How far the run is.
+    pub phase: anabranch_engine::Phase,
+    /// What became of everything so far.
+    pub report: Report,
+    progress: BTreeMap<String, facts::Progress>,
+}
+
+impl Inspection {
+    /// How far a step is; a join has no work of its own.
+    pub fn progress(&self, step: &str) -> Option<facts::Progress> {
+        self.progress.get(step).copied()
+    }
+}
+
+/// Looks at the newest run of a flow without touching it; `None` if there was none.
+pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>) -> Result<Option<Inspection>> {
+    let accounts = engine.accounts(&flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?;
+    let Some(record) = accounts.iter().find_map(|a| a.record.clone()) else { return Ok(None) };
+    let mut context = prepare::prepare(flow.clone(), plan(&flow, record.lanes > 1), engine, world)?;
+    prepare::name_run(&mut context, &record);
+    let ledger = Ledger::new(record.number, accounts);
+    let facts = derive::derive(&context, ledger.all(), &record);
+    let report = report::report(&context, ledger.all(), &record, &facts, context.world.now());
+    let node = |i: usize| context.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
+    let progress = flow.steps.iter().enumerate().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
+    Ok(Some(Inspection { phase: record.phase, report, progress }))
+}

@@ -1,0 +1,15 @@
+//! The life of a run, from its opening to its report.
+
+pub mod attempt;
+mod books;
+mod close;
+mod commit;
+pub mod inspect;
+pub mod look;
+mod manifests;
+mod open;
+mod prepare;
+mod record;
+pub mod repair;
+pub mod reports;
+mod trim;

@@ -1,0 +1,233 @@
+//! Opening a run, or taking up the one that is open. Nothing is touched before everything was looked at.
+
+use crate::context::RunContext;
+use crate::ledger::marks;
+use crate::life::commit::{commit, fence};
+use crate::life::manifests::{readings, stored_manifests};
+use crate::life::prepare::{ensure, name_run};
+use crate::life::record::{is_anew, record};
+use crate::life::{look, repair};
+use crate::options::Options;
+use crate::world::{Goal, Manifest};
+use anabranch_engine::account::ACCOUNT_VERSION;
+use anabranch_engine::{
+    Account, BatchRef, Commit, Dest, Error, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put, Result, RunKind,
+    RunRecord, limits,
+};
+use anabranch_flow::model::{Mode, Writer};
+use anabranch_flow::plan::{How, Node};
+use std::collections::BTreeMap;
+
+/// An open run is given up if that is asked for, or if whoever gave it up did not come to the end of it: a lane is
+/// ahead; its names are on what was prepared then, so nothing comes back. Else the flow must be the one that began it.
+/// `others` are the accounts of the other lanes.
+pub fn give_up(
+    mut context: RunContext,
+    lane: &mut dyn Lane,
+    others: &[Account],
+    options: &mut Options,
+) -> Result<Option<RunContext>> {
+    let Some(record) = lane.account().record.clone().filter(|r| !r.phase.closed()) else { return Ok(Some(context)) };
+    if !options.fresh && others.iter().all(|a| a.run <= record.number) {
+        return fits(&context, &record, lane.account()).map(|()| Some(context));
+    }
+    name_run(&mut context, &record); // its files have its name
+    abandon(&context, lane, &record)?;
+    let again = match record.repair {
+        Some(_) => "its batch is held as before",
+        None if reads_stdin(&context) => "what it read from standard input is gone; its other items are read again",
+        None => "its items are read again",
+    };
+    options.note(&format!("run {} is abandoned: {again}; what was already published stays", record.number));
+    Ok(None)
+}
+
+fn reads_stdin(context: &RunContext) -> bool {
+    context.plan.units.iter().flat_map(|u| &u.roots).any(|r| r.how == How::Stdin)
+}
+
+/// Opens a run: the record is committed when this returns.
+pub fn open(
+    mut context: RunContext,
+    lane: &mut dyn Lane,
+    options: &mut Options,
+    manifests: BTreeMap<usize, Manifest>,
+) -> Result<RunContext> {
+    let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
+    let manifests = match &resumed {
+        Some(record) => {
+            repair::is_open(options.repair.as_ref(), record)?;
+            options.note(&format!("continuing run {}", record.number));
+            if context.lanes > 1 {
+                commit(lane, |_| {})?; // who else took this lane just now learns that he lost it
+            }
+            stored_manifests(&context, record)?
+        }
+        None if let Some(wanted) = options.repair.clone() => {
+            let ids = ensure(&context, options)?;
+            let mut account = repair::open(&context, lane, &wanted, &ids)?;
+            let record = account.record.clone().ok_or_else(|| Error::bug("a repair without a record"))?;
+            name_run(&mut context, &record);
+            lengths(&context, &record, &mut account)?;
+            let manifests = stored_manifests(&context, &record)?;
+            readings(&context, &account, &manifests)?; // a file that is needed and has changed: nothing is opened
+            commit(lane, |of_lane| *of_lane = account)?;
+            manifests
+        }
+        None => {
+            may_open(&context, lane.account())?;
+            crate::context::lanes::entries_fit(&context)?;
+            let ids = ensure(&context, options)?;
+            let is_anew = |at| lane.account().record.as_ref().is_some_and(|last| is_anew(last, &ids, at));
+            let own = context.flow.streams.iter().filter(|s| s.writer != Writer::Outside);
+            for stream in own.filter(|s| is_anew(&s.at)) {
+                options.note(&format!("{} was recreated: what earlier runs wrote is gone", stream.name));
+            }
+            let record = record(&context, lane, ids, &manifests)?;
+            begin(&mut context, lane, record, &manifests)?;
+            manifests
+        }
+    };
+    let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
+    name_run(&mut context, &record);
+    repair::bring_back(&context, &record)?;
+    context.readings = readings(&context, lane.account(), &manifests)?;
+    Ok(context)
+}
+
+/// A flow holds a bounded number of batches: each keeps its items and all that lies behind them.
+fn may_open(context: &RunContext, account: &Account) -> Result<()> {
+    let held = account.record.as_ref().map_or(&[][..], |r| &r.held);
+    let [first, .., last] = held else { return Ok(()) };
+    if held.len() < limits::HELD_BATCHES {
+        return Ok(());
+    }
+    let items: i64 = held.iter().flat_map(|h| &h.extents).map(|(_, _, from, to)| to - from).sum();
+    let dead: u64 = held.iter().map(|h| h.dead).sum();
+    let (flow, n) = (&context.flow.name, held.len());
+    let text = format!(
+        "{n} batches of {flow} are held, from {} to {}: no run begins before some of them are settled. They keep {items} items and {dead} failed ones",
+        first.batch, last.batch
+    );
+    let help = format!(
+        "anabranch dead list  shows what failed. Skip what holds a batch:  anabranch dead skip --batch {}",
+        first.batch
+    );
+    Err(Error::new(ErrorKind::Held, text).help(help))
+}
+
+/// Takes part in a run that another process has opened.
+pub fn take_part(context: &mut RunContext, record: &RunRecord, accounts: &[Account]) -> Result<()> {
+    if let Some(chair) = accounts.iter().find(|a| a.lane == 0) {
+        fits(context, record, chair)?;
+    }
+    name_run(context, record);
+    Ok(())
+}
+
+/// An open run goes on only with the flow that began it.
+fn fits(context: &RunContext, record: &RunRecord, chair: &Account) -> Result<()> {
+    if chair.flow_hash == context.flow.hash {
+        return Ok(());
+    }
+    let text = format!(
+        "run {} of {} is open, and was begun with another version of the flow",
+        record.number, context.flow.name
+    );
+    Err(Error::usage(text).help("finish it with the flow as it was, or abandon it with  --fresh"))
+}
+
+/// Commits the record, the manifest and the lengths of files that are added to.
+fn begin(
+    context: &mut RunContext,
+    lane: &mut dyn Lane,
+    mut record: RunRecord,
+    manifests: &BTreeMap<usize, Manifest>,
+) -> Result<()> {
+    name_run(context, &record);
+    let mut account = Account {
+        version: ACCOUNT_VERSION,
+        flow_hash: context.flow.hash.clone(),
+        run: record.number,
+        ..Account::default()
+    };
+    account.read.extend(record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 })));
+    for root in context.plan.units.iter().flat_map(|u| &u.roots) {
+        if let Node::Step(s) = root.node
+            && let Some(group) = context.flow.steps[s].groups.get(root.input).filter(|_| context.is_carried(root))
+        {
+            account.groups.insert((context.flow.steps[s].name.clone(), root.taken.clone()), group.clone());
+        }
+    }
+    lengths(context, &record, &mut account)?;
+    let mut puts = vec![];
+    let stream = context.manifest.clone();
+    let mut lists = Packer::default();
+    for manifest in manifests.values().filter(|m| !m.files.is_empty()) {
+        let json = serde_json::to_vec(manifest).map_err(|e| Error::bug(e.to_string()))?;
+        lists.push_item(&Item::of(json, record.started));
+    }
+    let lists = lists.finish();
+    if !lists.is_empty() {
+        let start = context.engine.span(&stream)?.first().map_or(0, |s| s.end);
+        record.manifest = Some((start, start + lists.iter().map(|b| b.count() as i64).sum::<i64>()));
+        let to = Dest { stream, partition: 0 };
+        puts.extend(lists.into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
+    }
+    account.record = Some(record);
+    lane.submit(Commit { puts, account })?;
+    lane.settle()?;
+    Ok(())
+}
+
+/// Notes where the files of sinks begin that this run will write.
+fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> Result<()> {
+    let paths = (0..context.flow.streams.len()).map(|s| context.sink_path(s)).collect::<Result<Vec<_>>>()?;
+    look::apart(&context.flow, &*context.world, &paths).map_err(|(_, e)| e)?;
+    for (s, stream) in context.flow.streams.iter().enumerate() {
+        let Some(sink) = &stream.sink else { continue };
+        let Some(path) = context.sink_path(s)? else { continue };
+        if sink.mode == Mode::Fail && record.kind != RunKind::Repair && context.world.exists(&path) {
+            return Err(Error::usage(format!("the sink {path} is there already"))
+                .help("`mode: fail` does not touch it: move it away, or write  mode: replace"));
+        }
+        let length = match sink.mode {
+            Mode::Append if matches!(context.world.goal(&path, false)?, Goal::File(..)) => {
+                context.world.sink(&path, false, record.number, None)?.sync()?
+            }
+            // a repair goes on with the file that its batch had begun
+            _ => account.marks.get(&marks::length(context, s)).copied().unwrap_or(0),
+        };
+        account.marks.insert(marks::length(context, s), length);
+    }
+    Ok(())
+}
+
+/// Closes an open run as abandoned: the readers of source streams go back to where it began.
+fn abandon(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
+    fence(context, record)?;
+    repair::put_back(context, record)?;
+    let begun = record.repair.as_ref().map_or(&[][..], |mending| &mending.aside);
+    commit(lane, |account| {
+        match &record.repair {
+            Some(mending) => account.read.clone_from(&mending.carry),
+            None => {
+                let back = record.from.iter().map(|(key, from)| (key.clone(), Next { next: *from, items: 0 }));
+                account.read.extend(back);
+            }
+        }
+        let mut given_up = RunRecord { phase: Phase::Abandoned, ..record.clone() };
+        given_up.put_back_what_waits();
+        account.record = Some(given_up);
+    })?;
+    for (s, stream) in context.flow.streams.iter().enumerate() {
+        let replaces = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+        if replaces
+            && !begun.contains(&stream.name)
+            && let Some(path) = context.sink_path(s)?
+        {
+            context.world.discard(&path)?;
+        }
+    }
+    Ok(())
+}

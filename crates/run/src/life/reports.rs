@@ -1,0 +1,61 @@
+//! The reports of runs, as they are kept.
+
+use crate::context::RunContext;
+use crate::ledger::facts::Facts;
+use crate::ledger::report;
+use crate::ledger::report::{DeadLine, Report};
+use anabranch_engine::{Account, Admin, At, FlowId, Result, RunRecord, chunks, limits};
+use std::collections::BTreeMap;
+
+/// The report as it is kept: errors are cut, and the rarest left out, until it is not too long.
+pub fn kept(report: &Report) -> String {
+    let mut short = report.clone();
+    short.dead.iter_mut().for_each(|d| d.error = d.error.chars().take(200).collect());
+    loop {
+        let json = serde_json::to_string(&short).unwrap_or_default();
+        let left = short.dead.len() / 2;
+        if json.len() <= limits::REPORT_BYTES || short.dead.is_empty() {
+            return json;
+        }
+        short.dead.sort_by_key(|d| std::cmp::Reverse(d.count));
+        short.dead.truncate(left);
+    }
+}
+
+/// The report with its dead letters by step and error.
+pub fn finished(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Result<Report> {
+    let mut report = report::report(context, accounts, record, facts, context.world.now());
+    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for account in accounts {
+        let Some(end) = account.ends.get(&(context.dead.clone(), account.lane)) else { continue };
+        let start = record.starts.get(&(context.dead.clone(), account.lane)).copied().unwrap_or(0);
+        let at = At { stream: context.dead.clone(), partition: account.lane, offset: start };
+        for chunk in chunks(&*context.engine, at, end.end) {
+            for handle in &chunk?.batches {
+                for item in handle.load()?.records()?.iter() {
+                    let item = item.to_item();
+                    let text = |name: &str| {
+                        item.header(name).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+                    };
+                    *counts.entry((text("anabranch.step"), text("anabranch.error"))).or_default() += 1;
+                }
+            }
+            if counts.len() >= 1_000 {
+                break;
+            }
+        }
+    }
+    let mut dead: Vec<DeadLine> =
+        counts.into_iter().map(|((step, error), count)| DeadLine { step, error, count }).collect();
+    dead.sort_by(|a, b| a.step.cmp(&b.step).then(b.count.cmp(&a.count)));
+    dead.truncate(50);
+    report.dead = dead;
+    Ok(report)
+}
+
+/// The reports of a flow that are kept, newest first.
+pub fn saved_reports(engine: &dyn Admin, flow: &FlowId) -> Result<Vec<Report>> {
+    let mut all = engine.reports(flow)?;
+    all.reverse();
+    Ok(all.into_iter().filter_map(|(_, json)| serde_json::from_str(&json).ok()).collect())
+}

@@ -1,0 +1,21 @@
+//! What reaches the loop of a process from other threads.
+
+use crate::piece::Answer;
+use crate::world::Reply;
+use anabranch_engine::{Account, Error, Lane, LaneNo, Result};
+
+/// What reaches the loop from other threads.
+pub enum Event {
+    /// A piece of input is worked on.
+    Piece(Answer),
+    /// Calls of an action of that unit are answered.
+    Replies(usize, Vec<Reply>),
+    /// Something came through standard input, for that stream.
+    Stdin(usize),
+    /// A lane was claimed, or could not be.
+    Claimed(LaneNo, Result<Box<dyn Lane>>),
+    /// Accounts that other processes committed.
+    News(Vec<Account>),
+    /// Something failed that no item can be blamed for.
+    Fault(Error),
+}

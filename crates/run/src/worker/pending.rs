@@ -1,0 +1,95 @@
+//! What waits for the next commit of a lane.
+
+use crate::context::RunContext;
+use crate::ledger::marks;
+use crate::piece::letter;
+use crate::piece::letter::Dead;
+use crate::piece::outcome::Outcome;
+use crate::piece::packing::Gathering;
+use anabranch_engine::{Account, BatchRef, Dest, Item, Packer, Put, Result, limits};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Batches and bytes that are done and not committed.
+#[derive(Default)]
+pub struct Pending {
+    /// Batches, by stream and partition, in order.
+    puts: BTreeMap<(usize, u32), Gathering>,
+    /// Bytes for sinks.
+    pub sinks: BTreeMap<usize, Vec<u8>>,
+    /// Failed items.
+    pub dead: Vec<Dead>,
+    /// Bytes of it all.
+    pub bytes: usize,
+    /// Since when the oldest waits.
+    pub since: Option<Instant>,
+}
+
+impl Pending {
+    /// Takes what became of a piece of input; the tallies go into the account.
+    pub fn add(&mut self, account: &mut Account, outcome: Outcome) -> Result<()> {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += outcome.bytes();
+        for (name, tally) in &outcome.tally {
+            account.tally.entry(name.clone()).or_default().add(tally);
+        }
+        for ((stream, p), gathering) in outcome.puts {
+            let mine = self.puts.entry((stream, p)).or_default();
+            gathering.finish().into_iter().try_for_each(|batch| mine.add_batch(batch))?;
+        }
+        for (sink, mut bytes) in outcome.sinks {
+            self.sinks.entry(sink).or_default().append(&mut bytes);
+        }
+        self.dead.extend(outcome.dead);
+        account.marks.extend(outcome.marks);
+        Ok(())
+    }
+
+    /// Everything for the log, as puts. Dead letters get their numbers here, in the order of the commits.
+    pub fn puts(&mut self, context: &RunContext, account: &mut Account) -> Result<Vec<Put>> {
+        let mut puts = vec![];
+        for ((stream, partition), gathering) in std::mem::take(&mut self.puts) {
+            let to = Dest { stream: context.flow.streams[stream].at.clone(), partition };
+            puts.extend(gathering.finish().into_iter().map(|batch| Put { to: to.clone(), batch }));
+        }
+        if !self.dead.is_empty() {
+            let count = account.marks.entry(marks::DEAD.into()).or_default();
+            let mut letters = Packer::default();
+            for dead in std::mem::take(&mut self.dead) {
+                *count += 1;
+                letters.push_item(&fitting(context, letter::letter(context, account.lane, *count, dead))?);
+            }
+            let to = Dest { stream: context.dead.clone(), partition: account.lane };
+            puts.extend(letters.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
+        }
+        self.bytes = 0;
+        self.since = None;
+        Ok(puts)
+    }
+}
+
+/// A dead letter that its stream takes: one that it does not keeps its place, its error and the beginning of the item.
+fn fitting(context: &RunContext, mut letter: Item) -> Result<Item> {
+    let size = |item: &Item| {
+        let headers = item.headers.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Bytes::len) + HEADER_BYTES);
+        let (key, value) = (item.key.as_ref().map_or(0, Bytes::len), item.value.as_ref().map_or(0, Bytes::len));
+        key + value + headers.sum::<usize>() + BATCH_HEAD_BYTES
+    };
+    if size(&letter) <= limits::LETTER_BYTES || size(&letter) <= context.engine.largest(&context.dead)? {
+        return Ok(letter);
+    }
+    let (bytes, kept) = (size(&letter), limits::OVERSIZE_KEPT_BYTES);
+    letter.value = letter.value.map(|v| v.slice(..v.len().min(kept)));
+    letter.key = letter.key.map(|k| k.slice(..k.len().min(kept)));
+    letter.headers.retain(|(name, _)| name.starts_with("anabranch."));
+    let said =
+        format!("of {bytes} bytes the first {kept} of the value are kept: more is not taken by {}", context.dead);
+    letter.headers.push(("anabranch.cut".into(), Some(said.into())));
+    Ok(letter)
+}
+
+/// What a header takes beside its name and value, at most.
+const HEADER_BYTES: usize = 12;
+/// What a batch takes beside its one item, at most.
+const BATCH_HEAD_BYTES: usize = 128;

@@ -1,0 +1,54 @@
+//! Sinks at work: their files are written and synced before a commit tells of it.
+
+use crate::context::RunContext;
+use crate::ledger::marks;
+use crate::world::SinkFile;
+use anabranch_engine::{Account, Result};
+use anabranch_flow::model::Mode;
+use std::collections::BTreeMap;
+
+/// The open files of a run's sinks.
+pub struct Sinks {
+    open: BTreeMap<usize, Box<dyn SinkFile>>,
+}
+
+impl Sinks {
+    /// No file open yet.
+    pub fn new() -> Sinks {
+        Sinks { open: BTreeMap::new() }
+    }
+
+    /// Writes what is pending, syncs, and marks the lengths.
+    pub fn write(
+        &mut self,
+        context: &RunContext,
+        pending: &mut BTreeMap<usize, Vec<u8>>,
+        account: &mut Account,
+    ) -> Result<()> {
+        for (stream, bytes) in std::mem::take(pending) {
+            if bytes.is_empty() {
+                continue;
+            }
+            let file = match self.open.entry(stream) {
+                std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
+                std::collections::btree_map::Entry::Vacant(e) => e.insert(open(context, stream, account)?),
+            };
+            file.write(&bytes)?;
+            let length = file.sync()?;
+            account.marks.insert(marks::length(context, stream), length);
+        }
+        Ok(())
+    }
+}
+
+/// Opens a sink's file at its committed length.
+pub fn open(context: &RunContext, stream: usize, account: &Account) -> Result<Box<dyn SinkFile>> {
+    let replace = context.flow.streams[stream].sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+    match context.sink_path(stream)? {
+        None => context.world.stdout(),
+        Some(path) => {
+            let committed = account.marks.get(&marks::length(context, stream)).copied();
+            context.world.sink(&path, replace, context.number, committed)
+        }
+    }
+}

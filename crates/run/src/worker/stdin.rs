@@ -1,0 +1,184 @@
+//! Standard input: logged as it is read, so that what was committed survives.
+
+use crate::context::RunContext;
+use crate::ledger::marks;
+use crate::piece::source;
+use crate::worker::Worker;
+use crate::worker::event::Event;
+use crate::world::Input;
+use anabranch_engine::account::Reader;
+use anabranch_engine::{Error, Next, Result, limits};
+use anabranch_flow::format::lines::{Framed, Frames};
+use anabranch_flow::plan::{How, Node, name};
+use std::collections::VecDeque;
+use std::io::{BufReader, Read};
+use std::sync::mpsc::Sender;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// What this process reads from standard input. It outlives the loss of a lane: what was handed out and is not committed
+/// is handed out again.
+#[derive(Default)]
+pub struct Pipe {
+    state: Mutex<State>,
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    begun: bool,
+    /// What was read and not taken.
+    waiting: VecDeque<Said>,
+    /// What was taken, with the position behind it, until that is known to be committed.
+    taken: VecDeque<(i64, Said)>,
+    /// Who is told that something waits.
+    to: Option<(Sender<Event>, usize)>,
+}
+
+enum Said {
+    Lines(Vec<Framed>),
+    End,
+    Fault(Error),
+}
+
+impl Pipe {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something behind the rest, once there is room.
+    fn say(&self, said: Said) {
+        let state = self.room.wait_while(self.state(), |state| state.waiting.len() >= PORTIONS);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.waiting.push_back(said);
+        if let Some((to, stream)) = &state.to {
+            let _ = to.send(Event::Stdin(*stream)); // a loop that has ended: the next one looks itself
+        }
+    }
+
+    /// Goes on in a new loop, behind what is committed.
+    fn go_on(&self, committed: i64, events: &Sender<Event>, stream: usize) {
+        let mut state = self.state();
+        state.taken.retain(|(behind, _)| *behind > committed);
+        while let Some((_, said)) = state.taken.pop_back() {
+            state.waiting.push_front(said);
+        }
+        for _ in 0..state.waiting.len() {
+            let _ = events.send(Event::Stdin(stream));
+        }
+        state.to = Some((events.clone(), stream));
+    }
+}
+
+/// Begins to read standard input, if the flow reads it and it has not ended, or goes on with it.
+pub fn begin(run: &mut Worker<'_>, events: &Sender<Event>) -> Result<()> {
+    let context = run.context.clone();
+    let roots = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
+    for root in roots {
+        let node = name(&context.flow, root.node);
+        let Some(chair) = run.berths.get_mut(&0) else { continue };
+        let ours = run.pipe.state().begun;
+        let has_ended = chair.account.marks.contains_key(&marks::done(&node));
+        if !ours && (has_ended || chair.account.marks.contains_key(marks::STDIN_BEGUN)) {
+            is_not_ours(&context, has_ended)?;
+        }
+        if has_ended {
+            if !ours {
+                run.options.note(
+                    "standard input was ignored: the resumed run has its own input; run again to process this one",
+                );
+            }
+            continue;
+        }
+        chair.pending.since.get_or_insert_with(std::time::Instant::now);
+        if chair.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() && !ours {
+            // a run that was resumed: the rest of the pipe went to the process that is gone
+            chair.account.marks.insert(marks::done(&node), 1);
+            chair.account.marks.insert(marks::STDIN_CUT.into(), 1);
+            continue;
+        }
+        let key = context.reader(root, 0);
+        let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
+        run.commit(0)?;
+        run.pipe.go_on(committed, events, root.from);
+        if !std::mem::replace(&mut run.pipe.state().begun, true) {
+            let (input, pipe) = (context.world.stdin()?, run.pipe.clone());
+            let thread = std::thread::Builder::new().name("stdin".into()).spawn(move || pump(input, &pipe));
+            thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// A run that is open reads no other standard input than its own. What comes through this one would never be read, so
+/// the run is not taken up with it; one whose own had ended is, as long as this one is silent.
+fn is_not_ours(context: &RunContext, has_ended: bool) -> Result<()> {
+    let (run, flow) = (context.number, &context.flow.name);
+    let (what, finish) = match (context.world.input(), has_ended) {
+        (Input::Nothing, _) | (Input::Silent, true) => return Ok(()),
+        (_, true) => ("has read its own standard input to the end", "finish it"),
+        (_, false) => ("read a standard input whose rest is gone", "end it with what it had"),
+    };
+    let text = format!("run {run} of {flow} is open, and {what}; this one would not be read");
+    Err(Error::usage(text).help(format!(
+        "{finish}:  anabranch run < /dev/null ; or abandon it and read this one:  anabranch run --fresh"
+    )))
+}
+
+/// Portions of lines that may wait for the loop.
+const PORTIONS: usize = 4;
+
+/// Lines of standard input in portions, until its end.
+fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
+    let mut lines = Frames::new(BufReader::with_capacity(limits::BATCH_TARGET_BYTES, input));
+    let mut portion: Vec<Framed> = vec![];
+    let mut bytes = 0;
+    loop {
+        match lines.next_line() {
+            Ok(None) => break,
+            Ok(Some(line)) => {
+                bytes += line.text.len() + 1;
+                portion.push(line);
+                if bytes >= limits::BATCH_TARGET_BYTES || lines.input().buffer().is_empty() {
+                    bytes = 0;
+                    pipe.say(Said::Lines(std::mem::take(&mut portion)));
+                }
+            }
+            Err(e) => return pipe.say(Said::Fault(Error::machine(format!("standard input cannot be read: {e}")))),
+        }
+    }
+    if !portion.is_empty() {
+        pipe.say(Said::Lines(portion));
+    }
+    pipe.say(Said::End);
+}
+
+/// Lines came, or the end.
+pub fn take(run: &mut Worker<'_>, stream: usize) -> Result<()> {
+    let context = run.context.clone();
+    let node = name(&context.flow, Node::Source(stream));
+    let (taken, at) = (context.flow.streams[stream].name.clone(), context.flow.streams[stream].at.clone());
+    let key = Reader { step: node.clone(), taken, stream: at, partition: 0 };
+    let pipe = run.pipe.clone();
+    let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
+    let mut state = pipe.state();
+    let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
+    state.taken.retain(|(behind, _)| *behind > committed);
+    let Some(said) = state.waiting.pop_front() else { return Ok(()) };
+    pipe.room.notify_one();
+    let lines = match said {
+        Said::Lines(lines) => lines,
+        Said::End => {
+            state.taken.push_back((i64::MAX, Said::End));
+            chair.account.marks.insert(marks::done(&node), 1);
+            chair.pending.since.get_or_insert_with(std::time::Instant::now);
+            return Ok(());
+        }
+        Said::Fault(e) => return Err(e),
+    };
+    let (n, outcome) = source::take(&context, stream, &lines)?;
+    let read = chair.account.read.entry(key).or_default();
+    *read = Next { next: read.next + n as i64, items: read.items + n };
+    state.taken.push_back((read.next, Said::Lines(lines)));
+    drop(state);
+    chair.pending.add(&mut chair.account, outcome)
+}

@@ -1,0 +1,83 @@
+//! Actions: what reaches out of a flow for single items.
+
+use anabranch_engine::{Error, Result};
+use anabranch_flow::call::Call;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Who calls an action, and how its programs are called that are the same for all items.
+#[derive(Debug, Clone, Default)]
+pub struct Seat {
+    /// The step.
+    pub step: String,
+    /// The program of a `pipe` and its arguments, filled in.
+    pub args: Vec<String>,
+    /// Its variables, filled in.
+    pub env: Vec<(String, String)>,
+}
+
+/// Why a call gave nothing.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// The item is to blame: the call is made again, or the item has failed.
+    Item(String),
+    /// No item is to blame: the run stops.
+    Run(Error),
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Failure {
+        Failure::Item(error)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(error: &str) -> Failure {
+        Failure::Item(error.to_string())
+    }
+}
+
+/// What a call gave; `None` = nothing, so the item goes on as it is.
+pub type Outcome = std::result::Result<Option<Bytes>, Failure>;
+
+/// The answer to one call.
+#[derive(Debug)]
+pub struct Reply {
+    /// The call. Where the run has to stop it may be any.
+    pub slot: u64,
+    /// What it gave.
+    pub outcome: Outcome,
+}
+
+/// Where replies go, from any thread.
+#[derive(Clone)]
+pub struct Replies(Arc<dyn Fn(Vec<Reply>) -> bool + Send + Sync>);
+
+impl Replies {
+    /// They go to whoever this tells; it says false if nobody wants them any more.
+    pub fn new(to: impl Fn(Vec<Reply>) -> bool + Send + Sync + 'static) -> Replies {
+        Replies(Arc::new(to))
+    }
+
+    /// Sends some; false if nobody wants them any more.
+    pub fn send(&self, replies: Vec<Reply>) -> bool {
+        (self.0)(replies)
+    }
+
+    /// Sends one.
+    pub fn one(&self, slot: u64, outcome: Outcome) -> bool {
+        self.send(vec![Reply { slot, outcome }])
+    }
+}
+
+/// An action that takes calls. Dropping it ends its children.
+pub trait Session: Send {
+    /// Takes a call; never waits. The reply comes in its own time; a call that was withdrawn has none. A call that is
+    /// made again goes before those that wait.
+    fn start(&mut self, job: Call);
+
+    /// All calls are answered, and no more will come: fails if what answered them turns out not to be trusted.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

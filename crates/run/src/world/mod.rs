@@ -1,0 +1,53 @@
+//! What a run needs from the world outside its engine: sources, sinks, actions, the clock. Implemented in `connect`, never
+//! called by a pattern.
+
+mod actions;
+mod listing;
+mod sinks;
+mod sources;
+
+pub use actions::{Failure, Outcome, Replies, Reply, Seat, Session};
+pub use listing::{Listing, Reading};
+pub use sinks::{Goal, SinkFile};
+pub use sources::{Input, Line, LineReader, Listed, Manifest, Written};
+
+use anabranch_engine::Result;
+use anabranch_flow::model::{Act, Source};
+use std::sync::Arc;
+
+/// The world outside.
+pub trait World: Send + Sync {
+    /// Lists the files of a source as they are now. A fixed path that is missing is an error. What the flow writes
+    /// itself is no source.
+    fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest>;
+    /// Opens the files of a manifest; fails if one of them is not the same any more.
+    fn lines(&self, manifest: &Manifest) -> Result<Arc<dyn LineReader>>;
+    /// What standard input has to give.
+    fn input(&self) -> Input;
+    /// The files that standard input and standard output are, by device and inode, if they are files.
+    fn redirected(&self) -> [Option<(u64, u64)>; 2];
+    /// Standard input.
+    fn stdin(&self) -> Result<Box<dyn std::io::Read + Send>>;
+    /// Opens a sink's file for the run `run`, whose first `resume` bytes are committed; none = the run has not written it.
+    fn sink(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>>;
+    /// Standard output as a sink.
+    fn stdout(&self) -> Result<Box<dyn SinkFile>>;
+    /// Waits a random moment of 20 to 250 ms, so that two who want the same do not always meet.
+    fn pause(&self);
+    /// What the path of a sink leads to, however it is written; fails if nothing can be stored there.
+    fn goal(&self, path: &str, replace: bool) -> Result<Goal>;
+    /// Why a program that is given by its path cannot be started, or only read by an interpreter; `None` if it can.
+    fn program(&self, path: &str, starts: bool) -> Option<String>;
+    /// Puts the complete file of a sink, of this length, in its place; done twice it does nothing.
+    fn publish(&self, path: &str, length: u64) -> Result<()>;
+    /// Throws away the unfinished file of a replacing sink.
+    fn discard(&self, path: &str) -> Result<()>;
+    /// Puts the unfinished file of one path where that of another one is; done twice it does nothing.
+    fn put_aside(&self, path: &str, to: &str) -> Result<()>;
+    /// Whether a sink's file is there.
+    fn exists(&self, path: &str) -> bool;
+    /// Begins to take calls of an action; each is answered once through `replies`.
+    fn action(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>>;
+    /// Milliseconds since 1970-01-01 UTC.
+    fn now(&self) -> i64;
+}

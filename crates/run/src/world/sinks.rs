@@ -1,0 +1,21 @@
+//! Where a run stores items outside.
+
+use anabranch_engine::Result;
+use std::path::PathBuf;
+
+/// What the path of a sink leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// A file: its whole path, without links, and its device and inode if it is there.
+    File(PathBuf, Option<(u64, u64)>),
+    /// A device or a pipe, or what this process has open: what is written goes through.
+    Through(PathBuf),
+}
+
+/// A sink's file, open.
+pub trait SinkFile: Send {
+    /// Appends bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Makes them durable; the length of the file then.
+    fn sync(&mut self) -> Result<u64>;
+}
