@@ -6,6 +6,11 @@ use std::time::Duration;
 /// How long a run that opens waits to see the ends of what the last one committed: markers of a leader that died come late.
 pub const MARKERS_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a run that has closed waits until others see what it committed.
+pub const SEEN_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks.
+pub const SEEN_EVERY: Duration = Duration::from_millis(10);
+
 /// The largest item the embedded engine takes, in bytes of its value.
 pub const ITEM_BYTES: usize = 16 << 20;
 /// The largest record batch that is read, whatever a header claims.

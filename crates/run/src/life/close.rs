@@ -12,11 +12,13 @@ use crate::options::Options;
 use crate::worker::mirror::LeftAlone;
 use crate::worker::{mirror, sinks};
 use anabranch_engine::account::Reader;
-use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, Result, RunRecord, StreamName};
+use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, Result, RunRecord, StreamName, limits};
 use anabranch_flow::model::{Kind, Mode, Writer};
 use anabranch_flow::patterns::join::Verdict;
 use anabranch_flow::plan::{Node, Root};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Instant;
 
 /// Closes a run whose work is over.
 ///
@@ -78,6 +80,7 @@ pub fn close(
     commit_with(lane, puts, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
     let notes = mirror::mirror(context, accounts, &closing, left_alone);
     notes.iter().for_each(|note| options.note(note));
+    to_be_seen(context, &closing);
     if let Err(e) = trim(context, accounts, &closing) {
         options.note(&format!("could not delete data that is no longer needed; the next run retries: {}", e.text));
     }
@@ -166,6 +169,24 @@ fn ends(context: &RunContext, accounts: &[Account], record: &RunRecord) -> BTree
         *known = end.end.max(*known);
     }
     ends
+}
+
+/// Waits until everybody sees what the run has committed, as whoever called it looks there next. On brokers that are busy
+/// that can be a moment later than the commit; one that is gone is not waited for long.
+fn to_be_seen(context: &RunContext, closing: &RunRecord) {
+    if context.engine.counts_by_offset() {
+        return;
+    }
+    let until = Instant::now() + limits::SEEN_WAIT;
+    let streams: BTreeSet<&StreamName> = closing.ends.keys().map(|(stream, _)| stream).collect();
+    for stream in streams {
+        let end = |p: usize| closing.ends.get(&(stream.clone(), p as u32)).copied().unwrap_or(0);
+        let is_seen = |spans: &[Range<i64>]| spans.iter().enumerate().all(|(p, span)| span.end >= end(p));
+        // it is committed whatever can be read now
+        while context.engine.span(stream).is_ok_and(|spans| !is_seen(&spans)) && Instant::now() < until {
+            context.engine.wait(limits::SEEN_EVERY);
+        }
+    }
 }
 
 /// Closes a run as failed, since items that it still wanted are gone.
