@@ -8,9 +8,22 @@ pub mod positions;
 pub mod report;
 pub mod view;
 
+use crate::context::RunContext;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Account, Next, RunRecord};
 use std::collections::BTreeMap;
+
+/// How a run stands: what every part of it knows, the newest accounts of its lanes, and its record. What follows from
+/// these three are its methods.
+#[derive(Clone, Copy)]
+pub struct Standing<'a> {
+    /// What does not change.
+    pub context: &'a RunContext,
+    /// The newest accounts, as far as they are known.
+    pub accounts: &'a [Account],
+    /// The record of the run.
+    pub record: &'a RunRecord,
+}
 
 /// The newest account of each lane in one run, as far as they are known.
 #[derive(Debug, Default)]
@@ -21,6 +34,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// How the run stands with these accounts, and this record of it.
+    pub fn standing<'a>(&'a self, context: &'a RunContext, record: &'a RunRecord) -> Standing<'a> {
+        Standing { context, accounts: &self.accounts, record }
+    }
+
     /// What is known of a run.
     pub fn new(run: u64, accounts: impl IntoIterator<Item = Account>) -> Ledger {
         let mut ledger = Ledger { run, superseded: false, accounts: vec![] };

@@ -1,9 +1,8 @@
 //! What people see of a run at work: plain data, from the accounts alone.
 
-use crate::context::RunContext;
+use crate::ledger::Standing;
 use crate::ledger::facts::{Facts, Progress};
-use crate::ledger::{arrivals, positions};
-use anabranch_engine::{Account, RunRecord};
+use anabranch_engine::Tally;
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::plan::{How, Node, Root};
 use std::collections::BTreeMap;
@@ -47,27 +46,21 @@ pub struct StepView {
 
 impl RunView {
     /// The view of a run.
-    pub fn of(
-        context: &RunContext,
-        accounts: &[Account],
-        record: &RunRecord,
-        facts: &Facts,
-        elapsed: Duration,
-        windows: &BTreeMap<usize, usize>,
-    ) -> RunView {
-        let done = done(context, accounts, record, facts);
+    pub fn of(standing: Standing<'_>, facts: &Facts, elapsed: Duration, windows: &BTreeMap<usize, usize>) -> RunView {
+        let Standing { context, accounts, record } = standing;
+        let done = standing.done(facts);
         let steps = context.flow.steps.iter().enumerate().map(|(s, step)| {
             let taken = match step.kind {
-                Kind::Join(_) => arrivals::arrived(context, accounts, record, facts, s),
-                _ => accounts.iter().filter_map(|a| a.tally.get(&step.name)).map(|t| t.taken()).sum(),
+                Kind::Join(_) => standing.arrived(facts, s),
+                _ => standing.tally(&step.name, Tally::taken),
             };
             let unit = context.plan.unit_of(Node::Step(s));
             StepView {
                 step: step.name.clone(),
                 taken,
-                share: unit.and_then(|u| share(context, accounts, record, u)),
+                share: unit.and_then(|u| standing.share(u)),
                 done: unit.and_then(|u| done[u]),
-                there: unit.and_then(|u| there(context, accounts, record, u, s)),
+                there: unit.and_then(|u| standing.there(u, s)),
                 under_way: unit.and_then(|u| windows.get(&u).copied()).unwrap_or(0),
                 waits: step.gate().is_some() && facts.gates[s].is_none(),
                 finished: unit.is_some_and(|u| facts.units[u] != Progress::Working),
@@ -78,65 +71,67 @@ impl RunView {
     }
 }
 
-/// How far a unit has read what is there for it now.
-fn share(context: &RunContext, accounts: &[Account], record: &RunRecord, unit: usize) -> Option<f64> {
-    let (mut read, mut all) = (0, 0);
-    for root in &context.plan.units[unit].roots {
-        let (r, a) = extent(context, accounts, record, root)?;
-        (read, all) = (read + r, all + a);
+impl Standing<'_> {
+    /// How far a unit has read what is there for it now.
+    fn share(self, unit: usize) -> Option<f64> {
+        let (mut read, mut all) = (0, 0);
+        for root in &self.context.plan.units[unit].roots {
+            let (r, a) = self.extent(root)?;
+            (read, all) = (read + r, all + a);
+        }
+        (all > 0).then(|| read as f64 / all as f64)
     }
-    (all > 0).then(|| read as f64 / all as f64)
-}
 
-/// What a unit has read of a root, and what is there: bytes of files, offsets of streams.
-fn extent(context: &RunContext, accounts: &[Account], record: &RunRecord, root: &Root) -> Option<(i64, i64)> {
-    if root.how == How::Stdin {
-        return None;
-    }
-    let of = |p| {
-        let reader = context.reader(root, p);
-        let start = positions::start(record, &reader);
-        let end = positions::written(accounts, record, &(reader.stream.clone(), reader.partition));
-        (positions::next(accounts, record, &reader) - start, end - start)
-    };
-    Some((0..context.partitions[root.from]).map(of).fold((0, 0), |(r, a), (read, all)| (r + read, a + all)))
-}
-
-/// How far each unit is with the whole batch. What it has not been given yet is taken to be as much as its writer is not
-/// through with.
-fn done(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Vec<Option<f64>> {
-    let mut done: Vec<Option<f64>> = vec![];
-    for unit in &context.plan.units {
-        let of = |root: &Root| {
-            let (read, there) = extent(context, accounts, record, root)?;
-            let writer = context.plan.writers[root.from].filter(|_| root.how == How::Log);
-            let given = match writer {
-                Some(w) if facts.units[w] == Progress::Working => *done.get(w)?,
-                _ => Some(1.0),
-            };
-            let open = facts.gates_before(root) == Some(true);
-            given.filter(|given| *given > 0.0 && open).map(|given| (read as f64, there as f64 / given))
+    /// What a unit has read of a root, and what is there: bytes of files, offsets of streams.
+    fn extent(self, root: &Root) -> Option<(i64, i64)> {
+        if root.how == How::Stdin {
+            return None;
+        }
+        let of = |p| {
+            let reader = self.context.reader(root, p);
+            let start = self.start(&reader);
+            let end = self.written(&(reader.stream.clone(), reader.partition));
+            (self.next(&reader) - start, end - start)
         };
-        let all: Option<Vec<(f64, f64)>> = unit.roots.iter().map(of).collect();
-        let (read, all) = all.unwrap_or_default().into_iter().fold((0.0, 0.0), |(r, a), (x, y)| (r + x, a + y));
-        done.push((all > 0.0).then(|| (read / all).clamp(0.0, 1.0)));
+        Some((0..self.context.partitions[root.from]).map(of).fold((0, 0), |(r, a), (read, all)| (r + read, a + all)))
     }
-    done
-}
 
-/// Items of the flow's own streams that are there for a step which reads them from the log.
-fn there(context: &RunContext, accounts: &[Account], record: &RunRecord, unit: usize, step: usize) -> Option<u64> {
-    let roots = context.plan.units[unit].roots.iter().filter(|r| r.node == Node::Step(step));
-    let of = |root: &Root| {
-        let counted = root.how == How::Log && context.flow.streams[root.from].writer != Writer::Outside;
-        counted.then(|| {
-            let all = (0..context.partitions[root.from]).map(|p| {
-                let reader = context.reader(root, p);
-                let waited = record.waited.get(&reader).copied().unwrap_or(0);
-                waited + arrivals::items_at(accounts, record, &(reader.stream, reader.partition))
-            });
-            all.sum::<u64>()
-        })
-    };
-    roots.map(of).sum::<Option<u64>>().filter(|all| *all > 0)
+    /// How far each unit is with the whole batch. What it has not been given yet is taken to be as much as its writer is not
+    /// through with.
+    fn done(self, facts: &Facts) -> Vec<Option<f64>> {
+        let mut done: Vec<Option<f64>> = vec![];
+        for unit in &self.context.plan.units {
+            let of = |root: &Root| {
+                let (read, there) = self.extent(root)?;
+                let writer = self.context.plan.writers[root.from].filter(|_| root.how == How::Log);
+                let given = match writer {
+                    Some(w) if facts.units[w] == Progress::Working => *done.get(w)?,
+                    _ => Some(1.0),
+                };
+                let open = facts.gates_before(root) == Some(true);
+                given.filter(|given| *given > 0.0 && open).map(|given| (read as f64, there as f64 / given))
+            };
+            let all: Option<Vec<(f64, f64)>> = unit.roots.iter().map(of).collect();
+            let (read, all) = all.unwrap_or_default().into_iter().fold((0.0, 0.0), |(r, a), (x, y)| (r + x, a + y));
+            done.push((all > 0.0).then(|| (read / all).clamp(0.0, 1.0)));
+        }
+        done
+    }
+
+    /// Items of the flow's own streams that are there for a step which reads them from the log.
+    fn there(self, unit: usize, step: usize) -> Option<u64> {
+        let roots = self.context.plan.units[unit].roots.iter().filter(|r| r.node == Node::Step(step));
+        let of = |root: &Root| {
+            let counted = root.how == How::Log && self.context.flow.streams[root.from].writer != Writer::Outside;
+            counted.then(|| {
+                let all = (0..self.context.partitions[root.from]).map(|p| {
+                    let reader = self.context.reader(root, p);
+                    let waited = self.record.waited.get(&reader).copied().unwrap_or(0);
+                    waited + self.items_at(&(reader.stream, reader.partition))
+                });
+                all.sum::<u64>()
+            })
+        };
+        roots.map(of).sum::<Option<u64>>().filter(|all| *all > 0)
+    }
 }

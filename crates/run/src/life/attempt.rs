@@ -210,7 +210,7 @@ fn stopped(mut worker: Worker<'_>) -> Result<Report> {
         worker.mirror();
     }
     worker.berths.clear();
-    reports::finished(&worker.context, worker.ledger.all(), &worker.record, &worker.facts)
+    reports::finished(worker.standing(), &worker.facts)
 }
 
 /// Closes a run as failed: items that it still wanted are gone. Only the chair does so; false for others.

@@ -3,7 +3,7 @@
 use crate::context::{RunContext, Spot};
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::report::{Report, report};
-use crate::ledger::{Ledger, arrivals, derive, marks, positions};
+use crate::ledger::{Ledger, Standing, marks};
 use crate::life::books;
 use crate::life::commit::{commit, commit_with, fence};
 use crate::life::reports::{finished, kept};
@@ -32,15 +32,16 @@ pub fn close(
 ) -> Result<Report> {
     let accounts = ledger.all();
     let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
-    let facts = derive::derive(context, accounts, &record);
+    let standing = ledger.standing(context, &record);
+    let facts = standing.derive();
     for reading in context.readings.values() {
         reading.reader.verify()?;
     }
     let mut closing = RunRecord { phase: Phase::Closing, ..record.clone() };
-    let balanced = report(context, accounts, &closing, &facts, context.world.now()).balanced;
+    let balanced = report(ledger.standing(context, &closing), &facts, context.world.now()).balanced;
     let phase = verdict(accounts, &facts, balanced);
-    let publish = to_publish(context, accounts, &facts, phase)?;
-    let length = |stream| positions::mark(accounts, &marks::length(context, stream));
+    let publish = to_publish(standing, &facts, phase)?;
+    let length = |stream| standing.mark(&marks::length(context, stream));
     let begun = |s: &usize| length(*s) > 0 && publish.iter().all(|(of, _)| of != s);
     let aside: Vec<usize> = if phase == Phase::Held { replacing(context).filter(begun).collect() } else { vec![] };
     if !publish.is_empty() || !aside.is_empty() {
@@ -64,24 +65,24 @@ pub fn close(
     closing.held.retain(|h| h.batch != record.batch);
     let mut puts = vec![];
     if phase == Phase::Held {
-        puts = books::books(context, ledger, &closing, &aside, placed(context, accounts, &record, &publish))?;
-        closing.held.push(held(context, accounts, &record, &facts));
+        puts = books::books(context, ledger, &closing, &aside, placed(standing, &publish))?;
+        closing.held.push(held(standing, &facts));
     }
     closing.phase = phase;
-    closing.ends = ends(context, accounts, &record);
-    let report = finished(context, accounts, &closing, &facts)?;
+    closing.ends = ends(standing);
+    let report = finished(ledger.standing(context, &closing), &facts)?;
     // for the next run: this one's report counts what it found
-    closing.waited = waited(context, accounts, &record, &facts);
-    closing.gaps = gaps(context, accounts, &record, &facts);
+    closing.waited = waited(standing, &facts);
+    closing.gaps = gaps(standing, &facts);
     closing.put_back_what_waits();
     context.engine.keep_report(&context.flow.name, record.number, &kept(&report))?;
     // between runs the account of this lane alone tells where readers go on
     let read = positions(context, ledger, &closing, &facts);
     commit_with(lane, puts, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
-    let notes = mirror::mirror(context, accounts, &closing, left_alone);
+    let notes = mirror::mirror(ledger.standing(context, &closing), left_alone);
     notes.iter().for_each(|note| options.note(note));
     to_be_seen(context, &closing);
-    if let Err(e) = trim(context, accounts, &closing) {
+    if let Err(e) = trim(ledger.standing(context, &closing)) {
         options.note(&format!("could not delete data that is no longer needed; the next run retries: {}", e.text));
     }
     Ok(report)
@@ -117,13 +118,14 @@ fn carried<'s>(context: &'s RunContext, facts: &Facts) -> Vec<(&'s Root, bool)> 
 }
 
 /// What pairs leave waiting for the next run. A batch that a gate keeps from them is not for them; what waited before still is.
-fn waited(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> BTreeMap<Reader, u64> {
+fn waited(standing: Standing<'_>, facts: &Facts) -> BTreeMap<Reader, u64> {
+    let Standing { context, record, .. } = standing;
     let mut kept = BTreeMap::new();
     for (root, open) in carried(context, facts) {
         for p in 0..context.partitions[root.from] {
             let reader = context.reader(root, p);
             let before = record.waited.get(&reader).copied().unwrap_or(0);
-            let n = if open { arrivals::waiting_at(context, accounts, record, root, p) } else { before };
+            let n = if open { standing.waiting_at(root, p) } else { before };
             kept.insert(reader, n);
         }
     }
@@ -132,12 +134,8 @@ fn waited(context: &RunContext, accounts: &[Account], record: &RunRecord, facts:
 }
 
 /// Batches that a gate keeps from a pair, behind what the pair has not read yet.
-fn gaps(
-    context: &RunContext,
-    accounts: &[Account],
-    record: &RunRecord,
-    facts: &Facts,
-) -> BTreeMap<Reader, Vec<std::ops::Range<i64>>> {
+fn gaps(standing: Standing<'_>, facts: &Facts) -> BTreeMap<Reader, Vec<std::ops::Range<i64>>> {
+    let Standing { context, record, .. } = standing;
     let mut gaps = record.gaps.clone();
     for (root, open) in carried(context, facts) {
         for p in 0..context.partitions[root.from] {
@@ -145,13 +143,13 @@ fn gaps(
             let spot = (reader.stream.clone(), p);
             let of = gaps.entry(reader.clone()).or_default();
             if !open {
-                let batch = positions::batch(context, record, root, p)..positions::written(accounts, record, &spot);
+                let batch = standing.batch(root, p)..standing.written(&spot);
                 match of.last_mut().filter(|last| last.end >= batch.start) {
                     Some(last) => last.end = batch.end,
                     None => of.push(batch),
                 }
             }
-            let next = positions::next(accounts, record, &reader);
+            let next = standing.next(&reader);
             of.retain(|gap| gap.end > next && gap.start < gap.end);
         }
     }
@@ -160,7 +158,8 @@ fn gaps(
 }
 
 /// Where the flow's own streams end now.
-fn ends(context: &RunContext, accounts: &[Account], record: &RunRecord) -> BTreeMap<Spot, i64> {
+fn ends(standing: Standing<'_>) -> BTreeMap<Spot, i64> {
+    let Standing { context, accounts, record } = standing;
     let of_flow = |at: &StreamName| context.flow.streams.iter().any(|s| s.at == *at && s.writer != Writer::Outside);
     let own = |at: &StreamName| *at == context.dead || of_flow(at);
     let mut ends: BTreeMap<Spot, i64> = record.starts.clone().into_iter().filter(|((at, _), _)| own(at)).collect();
@@ -196,8 +195,8 @@ pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &E
     let known = others.into_iter().chain(ledger.all().iter().cloned()).chain([lane.account().clone()]);
     let ledger = Ledger::new(record.number, known);
     let mut failed = RunRecord { phase: Phase::Failed, ..record };
-    let facts = derive::derive(context, ledger.all(), &failed);
-    let mut report = finished(context, ledger.all(), &failed, &facts)?;
+    let facts = ledger.standing(context, &failed).derive();
+    let mut report = finished(ledger.standing(context, &failed), &facts)?;
     report.imbalance.push(lost.text.clone());
     report.balanced = false;
     context.engine.keep_report(&context.flow.name, failed.number, &kept(&report))?;
@@ -221,18 +220,14 @@ fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {
 }
 
 /// The files that a batch has in place, those of its earlier runs first.
-pub fn placed(
-    context: &RunContext,
-    accounts: &[Account],
-    record: &RunRecord,
-    publish: &[(usize, String)],
-) -> Vec<anabranch_engine::Placed> {
+pub fn placed(standing: Standing<'_>, publish: &[(usize, String)]) -> Vec<anabranch_engine::Placed> {
+    let Standing { context, record, .. } = standing;
     let mut placed = record.repair.as_ref().map_or_else(Vec::new, |mending| mending.placed.clone());
     for (stream, path) in publish {
-        let bytes = positions::mark(accounts, &marks::length(context, *stream));
+        let bytes = standing.mark(&marks::length(context, *stream));
         let sink = context.flow.streams[*stream].name.clone();
         let before: u64 = placed.iter().filter(|p| p.sink == sink).map(|p| p.items).sum();
-        let items = crate::ledger::report::stored(context, accounts, *stream).saturating_sub(before);
+        let items = crate::ledger::report::stored(standing, *stream).saturating_sub(before);
         if bytes > 0 {
             placed.push(anabranch_engine::Placed { sink, path: path.clone(), items, bytes });
         }
@@ -247,12 +242,13 @@ fn replacing(context: &RunContext) -> impl Iterator<Item = usize> {
 }
 
 /// The replacing sinks whose files are complete.
-fn to_publish(context: &RunContext, accounts: &[Account], facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
+fn to_publish(standing: Standing<'_>, facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
+    let Standing { context, .. } = standing;
     let mut out = vec![];
     for s in replacing(context) {
         let complete = context.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
         // what a repair adds nothing to is in its place already
-        let adds = !context.beside.contains_key(&s) || positions::mark(accounts, &marks::length(context, s)) > 0;
+        let adds = !context.beside.contains_key(&s) || standing.mark(&marks::length(context, s)) > 0;
         if complete && adds && !behind_held_fold(context, facts, s) && phase != Phase::Failed {
             out.extend(context.sink_path(s)?.map(|path| (s, path)));
         }
@@ -270,11 +266,12 @@ fn behind_held_fold(context: &RunContext, facts: &Facts, stream: usize) -> bool 
 }
 
 /// What a held batch is, so that it can be found again.
-fn held(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Held {
+fn held(standing: Standing<'_>, facts: &Facts) -> Held {
+    let Standing { context, record, .. } = standing;
     let gate = facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0);
     let step = &context.flow.steps[gate];
     // a repair reads what was not read, and folds again what no result was said of
-    let unsaid = |s: &usize| positions::mark(accounts, &marks::done(&context.flow.steps[*s].name)) == 0;
+    let unsaid = |s: &usize| standing.mark(&marks::done(&context.flow.steps[*s].name)) == 0;
     let units = context.plan.units.iter().zip(&facts.units);
     let wanted = units.filter(|(u, p)| **p == Progress::Blocked || u.folds.iter().any(unsaid));
     let streams: BTreeSet<usize> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();
@@ -282,10 +279,10 @@ fn held(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &
     for s in streams.into_iter().filter(|s| context.plan.logged[*s]) {
         for p in 0..context.partitions[s] {
             let spot = (context.flow.streams[s].at.clone(), p);
-            let (start, end) = (positions::begin(record, &spot), positions::written(accounts, record, &spot));
+            let (start, end) = (standing.begin(&spot), standing.written(&spot));
             extents.push((spot.0, p, start, end));
         }
     }
-    let dead = arrivals::failed_above(context, accounts, gate);
+    let dead = standing.failed_above(gate);
     Held { batch: record.batch, step: step.name.clone(), extents, dead }
 }

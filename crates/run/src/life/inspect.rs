@@ -1,7 +1,7 @@
 //! A run seen from beside it, as its accounts tell.
 
 use crate::ledger::report::Report;
-use crate::ledger::{Ledger, derive, facts, report};
+use crate::ledger::{Ledger, facts, report};
 use crate::life::prepare;
 use crate::world::World;
 use anabranch_engine::{Admin, Cursor, Result};
@@ -34,8 +34,9 @@ pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>) -
     let mut context = prepare::prepare(flow.clone(), plan(&flow, record.lanes > 1), engine, world)?;
     prepare::name_run(&mut context, &record);
     let ledger = Ledger::new(record.number, accounts);
-    let facts = derive::derive(&context, ledger.all(), &record);
-    let report = report::report(&context, ledger.all(), &record, &facts, context.world.now());
+    let standing = ledger.standing(&context, &record);
+    let facts = standing.derive();
+    let report = report::report(standing, &facts, context.world.now());
     let node = |i: usize| context.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
     let progress = flow.steps.iter().enumerate().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
     Ok(Some(Inspection { phase: record.phase, report, progress }))

@@ -1,10 +1,9 @@
 //! The reports of runs, as they are kept.
 
-use crate::context::RunContext;
 use crate::ledger::facts::Facts;
-use crate::ledger::report;
 use crate::ledger::report::{DeadLine, Report};
-use anabranch_engine::{Account, Admin, At, FlowId, Result, RunRecord, chunks, limits};
+use crate::ledger::{Standing, report};
+use anabranch_engine::{Admin, At, FlowId, Result, chunks, limits};
 use std::collections::BTreeMap;
 
 /// The report as it is kept: errors are cut, and the rarest left out, until it is not too long.
@@ -23,8 +22,9 @@ pub fn kept(report: &Report) -> String {
 }
 
 /// The report with its dead letters by step and error.
-pub fn finished(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts) -> Result<Report> {
-    let mut report = report::report(context, accounts, record, facts, context.world.now());
+pub fn finished(standing: Standing<'_>, facts: &Facts) -> Result<Report> {
+    let Standing { context, accounts, record } = standing;
+    let mut report = report::report(standing, facts, context.world.now());
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     for account in accounts {
         let Some(end) = account.ends.get(&(context.dead.clone(), account.lane)) else { continue };

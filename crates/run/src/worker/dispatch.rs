@@ -1,6 +1,5 @@
 //! Handing out work: pieces to the pool, items to the actions, as far as the bounds allow.
 
-use crate::ledger::positions;
 use crate::piece::{Piece, Task, parts};
 use crate::worker::pool::Pool;
 use crate::worker::reader::{Sent, Track};
@@ -15,8 +14,8 @@ impl Worker<'_> {
         let root = &self.context.plan.units[track.unit].roots[track.root];
         (self.facts.gates_before(root) == Some(true)).then(|| {
             let spot = self.context.spot(root.how, root.from, track.partition);
-            let end = positions::written(self.ledger.all(), &self.record, &spot);
-            positions::stretch(&self.record, &spot, track.sent, end).1
+            let end = self.standing().written(&spot);
+            self.standing().stretch(&spot, track.sent, end).1
         })
     }
 
@@ -68,10 +67,11 @@ impl Worker<'_> {
         if self.record.extents.is_empty() {
             return true; // a batch of one run has no gaps
         }
+        let standing = self.ledger.standing(&self.context, &self.record);
         let Some(track) = self.tracks.get_mut(&t) else { return false };
         let root = &self.context.plan.units[track.unit].roots[track.root];
         let spot = self.context.spot(root.how, root.from, track.partition);
-        let (from, _) = positions::stretch(&self.record, &spot, track.sent, i64::MAX);
+        let (from, _) = standing.stretch(&spot, track.sent, i64::MAX);
         if from <= track.sent {
             return true;
         }

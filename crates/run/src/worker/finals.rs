@@ -1,7 +1,7 @@
 //! Finals of a reduce, and the `done:` item of a join: said once, when the gate is open.
 
 use crate::context::RunContext;
-use crate::ledger::{arrivals, facts, marks, positions};
+use crate::ledger::{facts, marks};
 use crate::piece::carry::Carrier;
 use crate::worker::Worker;
 use anabranch_engine::account::Reader;
@@ -49,15 +49,15 @@ fn published(run: &Worker<'_>, join: usize) -> bool {
 
 /// Whether somebody reads what a join let through of a stream from outside, and so will know how many items it has.
 fn is_being_counted(run: &Worker<'_>, join: usize) -> bool {
-    let (context, accounts, record) = (&run.context, run.ledger.all(), &run.record);
-    let unknown = |r: &Reader| arrivals::counted(accounts, record, r).is_none();
+    let (context, _accounts, _record) = (&run.context, run.ledger.all(), &run.record);
+    let unknown = |r: &Reader| run.standing().counted(r).is_none();
     let mut viewers = context.viewers().filter(|(j, _, viewer)| *j == join && unknown(viewer));
     viewers.any(|(_, reach, viewer)| {
         let units = context.plan.units.iter().filter(|u| u.pairs.is_none());
         let of_join = |r: &&Root| r.from == reach.from && r.gates.contains(&join);
         let readers = units.flat_map(|u| &u.roots).filter(of_join).filter(|r| run.facts.gates_before(r) == Some(true));
         let mut readers = readers.map(|r| context.reader(r, viewer.partition));
-        readers.any(|r| positions::start(record, &r) == positions::start(record, &viewer))
+        readers.any(|r| run.standing().start(&r) == run.standing().start(&viewer))
     })
 }
 
@@ -176,16 +176,16 @@ pub fn of_step(by: &str, batch: Batch, partition: u32, number: &mut u64) -> Part
 }
 
 fn done_item(run: &Worker<'_>, join: usize) -> Item {
-    let accounts = run.ledger.all();
+    let _accounts = run.ledger.all();
     let context = &run.context;
     let value = serde_json::json!({
         "flow": context.flow.name.as_str(),
         "join": context.flow.steps[join].name,
         "run": run.record.number,
         "batch": run.record.batch,
-        "count": arrivals::arrived(context, accounts, &run.record, &run.facts, join),
-        "failed": arrivals::failed_above(context, accounts, join),
-        "skipped": arrivals::skipped_above(context, accounts, join),
+        "count": run.standing().arrived(&run.facts, join),
+        "failed": run.standing().failed_above(join),
+        "skipped": run.standing().skipped_above(join),
         "opened": jiff::Timestamp::from_millisecond(context.world.now()).unwrap_or_default().to_string(),
     });
     Item::of(value.to_string(), run.record.started)

@@ -1,8 +1,7 @@
 //! Consumer groups: a mirror of the positions for people's tools, never the truth.
 
-use crate::context::{RunContext, Spot};
-use crate::ledger::positions;
-use anabranch_engine::{Account, RunRecord};
+use crate::context::Spot;
+use crate::ledger::Standing;
 use anabranch_flow::model::Writer;
 use anabranch_flow::plan::Node;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +11,8 @@ pub type LeftAlone = BTreeSet<String>;
 
 /// Writes how far the readers of logged streams are into their groups; what people should know of that. A run goes on
 /// whatever comes of it: the positions are in the accounts.
-pub fn mirror(context: &RunContext, accounts: &[Account], record: &RunRecord, left: &mut LeftAlone) -> Vec<String> {
+pub fn mirror(standing: Standing<'_>, left: &mut LeftAlone) -> Vec<String> {
+    let Standing { context, record, .. } = standing;
     let mut notes = vec![];
     if record.repair.is_some() {
         return notes; // the positions are those of a batch of long ago
@@ -27,7 +27,7 @@ pub fn mirror(context: &RunContext, accounts: &[Account], record: &RunRecord, le
             }
             let Some(group) = context.flow.steps[s].groups.get(root.input) else { continue };
             for p in 0..context.partitions[root.from] {
-                let next = positions::next(accounts, record, &context.reader(root, p));
+                let next = standing.next(&context.reader(root, p));
                 let spot = (context.flow.streams[root.from].at.clone(), p);
                 // a step that reaches a partition in two ways has read it as far as the slower one
                 groups.entry(group).or_default().entry(spot).and_modify(|n| *n = next.min(*n)).or_insert(next);

@@ -20,7 +20,7 @@ mod trial;
 use crate::context::RunContext;
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::view::RunView;
-use crate::ledger::{Ledger, derive, marks, positions};
+use crate::ledger::{Ledger, Standing, marks};
 use crate::options::Options;
 use crate::worker::actions::Window;
 use crate::worker::event::Event;
@@ -93,7 +93,7 @@ impl<'r> Worker<'r> {
         pipe: Arc<stdin::Pipe>,
     ) -> Result<Worker<'r>> {
         let record = ledger.record().cloned().ok_or_else(|| Error::bug("a run without a record"))?;
-        let facts = derive::derive(&context, ledger.all(), &record);
+        let facts = ledger.standing(&context, &record).derive();
         let now = Instant::now();
         let mut work = Worker {
             options,
@@ -125,12 +125,17 @@ impl<'r> Worker<'r> {
         Ok(work)
     }
 
+    /// How the run stands, as far as this process knows.
+    pub fn standing(&self) -> Standing<'_> {
+        self.ledger.standing(&self.context, &self.record)
+    }
+
     /// Begins to work a lane.
     pub(crate) fn adopt(&mut self, lane: Box<dyn Lane>) -> Result<()> {
         let berth = LaneAtWork::new(&self.context, lane)?;
         let lane = berth.account.lane;
         self.ledger.learn(berth.settled().clone());
-        self.facts = derive::derive(&self.context, self.ledger.all(), &self.record);
+        self.facts = self.standing().derive();
         self.berths.insert(lane, berth);
         self.tracks.extend(self.tracks_of(lane));
         Ok(())
@@ -165,7 +170,7 @@ impl<'r> Worker<'r> {
         let mut tracks = BTreeMap::new();
         let mut id = 0;
         for (u, unit) in context.plan.units.iter().enumerate() {
-            let said = |s: &usize| positions::mark(self.ledger.all(), &marks::done(&context.flow.steps[*s].name)) > 0;
+            let said = |s: &usize| self.standing().mark(&marks::done(&context.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
                 for p in 0..context.partitions[root.from] {
@@ -174,8 +179,8 @@ impl<'r> Worker<'r> {
                         continue;
                     }
                     let reader = context.reader(root, p);
-                    let start = positions::start(&self.record, &reader);
-                    let next = positions::next(self.ledger.all(), &self.record, &reader);
+                    let start = self.standing().start(&reader);
+                    let next = self.standing().next(&reader);
                     tracks.insert(id, Track::new(lane, u, r, p, if replay { start } else { next }, next));
                 }
             }
@@ -369,7 +374,7 @@ impl<'r> Worker<'r> {
         let Some(berth) = self.berths.get_mut(&lane) else { return Ok(()) };
         berth.settle()?;
         self.ledger.learn(berth.settled().clone());
-        self.facts = derive::derive(&self.context, self.ledger.all(), &self.record);
+        self.facts = self.standing().derive();
         Ok(())
     }
 
@@ -385,8 +390,8 @@ impl<'r> Worker<'r> {
             self.shown = Instant::now();
             if let Some(show) = &mut self.options.progress {
                 let window: BTreeMap<usize, usize> = self.windows.iter().map(|(u, w)| (*u, w.len())).collect();
-                let (accounts, elapsed) = (self.ledger.all(), self.began.elapsed());
-                show(&RunView::of(&self.context, accounts, &self.record, &self.facts, elapsed, &window));
+                let (standing, elapsed) = (self.ledger.standing(&self.context, &self.record), self.began.elapsed());
+                show(&RunView::of(standing, &self.facts, elapsed, &window));
             }
         }
         if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.berths.contains_key(&0) {
@@ -396,7 +401,7 @@ impl<'r> Worker<'r> {
     }
 
     pub(crate) fn mirror(&mut self) {
-        let notes = mirror::mirror(&self.context, self.ledger.all(), &self.record, &mut self.left_alone);
+        let notes = mirror::mirror(self.ledger.standing(&self.context, &self.record), &mut self.left_alone);
         notes.iter().for_each(|note| self.options.note(note));
     }
 
@@ -456,7 +461,7 @@ impl<'r> Worker<'r> {
                     }
                 }
                 if news {
-                    self.facts = derive::derive(&self.context, self.ledger.all(), &self.record);
+                    self.facts = self.standing().derive();
                 }
             }
             Event::Fault(e) => return Err(e),

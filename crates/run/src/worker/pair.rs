@@ -1,6 +1,6 @@
 //! A reduce with `pair: lockstep`: the i-th item of partition p of each input, whole pairs only.
 
-use crate::ledger::{derive, marks, positions};
+use crate::ledger::marks;
 use crate::piece::carry::Carrier;
 use crate::piece::letter::Whence;
 use crate::piece::view;
@@ -64,7 +64,7 @@ fn sides(run: &Worker<'_>, unit: usize) -> Vec<(LaneNo, usize, usize)> {
 fn used_up(run: &Worker<'_>, unit: usize) -> BTreeMap<LaneNo, bool> {
     let end = |track: &Track| {
         let root = &run.context.plan.units[track.unit].roots[track.root];
-        derive::end(&run.context, run.ledger.all(), &run.record, &run.facts, root.how, root.from, track.partition)
+        run.standing().end(&run.facts, root.how, root.from, track.partition)
     };
     let mut lanes = BTreeMap::new();
     for (lane, left, right) in sides(run, unit) {
@@ -154,7 +154,7 @@ fn side(run: &mut Worker<'_>, t: usize) -> Result<Option<Vec<Side>>> {
     let reader = context.reader(root, track.partition);
     let mut at = At { stream: reader.stream.clone(), partition: track.partition, offset: track.sent };
     let (chunk, end) = loop {
-        let (behind, gap) = positions::past_gaps(&run.record, &reader, at.offset);
+        let (behind, gap) = run.standing().past_gaps(&reader, at.offset);
         if behind > at.offset {
             at.offset = behind;
             run.tracks.entry(t).and_modify(|t| t.sent = at.offset);

@@ -1,7 +1,6 @@
 //! A run that can do nothing more and is not finished: it says so, instead of waiting for what never comes.
 
 use crate::ledger::facts::Progress;
-use crate::ledger::{derive, positions};
 use crate::worker::Worker;
 use anabranch_engine::Error;
 use anabranch_flow::patterns::join::Verdict;
@@ -34,7 +33,7 @@ pub fn found(run: &Worker<'_>) -> Option<Error> {
 /// Whether something may still come through standard input.
 fn listens(run: &Worker<'_>) -> bool {
     let mut roots = run.context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
-    roots.any(|r| positions::mark(run.ledger.all(), &crate::ledger::marks::done(&name(&run.context.flow, r.node))) == 0)
+    roots.any(|r| run.standing().mark(&crate::ledger::marks::done(&name(&run.context.flow, r.node))) == 0)
 }
 
 /// What a root waits for.
@@ -44,7 +43,7 @@ fn wait(run: &Worker<'_>, root: &Root) -> Option<String> {
     if let Some(gate) = shut {
         return Some(format!("for the gate {}", context.flow.steps[*gate].name));
     }
-    let end = |p| derive::end(context, run.ledger.all(), &run.record, &run.facts, root.how, root.from, p);
+    let end = |p| run.standing().end(&run.facts, root.how, root.from, p);
     let open = (0..context.partitions[root.from]).any(|p| end(p).is_none());
     open.then(|| format!("for the end of {}", context.flow.streams[root.from].name))
 }

@@ -2,7 +2,6 @@
 
 use crate::ledger::report::lines::routes_rest;
 use crate::ledger::report::{Auditor, StepLine};
-use crate::ledger::{arrivals, positions};
 use anabranch_engine::account::Reader;
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::plan::{Edge, Node, Root, name};
@@ -11,58 +10,58 @@ use std::collections::BTreeSet;
 impl Auditor<'_> {
     /// How many times an item of a stream is taken further: once by each consumer, once if it is kept for others.
     fn ways(&self, stream: usize) -> (u64, bool) {
-        let s = &self.context.flow.streams[stream];
-        let kept = s.declared && self.context.plan.logged[stream] && s.source.is_none() && s.sink.is_none();
-        let published = self.context.plan.unit_of(Node::Publish(stream)).is_some();
+        let s = &self.now.context.flow.streams[stream];
+        let kept = s.declared && self.now.context.plan.logged[stream] && s.source.is_none() && s.sink.is_none();
+        let published = self.now.context.plan.unit_of(Node::Publish(stream)).is_some();
         let consumers = s.readers.len() + usize::from(s.sink.is_some());
         if published { (1, false) } else { (consumers as u64, kept) }
     }
 
     /// Items that came to a join.
     pub fn arrived(&self, join: usize) -> u64 {
-        arrivals::arrived(self.context, self.accounts, self.record, self.facts, join)
+        self.now.arrived(self.facts, join)
     }
 
     /// The roots through which a node takes the items of a stream.
     fn roots_of(&self, node: Node, stream: usize) -> impl Iterator<Item = &Root> {
-        let units = self.context.plan.units.iter().filter(move |u| u.nodes.contains(&node));
-        let again = self.context.again.as_ref().map(|(dead, _)| *dead);
+        let units = self.now.context.plan.units.iter().filter(move |u| u.nodes.contains(&node));
+        let again = self.now.context.again.as_ref().map(|(dead, _)| *dead);
         units.flat_map(|u| &u.roots).filter(move |r| r.node == node && r.of == stream && Some(r.from) != again)
     }
 
     /// Items of all inputs that a pair has no partner for.
     pub fn waiting(&self, step: usize) -> u64 {
-        let mut inputs = self.context.flow.steps[step].inputs.clone();
+        let mut inputs = self.now.context.flow.steps[step].inputs.clone();
         inputs.dedup();
         inputs.into_iter().map(|s| self.waiting_of(Node::Step(step), s)).sum()
     }
 
     /// Items of one input that a pair has no partner for.
     fn waiting_of(&self, node: Node, stream: usize) -> u64 {
-        let is_pair = matches!(node, Node::Step(s) if matches!(self.context.flow.steps[s].kind, Kind::Pair(_)));
+        let is_pair = matches!(node, Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Pair(_)));
         let roots = self.roots_of(node, stream).filter(|_| is_pair);
-        roots.map(|root| arrivals::waiting(self.context, self.accounts, self.record, self.facts, root)).sum()
+        roots.map(|root| self.now.waiting(self.facts, root)).sum()
     }
 
     /// What a consumer got of a stream: taken, arrived at a join, or waiting for a partner.
     fn got(&self, node: Node, input: usize, stream: usize) -> u64 {
         if let Node::Step(s) = node
-            && let Kind::Join(_) = self.context.flow.steps[s].kind
+            && let Kind::Join(_) = self.now.context.flow.steps[s].kind
         {
-            return arrivals::arrived_by(self.context, self.accounts, self.record, self.facts, s, input);
+            return self.now.arrived_by(self.facts, s, input);
         }
-        let (who, of) = (name(&self.context.flow, node), &self.context.flow.streams[stream].name);
-        let took: u64 = self.accounts.iter().filter_map(|a| a.tally.get(&who)?.took.get(of)).sum();
+        let (who, of) = (name(&self.now.context.flow, node), &self.now.context.flow.streams[stream].name);
+        let took: u64 = self.now.accounts.iter().filter_map(|a| a.tally.get(&who)?.took.get(of)).sum();
         took + self.waiting_of(node, stream)
     }
 
     /// Whether a consumer that reads through copies or joins reads a stream from outside: then it has a position of its own,
     /// carried from run to run, and need not have begun where they did.
     fn over_outside(&self, node: Node, input: usize, stream: usize) -> bool {
-        let outside = |from: usize| self.context.flow.streams[from].writer == Writer::Outside;
+        let outside = |from: usize| self.now.context.flow.streams[from].writer == Writer::Outside;
         match node {
-            Node::Step(s) if matches!(self.context.flow.steps[s].kind, Kind::Join(_)) => {
-                self.context.plan.view(s).iter().any(|r| r.input == input && outside(r.from))
+            Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Join(_)) => {
+                self.now.context.plan.view(s).iter().any(|r| r.input == input && outside(r.from))
             }
             _ => self.roots_of(node, stream).any(|r| outside(r.from)),
         }
@@ -70,12 +69,13 @@ impl Auditor<'_> {
 
     /// Adds a node to the sum of the flow.
     pub fn book(&mut self, node: Node, line: &StepLine) {
-        let flow = &self.context.flow;
+        let flow = &self.now.context.flow;
         let entrance = match node {
             Node::Source(_) => line.taken,
             Node::Sink(s) if flow.streams[s].writer == Writer::Outside => line.taken,
             _ => {
-                let into: BTreeSet<(usize, usize)> = self.context.plan.edges_to(node).map(|(s, i, _)| (s, i)).collect();
+                let into: BTreeSet<(usize, usize)> =
+                    self.now.context.plan.edges_to(node).map(|(s, i, _)| (s, i)).collect();
                 let outside = into.iter().filter(|(s, _)| flow.streams[*s].writer == Writer::Outside);
                 outside.map(|(s, input)| self.got(node, *input, *s)).sum()
             }
@@ -124,9 +124,9 @@ impl Auditor<'_> {
     /// A consumer that began elsewhere than those who hand it the items: what it read beyond that is read by it alone. So
     /// for what a pair kept waiting in earlier runs.
     fn own_starts(&mut self, node: Node) {
-        let into: Vec<(usize, usize, Edge)> = self.context.plan.edges_to(node).collect();
+        let into: Vec<(usize, usize, Edge)> = self.now.context.plan.edges_to(node).collect();
         for (stream, input, edge) in into {
-            let pairs = matches!(node, Node::Step(s) if matches!(self.context.flow.steps[s].kind, Kind::Pair(_)));
+            let pairs = matches!(node, Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Pair(_)));
             let apart = matches!(edge, Edge::Alias | Edge::View) && self.over_outside(node, input, stream);
             let Some((_, made)) = self.handed(stream).filter(|_| pairs || apart) else { continue };
             match self.got(node, input, stream) as i64 - made as i64 {
@@ -138,14 +138,14 @@ impl Auditor<'_> {
 
     /// Every edge: what one side made is what the log got, and what the other side took.
     pub fn edges(&mut self) {
-        let context = self.context;
+        let context = self.now.context;
         let flow = &context.flow;
         for (stream, s) in
             flow.streams.iter().enumerate().filter(|(i, _)| context.plan.logged[*i] && !context.is_view(*i))
         {
             let done = context.plan.writers[stream].is_some_and(|u| self.is_finished(u));
             let Some((by, made)) = self.made(stream).filter(|_| done) else { continue };
-            let kept = arrivals::items(context, self.accounts, self.record, stream);
+            let kept = self.now.items(stream);
             if kept != made {
                 self.imbalance.push(format!("{by} → {}: {made} made, but {kept} appended", s.name));
             }
@@ -177,24 +177,24 @@ impl Auditor<'_> {
 
     /// Whether a root that leads through a copy or a join began where that did.
     fn began_alike(&self, root: &Root) -> bool {
-        let Writer::Step(w, _) = self.context.flow.streams[root.of].writer else { return true };
+        let Writer::Step(w, _) = self.now.context.flow.streams[root.of].writer else { return true };
         let Some((_, taken)) = root.taken.split_once('/') else { return true };
-        (0..self.context.partitions[root.from]).all(|p| {
-            let reader = self.context.reader(root, p);
+        (0..self.now.context.partitions[root.from]).all(|p| {
+            let reader = self.now.context.reader(root, p);
             let before =
-                Reader { step: self.context.flow.steps[w].name.clone(), taken: taken.into(), ..reader.clone() };
-            positions::start(self.record, &reader) == positions::start(self.record, &before)
+                Reader { step: self.now.context.flow.steps[w].name.clone(), taken: taken.into(), ..reader.clone() };
+            self.now.start(&reader) == self.now.start(&before)
         })
     }
 
     /// Every dead letter that is to be tried again was taken again.
     pub fn tried_again(&mut self) {
-        let Some((_, again)) = &self.context.again else { return };
+        let Some((_, again)) = &self.now.context.again else { return };
         let steps: BTreeSet<&str> = again.iter().map(|a| a.step.as_str()).collect();
         for step in steps {
             let wanted = again.iter().filter(|a| a.step == step).count() as u64;
-            let of_step = self.accounts.iter().flat_map(|a| &a.read);
-            let of_step = of_step.filter(|(r, _)| r.step == step && r.stream == self.context.dead);
+            let of_step = self.now.accounts.iter().flat_map(|a| &a.read);
+            let of_step = of_step.filter(|(r, _)| r.step == step && r.stream == self.now.context.dead);
             let taken: u64 = of_step.map(|(_, next)| next.items).sum();
             if wanted != taken {
                 self.imbalance.push(format!("{step}: {wanted} dead letters to be retried, but {taken} taken"));
@@ -204,25 +204,25 @@ impl Auditor<'_> {
 
     /// Who made the items of a stream, and how many; `None` if it is fed from outside.
     fn made(&self, stream: usize) -> Option<(String, u64)> {
-        let flow = &self.context.flow;
+        let flow = &self.now.context.flow;
         let s = &flow.streams[stream];
         let by = match s.writer {
             Writer::Outside => return None,
             Writer::Source => name(flow, Node::Source(stream)),
-            Writer::Step(w, _) if self.context.is_view(stream) => {
+            Writer::Step(w, _) if self.now.context.is_view(stream) => {
                 return Some((flow.steps[w].name.clone(), self.arrived(w)));
             }
             Writer::Step(w, _) => flow.steps[w].name.clone(),
         };
-        let made = self.accounts.iter().filter_map(|a| a.tally.get(&by)?.made.get(&s.name)).sum();
+        let made = self.now.accounts.iter().filter_map(|a| a.tally.get(&by)?.made.get(&s.name)).sum();
         Some((by, made))
     }
 
     /// The same, as far as consumers were handed it: a join hands on nothing while it is shut.
     fn handed(&self, stream: usize) -> Option<(String, u64)> {
         let made = self.made(stream)?;
-        let shut = match self.context.flow.streams[stream].writer {
-            Writer::Step(w, _) if self.context.is_view(stream) => {
+        let shut = match self.now.context.flow.streams[stream].writer {
+            Writer::Step(w, _) if self.now.context.is_view(stream) => {
                 self.facts.gates[w] != Some(anabranch_flow::patterns::join::Verdict::Open)
             }
             _ => false,
@@ -232,11 +232,11 @@ impl Auditor<'_> {
 
     /// A reader of a stream from outside has read exactly to the seal.
     fn sealed(&mut self, root: &Root, who: &str) {
-        let context = self.context;
+        let context = self.now.context;
         for p in 0..context.partitions[root.from] {
             let reader = context.reader(root, p);
-            let Some(seal) = self.record.seals.get(&(reader.stream.clone(), p)) else { continue };
-            let next = positions::next(self.accounts, self.record, &reader);
+            let Some(seal) = self.now.record.seals.get(&(reader.stream.clone(), p)) else { continue };
+            let next = self.now.next(&reader);
             if next != *seal {
                 let stream = &context.flow.streams[root.from].name;
                 self.imbalance.push(format!("{stream} partition {p} → {who}: sealed at {seal}, but read to {next}"));

@@ -1,8 +1,8 @@
 //! The lines of a report: what each step did with its items.
 
 use crate::ledger::facts::Progress;
-use crate::ledger::report::{Auditor, StepLine, tally};
-use crate::ledger::{arrivals, marks, positions};
+use crate::ledger::marks;
+use crate::ledger::report::{Auditor, StepLine};
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::patterns::join::{Tolerate, Verdict};
 use anabranch_flow::plan::{Node, name};
@@ -10,10 +10,10 @@ use anabranch_flow::plan::{Node, name};
 impl Auditor<'_> {
     /// All lines; each node's part of the books is summed up on the way.
     pub fn steps(&mut self) -> Vec<StepLine> {
-        let flow = &self.context.flow;
+        let flow = &self.now.context.flow;
         let mut lines = vec![];
         for (s, stream) in flow.streams.iter().enumerate() {
-            if stream.writer == Writer::Source && self.context.plan.unit_of(Node::Source(s)).is_some() {
+            if stream.writer == Writer::Source && self.now.context.plan.unit_of(Node::Source(s)).is_some() {
                 lines.extend(self.node(Node::Source(s), "source"));
             }
         }
@@ -27,7 +27,7 @@ impl Auditor<'_> {
         }
         for s in 0..flow.streams.len() {
             for (node, verb) in [(Node::Publish(s), "publish"), (Node::Sink(s), "sink")] {
-                if self.context.plan.unit_of(node).is_some() {
+                if self.now.context.plan.unit_of(node).is_some() {
                     lines.extend(self.node(node, verb));
                 }
             }
@@ -37,9 +37,9 @@ impl Auditor<'_> {
 
     /// The line of a node, and its part of the books. Sources and sinks are shown where something failed.
     fn node(&mut self, node: Node, verb: &str) -> Option<StepLine> {
-        let context = self.context;
+        let context = self.now.context;
         let who = name(&context.flow, node);
-        let sum = |of: fn(&anabranch_engine::Tally) -> u64| tally(self.accounts, &who, of);
+        let sum = |of: fn(&anabranch_engine::Tally) -> u64| self.now.tally(&who, of);
         let mut line = StepLine {
             step: who.clone(),
             verb: verb.into(),
@@ -51,7 +51,7 @@ impl Auditor<'_> {
             dead: sum(|t| t.dead),
             ..StepLine::default()
         };
-        for made in self.accounts.iter().filter_map(|a| a.tally.get(&who)).flat_map(|t| &t.made) {
+        for made in self.now.accounts.iter().filter_map(|a| a.tally.get(&who)).flat_map(|t| &t.made) {
             *line.made.entry(made.0.clone()).or_default() += made.1;
         }
         let unit = context.plan.unit_of(node);
@@ -65,7 +65,7 @@ impl Auditor<'_> {
             waiting = self.waiting(s);
             self.law(s, &line);
             if let Some(gate) = context.flow.steps[s].gate() {
-                line.lacks = arrivals::failed_by_step(context, self.accounts, s);
+                line.lacks = self.now.failed_by_step(s);
                 line.gate = self.verdict(s, gate.tolerate, line.folded);
             }
         }
@@ -78,7 +78,7 @@ impl Auditor<'_> {
 
     /// What a step made is what its pattern promises for what passed.
     fn law(&mut self, s: usize, line: &StepLine) {
-        let step = &self.context.flow.steps[s];
+        let step = &self.now.context.flow.steps[s];
         let made: u64 = line.made.values().sum();
         let rest = if routes_rest(&step.kind) { line.filtered } else { 0 };
         let on = line.passed + rest;
@@ -88,11 +88,11 @@ impl Auditor<'_> {
             Kind::Act(act) => act.work.many(),
             _ => false,
         };
-        let finals = positions::mark(self.accounts, &marks::finals(&step.name));
+        let finals = self.now.mark(&marks::finals(&step.name));
         let want = match &step.kind {
             Kind::Copy(copy) => on * copy.outputs as u64,
             Kind::Reduce(..) => {
-                let lost = tally(self.accounts, &marks::finals(&step.name), |t| t.taken());
+                let lost = self.now.tally(&marks::finals(&step.name), |t| t.taken());
                 finals.saturating_sub(lost) * step.outputs.len() as u64
             }
             Kind::Pair(_) => line.folded / 2,
@@ -107,7 +107,7 @@ impl Auditor<'_> {
     /// Finals that a reduce could not say.
     fn lost_finals(&mut self, step: &str) -> Option<StepLine> {
         let node = marks::finals(step);
-        let sum = |of: fn(&anabranch_engine::Tally) -> u64| tally(self.accounts, &node, of);
+        let sum = |of: fn(&anabranch_engine::Tally) -> u64| self.now.tally(&node, of);
         let (taken, dead, skipped) = (sum(|t| t.taken()), sum(|t| t.dead), sum(|t| t.skipped));
         self.books.added += taken as i64;
         self.books.dead += dead;
@@ -117,7 +117,7 @@ impl Auditor<'_> {
     }
 
     fn verdict(&self, s: usize, tolerate: Tolerate, arrived: u64) -> Option<String> {
-        let failed = arrivals::failed_above(self.context, self.accounts, s);
+        let failed = self.now.failed_above(s);
         let bound = match tolerate {
             Tolerate::Items(n) => n.to_string(),
             Tolerate::Percent(p) => format!("{p}%"),
@@ -130,24 +130,24 @@ impl Auditor<'_> {
     }
 
     fn join(&mut self, s: usize) -> StepLine {
-        let step = &self.context.flow.steps[s];
+        let step = &self.now.context.flow.steps[s];
         let arrived = self.arrived(s);
         let open = self.facts.gates[s] == Some(Verdict::Open);
         let tolerate = step.gate().map_or(Tolerate::Items(0), |g| g.tolerate);
         let mut line = StepLine { step: step.name.clone(), verb: "join".into(), taken: arrived, ..StepLine::default() };
         line.gate = self.verdict(s, tolerate, arrived);
-        line.lacks = arrivals::failed_by_step(self.context, self.accounts, s);
+        line.lacks = self.now.failed_by_step(s);
         if open {
             line.passed = arrived
         } else {
             line.waiting = arrived
         }
         if let Some(out) = step.outputs.first().filter(|_| open) {
-            line.made.insert(self.context.flow.streams[*out].name.clone(), arrived);
+            line.made.insert(self.now.context.flow.streams[*out].name.clone(), arrived);
         }
         if let Some(done) = step.done {
-            let made = tally(self.accounts, &step.name, |t| t.made());
-            line.made.insert(self.context.flow.streams[done].name.clone(), made);
+            let made = self.now.tally(&step.name, |t| t.made());
+            line.made.insert(self.now.context.flow.streams[done].name.clone(), made);
         }
         line.blocked = self.facts.gates[s].is_none() && self.facts.stuck[s];
         self.book(Node::Step(s), &line);

@@ -3,10 +3,9 @@
 mod books;
 mod lines;
 
-use crate::context::RunContext;
 use crate::ledger::facts::{Facts, Progress};
-use crate::ledger::{marks, positions};
-use anabranch_engine::{Account, Phase, RunRecord};
+use crate::ledger::{Standing, marks};
+use anabranch_engine::Phase;
 use anabranch_flow::plan::{Node, name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,8 +111,9 @@ impl Books {
 }
 
 /// Makes the report of a run from its accounts.
-pub fn report(context: &RunContext, accounts: &[Account], record: &RunRecord, facts: &Facts, now: i64) -> Report {
-    let mut auditor = Auditor { context, accounts, record, facts, books: Books::default(), imbalance: vec![] };
+pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
+    let Standing { context, record, .. } = standing;
+    let mut auditor = Auditor { now: standing, facts, books: Books::default(), imbalance: vec![] };
     let steps = auditor.steps();
     auditor.edges();
     let finished = facts.units.iter().all(|u| *u != Progress::Working);
@@ -129,7 +129,7 @@ pub fn report(context: &RunContext, accounts: &[Account], record: &RunRecord, fa
             books.settled()
         ));
     }
-    let (status, exit) = status(record.phase, !imbalance.is_empty(), accounts);
+    let (status, exit) = status(record.phase, !imbalance.is_empty(), standing);
     Report {
         schema: SCHEMA.into(),
         flow: context.flow.name.to_string(),
@@ -139,17 +139,17 @@ pub fn report(context: &RunContext, accounts: &[Account], record: &RunRecord, fa
         exit,
         balanced: imbalance.is_empty(),
         seconds: ((now - record.started).max(0) as f64) / 1000.0,
-        sinks: sinks(context, accounts, record),
+        sinks: sinks(standing),
         steps,
         dead: vec![],
         books,
         imbalance,
-        notes: notes(accounts),
+        notes: notes(standing),
     }
 }
 
-fn status(phase: Phase, unbalanced: bool, accounts: &[Account]) -> (&'static str, u8) {
-    let cut = positions::mark(accounts, marks::STDIN_CUT) > 0;
+fn status(phase: Phase, unbalanced: bool, standing: Standing<'_>) -> (&'static str, u8) {
+    let cut = standing.mark(marks::STDIN_CUT) > 0;
     match phase {
         Phase::Done | Phase::Dead if unbalanced => ("failed", 1),
         Phase::Done if cut => ("done", 1),
@@ -162,14 +162,15 @@ fn status(phase: Phase, unbalanced: bool, accounts: &[Account]) -> (&'static str
     }
 }
 
-fn notes(accounts: &[Account]) -> Vec<String> {
-    let cut = positions::mark(accounts, marks::STDIN_CUT) > 0;
+fn notes(standing: Standing<'_>) -> Vec<String> {
+    let cut = standing.mark(marks::STDIN_CUT) > 0;
     let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
     if cut { vec![text.into()] } else { vec![] }
 }
 
 /// The files of a batch, those first that its earlier runs have put in place.
-fn sinks(context: &RunContext, accounts: &[Account], record: &RunRecord) -> Vec<SinkLine> {
+fn sinks(standing: Standing<'_>) -> Vec<SinkLine> {
+    let Standing { context, record, .. } = standing;
     let placed = record.repair.as_ref().map_or(&[][..], |mending| &mending.placed);
     let mut lines = vec![];
     for (i, s) in context.flow.streams.iter().enumerate().filter(|(_, s)| s.sink.is_some()) {
@@ -177,28 +178,23 @@ fn sinks(context: &RunContext, accounts: &[Account], record: &RunRecord) -> Vec<
         let before = lines.len();
         lines.extend(placed.iter().filter(|p| p.sink == s.name).map(|p| line(p.path.clone(), p.items, p.bytes)));
         let items = lines[before..].iter().map(|l| l.items).sum();
-        let items = stored(context, accounts, i).saturating_sub(items);
+        let items = stored(standing, i).saturating_sub(items);
         if items > 0 || lines.len() == before {
             let path = context.sink_path(i).ok().flatten().unwrap_or_else(|| "stdout".into());
-            lines.push(line(path, items, positions::mark(accounts, &marks::length(context, i))));
+            lines.push(line(path, items, standing.mark(&marks::length(context, i))));
         }
     }
     lines
 }
 
 /// Items that a sink has stored.
-pub(crate) fn stored(context: &RunContext, accounts: &[Account], stream: usize) -> u64 {
-    tally(accounts, &name(&context.flow, Node::Sink(stream)), |t| t.passed)
-}
-
-fn tally(accounts: &[Account], name: &str, of: impl Fn(&anabranch_engine::Tally) -> u64) -> u64 {
-    accounts.iter().filter_map(|a| a.tally.get(name)).map(of).sum()
+pub(crate) fn stored(standing: Standing<'_>, stream: usize) -> u64 {
+    let Standing { context, .. } = standing;
+    standing.tally(&name(&context.flow, Node::Sink(stream)), |t| t.passed)
 }
 
 struct Auditor<'a> {
-    context: &'a RunContext,
-    accounts: &'a [Account],
-    record: &'a RunRecord,
+    now: Standing<'a>,
     facts: &'a Facts,
     books: Books,
     imbalance: Vec<String>,
