@@ -206,17 +206,17 @@ impl Attempt {
 
 /// The report of a run that was told to stop.
 fn stopped(mut worker: Worker<'_>) -> Result<Report> {
-    if worker.berths.contains_key(&0) {
+    if worker.lanes.contains_key(&0) {
         worker.mirror();
     }
-    worker.berths.clear();
+    worker.lanes.clear();
     reports::finished(worker.standing(), &worker.facts)
 }
 
 /// Closes a run as failed: items that it still wanted are gone. Only the chair does so; false for others.
 fn lost(mut worker: Worker<'_>, why: &Error) -> Result<bool> {
-    let Some(mut chair) = worker.berths.remove(&0) else { return Ok(false) };
-    worker.berths.clear();
+    let Some(mut chair) = worker.lanes.remove(&0) else { return Ok(false) };
+    worker.lanes.clear();
     while chair.unsettled > 0 {
         chair.settle()?;
     }
@@ -227,6 +227,6 @@ fn lost(mut worker: Worker<'_>, why: &Error) -> Result<bool> {
 fn finish(mut worker: Worker<'_>) -> Result<Report> {
     worker.sinks = Sinks::new(); // files are put in place by whoever closes, and nobody else has them then
     let (context, ledger) = (worker.context.clone(), std::mem::take(&mut worker.ledger));
-    let chair = worker.berths.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
+    let chair = worker.lanes.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
     close::close(&context, chair.lane(), &ledger, worker.options, &mut worker.left_alone)
 }

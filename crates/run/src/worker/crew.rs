@@ -11,10 +11,10 @@ use std::sync::mpsc::Sender;
 /// Hears what the crew suggests, and acts on it; true if this attempt is over: the run was ended by another process,
 /// or this one is to take the chair.
 pub fn look(work: &mut Worker<'_>) -> Result<bool> {
-    let mut holding: Vec<LaneNo> = work.berths.keys().chain(&work.claiming).copied().collect();
+    let mut holding: Vec<LaneNo> = work.lanes.keys().chain(&work.claiming).copied().collect();
     holding.sort_unstable();
     let mine = work.crew.mine(&holding)?;
-    let chairs = work.berths.contains_key(&0);
+    let chairs = work.lanes.contains_key(&0);
     if chairs && !mine.contains(&0) {
         return Err(Error::new(Kind::Doubt, "this process was silent for too long, so others could take its lanes"));
     }
@@ -25,7 +25,7 @@ pub fn look(work: &mut Worker<'_>) -> Result<bool> {
         claim(work, *lane)?;
     }
     holding.into_iter().filter(|lane| !mine.contains(lane)).for_each(|lane| work.wind_down(lane));
-    let leaving = work.berths.iter().filter(|(_, b)| b.leaving).map(|(lane, _)| *lane);
+    let leaving = work.lanes.iter().filter(|(_, b)| b.leaving).map(|(lane, _)| *lane);
     let leaving: Vec<LaneNo> = leaving.filter(|lane| work.is_done_with(*lane)).collect();
     leaving.into_iter().for_each(|lane| work.release(lane));
     Ok(false)

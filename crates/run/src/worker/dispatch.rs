@@ -1,5 +1,6 @@
 //! Handing out work: pieces to the pool, items to the actions, as far as the bounds allow.
 
+use crate::piece::outcome::Outcome;
 use crate::piece::{Piece, Task, parts};
 use crate::worker::pool::Pool;
 use crate::worker::reader::{Sent, Track};
@@ -46,7 +47,7 @@ impl Worker<'_> {
             return Ok(false);
         }
         let Some(end) = self.readable(track).filter(|end| track.sent < *end) else { return Ok(false) };
-        if !self.passed_over(t) {
+        if !self.passed_over(t)? {
             return Ok(false);
         }
         if self.tracks.get(&t).is_none_or(|track| track.sent >= end) {
@@ -58,32 +59,32 @@ impl Worker<'_> {
         let most = self.workers * limits::CHUNKS_PER_WORKER;
         let room = self.pieces_under_way < most
             && self.bytes_under_way < limits::BYTES_UNDER_WAY
-            && self.berths.values().map(|b| b.pending.bytes).sum::<usize>() < limits::BYTES_UNDER_WAY;
+            && self.lanes.values().map(|b| b.bytes()).sum::<usize>() < limits::BYTES_UNDER_WAY;
         if room { self.give_piece(pool, t, end) } else { Ok(false) }
     }
 
     /// Passes over what lies between the stretches of a batch; false if something before it is still under way.
-    fn passed_over(&mut self, t: usize) -> bool {
+    fn passed_over(&mut self, t: usize) -> Result<bool> {
         if self.record.extents.is_empty() {
-            return true; // a batch of one run has no gaps
+            return Ok(true); // a batch of one run has no gaps
         }
         let standing = self.ledger.standing(&self.context, &self.record);
-        let Some(track) = self.tracks.get_mut(&t) else { return false };
+        let Some(track) = self.tracks.get_mut(&t) else { return Ok(false) };
         let root = &self.context.plan.units[track.unit].roots[track.root];
         let spot = self.context.spot(root.how, root.from, track.partition);
         let (from, _) = standing.stretch(&spot, track.sent, i64::MAX);
         if from <= track.sent {
-            return true;
+            return Ok(true);
         }
         let free = track.queue.is_empty();
         if free {
             track.sent = from;
             let behind_others = self.windows.get_mut(&track.unit).is_some_and(|w| w.pass(t, from));
             if !behind_others && from > track.replay_to {
-                self.moved(t, from, 0);
+                self.advance(t, from, 0, Outcome::default())?;
             }
         }
-        free
+        Ok(free)
     }
 
     /// Starts actions for items of a track; false if the window is full or nothing was found.
@@ -110,7 +111,7 @@ impl Worker<'_> {
         if to > behind && window.has_room() {
             behind = to; // no more items here, but the end of a commit, or letters that are not tried again
             if !window.pass(t, to) {
-                self.moved(t, to, 0);
+                self.advance(t, to, 0, Outcome::default())?;
             }
         }
         if let Some(track) = self.tracks.get_mut(&t) {

@@ -4,6 +4,7 @@ use crate::context::RunContext;
 use crate::ledger::{facts, marks};
 use crate::piece::carry::Carrier;
 use crate::worker::Worker;
+use crate::worker::lane::Advance;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Batch, Error, Item, Packer, Result, limits, partition};
 use anabranch_flow::expr::Fault;
@@ -16,11 +17,11 @@ use std::sync::Arc;
 
 /// A step that has something to say now.
 fn speaker(run: &Worker<'_>) -> Option<usize> {
-    let chair = run.berths.get(&0)?;
+    let chair = run.lanes.get(&0)?;
     (0..run.context.flow.steps.len()).find(|s| {
         let step = &run.context.flow.steps[*s];
         let open = run.facts.gates[*s] == Some(Verdict::Open);
-        let said = chair.account.marks.contains_key(&marks::done(&step.name));
+        let said = chair.account().marks.contains_key(&marks::done(&step.name));
         let folded_again = || {
             run.tracks
                 .values()
@@ -73,7 +74,7 @@ pub fn say(run: &mut Worker<'_>) -> Result<()> {
     let step = &context.flow.steps[s];
     let done = marks::done(&step.name);
     let mut finals = Finals::default();
-    let mark = run.berths.get(&0).and_then(|c| c.account.marks.get(&marks::finals(&step.name))).copied().unwrap_or(0);
+    let mark = run.lanes.get(&0).and_then(|c| c.account().marks.get(&marks::finals(&step.name))).copied().unwrap_or(0);
     let all_said = match step.pattern() {
         Some(pattern) => {
             let workers = run.workers;
@@ -101,18 +102,12 @@ pub fn say(run: &mut Worker<'_>) -> Result<()> {
     for (key, fault, item) in finals.failed {
         carrier.lost_final(step, &key, fault, item);
     }
-    if let Some(stop) = carrier.out.stop.take() {
-        return Err(stop);
-    }
+    let mut advance = Advance::of(carrier.out).mark(marks::finals(&step.name), mark + said as u64);
     if all_said {
         run.folds.remove(s);
+        advance = advance.mark(done, 1);
     }
-    let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
-    *chair.account.marks.entry(marks::finals(&step.name)).or_default() += said as u64;
-    if all_said {
-        chair.account.marks.insert(done, 1);
-    }
-    chair.pending.add(&mut chair.account, carrier.out)
+    run.take(0, advance)
 }
 
 /// The finals behind the first `mark`, at most a commit of them, and whether there are more. Each worker makes a stretch.

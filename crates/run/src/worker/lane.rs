@@ -1,18 +1,52 @@
 //! A lane that this process holds: its account with what is pending, and its commits.
 
 use crate::context::RunContext;
+use crate::piece::outcome::Outcome;
 use crate::worker::pending::Pending;
 use crate::worker::sinks::Sinks;
-use anabranch_engine::account::ACCOUNT_VERSION;
-use anabranch_engine::{Account, Commit, Error, Kind, Lane, Result, limits};
+use anabranch_engine::account::{ACCOUNT_VERSION, Reader};
+use anabranch_engine::{Account, Commit, Error, Kind, Lane, Next, Result, limits};
+use std::time::Instant;
+
+/// What the next commit of a lane says more than the last one: where readers got to, and what came of what they read.
+#[must_use]
+#[derive(Default)]
+pub struct Advance {
+    readers: Vec<(Reader, Next)>,
+    outcome: Outcome,
+}
+
+impl Advance {
+    /// What came of something; its marks are those of the account from then on.
+    pub fn of(outcome: Outcome) -> Advance {
+        Advance { readers: vec![], outcome }
+    }
+
+    /// A reader got to `next`, and took so many items more.
+    pub fn read(mut self, reader: Reader, next: i64, items: u64) -> Advance {
+        self.readers.push((reader, Next { next, items }));
+        self
+    }
+
+    /// Sets a mark.
+    pub fn mark(mut self, mark: impl Into<String>, n: u64) -> Advance {
+        self.outcome.marks.insert(mark.into(), n);
+        self
+    }
+
+    /// Whether it says that the run must stop.
+    pub fn stops(&self) -> bool {
+        self.outcome.stop.is_some()
+    }
+}
 
 /// A lane at work.
 pub struct LaneAtWork {
     lane: Box<dyn Lane>,
     /// The account with what is pending.
-    pub account: Account,
+    account: Account,
     /// What is done and not committed.
-    pub pending: Pending,
+    pending: Pending,
     /// Commits that are not settled.
     pub unsettled: usize,
     /// It is to be given to another process: nothing new is begun in it.
@@ -39,6 +73,34 @@ impl LaneAtWork {
             }
         };
         Ok(LaneAtWork { lane, account, pending: Pending::default(), unsettled: 0, leaving: false })
+    }
+
+    /// Takes what the next commit will say: the only way into a lane. Of something that must stop the run nothing is taken.
+    pub fn take(&mut self, advance: Advance) -> Result<()> {
+        let Advance { readers, mut outcome } = advance;
+        if let Some(stop) = outcome.stop.take() {
+            return Err(stop);
+        }
+        for (reader, Next { next, items }) in readers {
+            let read = self.account.read.entry(reader).or_insert(Next { next, items: 0 });
+            *read = Next { next, items: read.items + items };
+        }
+        self.pending.add(&mut self.account, outcome)
+    }
+
+    /// The account with what is pending.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Bytes that wait for the next commit.
+    pub fn bytes(&self) -> usize {
+        self.pending.bytes
+    }
+
+    /// Since when the oldest waits for the next commit.
+    pub fn since(&self) -> Option<Instant> {
+        self.pending.since
     }
 
     /// The account as committed.

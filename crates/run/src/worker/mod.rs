@@ -22,15 +22,17 @@ use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::view::RunView;
 use crate::ledger::{Ledger, Standing, marks};
 use crate::options::Options;
+use crate::piece::outcome::Outcome;
 use crate::worker::actions::Window;
 use crate::worker::event::Event;
 use crate::worker::folds::Folds;
-use crate::worker::lane::LaneAtWork;
+use crate::worker::lane::{Advance, LaneAtWork};
 use crate::worker::pool::Pool;
 use crate::worker::reader::Track;
 use crate::worker::sinks::Sinks;
 use crate::world::Replies;
-use anabranch_engine::{Crew, Error, Kind as ErrorKind, Lane, LaneNo, Next, Pace, Result, RunRecord, limits};
+use anabranch_engine::account::Reader;
+use anabranch_engine::{Crew, Error, Kind as ErrorKind, Lane, LaneNo, Pace, Result, RunRecord, limits};
 use anabranch_flow::model::Kind;
 use anabranch_flow::plan::How;
 use std::collections::BTreeMap;
@@ -55,7 +57,7 @@ pub struct Worker<'r> {
     pub(crate) context: Arc<RunContext>,
     pub(crate) options: &'r mut Options,
     pub(crate) crew: &'r mut dyn Crew,
-    pub(crate) berths: BTreeMap<LaneNo, LaneAtWork>,
+    pub(crate) lanes: BTreeMap<LaneNo, LaneAtWork>,
     /// Lanes that are being claimed.
     pub(crate) claiming: Vec<LaneNo>,
     pub(crate) events: Option<Sender<Event>>,
@@ -98,7 +100,7 @@ impl<'r> Worker<'r> {
         let mut work = Worker {
             options,
             crew,
-            berths: BTreeMap::new(),
+            lanes: BTreeMap::new(),
             claiming: vec![],
             events: None,
             ledger,
@@ -132,19 +134,19 @@ impl<'r> Worker<'r> {
 
     /// Begins to work a lane.
     pub(crate) fn adopt(&mut self, lane: Box<dyn Lane>) -> Result<()> {
-        let berth = LaneAtWork::new(&self.context, lane)?;
-        let lane = berth.account.lane;
-        self.ledger.learn(berth.settled().clone());
+        let held = LaneAtWork::new(&self.context, lane)?;
+        let lane = held.account().lane;
+        self.ledger.learn(held.settled().clone());
         self.facts = self.standing().derive();
-        self.berths.insert(lane, berth);
+        self.lanes.insert(lane, held);
         self.tracks.extend(self.tracks_of(lane));
         Ok(())
     }
 
     /// Begins nothing new in a lane, so that another process can have it soon.
     pub(crate) fn wind_down(&mut self, lane: LaneNo) {
-        let Some(berth) = self.berths.get_mut(&lane).filter(|b| !b.leaving) else { return };
-        berth.leaving = true;
+        let Some(held) = self.lanes.get_mut(&lane).filter(|b| !b.leaving) else { return };
+        held.leaving = true;
         for (t, _) in self.tracks.iter().filter(|(_, t)| t.lane == lane) {
             self.windows.values_mut().for_each(|w| w.withdraw(*t));
         }
@@ -152,14 +154,14 @@ impl<'r> Worker<'r> {
 
     /// Lets a lane go in which nothing is under way.
     pub(crate) fn release(&mut self, lane: LaneNo) {
-        self.berths.remove(&lane);
+        self.lanes.remove(&lane);
         self.tracks.retain(|_, t| t.lane != lane);
     }
 
     /// Whether nothing is under way in a lane.
     pub(crate) fn is_done_with(&self, lane: LaneNo) -> bool {
         let free = |t: usize| self.windows.values().all(|w| w.is_free(t));
-        self.berths.get(&lane).is_none_or(LaneAtWork::is_idle)
+        self.lanes.get(&lane).is_none_or(LaneAtWork::is_idle)
             && self.tracks.iter().filter(|(_, t)| t.lane == lane).all(|(id, t)| t.queue.is_empty() && free(*id))
     }
 
@@ -203,7 +205,7 @@ impl<'r> Worker<'r> {
             }
         }
         stdin::begin(self, &sender)?;
-        let alone = context.lanes == 1 && self.berths.contains_key(&0);
+        let alone = context.lanes == 1 && self.lanes.contains_key(&0);
         let news = (!alone).then(|| crew::listen(&context, &sender)).transpose()?;
         self.events = (!alone).then_some(sender);
         let mut outcome = self.turn(&pool, &events);
@@ -233,17 +235,17 @@ impl<'r> Worker<'r> {
             if crew::look(self)? {
                 return Ok(Ended::Again);
             }
-            let idle = self.pieces_under_way == 0 && self.berths.values().all(|b| b.pending.since.is_none());
+            let idle = self.pieces_under_way == 0 && self.lanes.values().all(|b| b.since().is_none());
             if idle && self.settle_one()? {
                 continue;
             }
             stopped = stop.then(|| stopped.unwrap_or_else(Instant::now));
             // a piece that takes long, one item may, is worked on anew when the run goes on
             let long = stopped.is_some_and(|since| since.elapsed() > limits::STOP_WAIT);
-            if stop && (idle || (long && self.berths.values().all(|b| b.pending.since.is_none()))) {
+            if stop && (idle || (long && self.lanes.values().all(|b| b.since().is_none()))) {
                 return Ok(Ended::Stopped);
             }
-            if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.berths.contains_key(&0) {
+            if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.lanes.contains_key(&0) {
                 return Ok(Ended::Finished);
             }
             if idle && self.can_go_on() {
@@ -266,7 +268,7 @@ impl<'r> Worker<'r> {
 
     /// Whether something new may be begun in a track's lane.
     pub(crate) fn takes_more(&self, track: &Track) -> bool {
-        self.berths.get(&track.lane).is_some_and(|b| !b.leaving)
+        self.lanes.get(&track.lane).is_some_and(|b| !b.leaving)
     }
 
     fn has_room(&self, unit: usize) -> bool {
@@ -286,42 +288,37 @@ impl<'r> Worker<'r> {
                 if self.tracks.get(&t).is_none_or(|track| sent.next <= track.replay_to) {
                     continue; // it was committed before, and is only folded again
                 }
-                if let Some(stop) = outcome.stop.take() {
-                    return Err(stop);
-                }
-                self.moved(t, sent.next, items);
-                self.add(t, outcome)?;
+                self.advance(t, sent.next, items, outcome)?;
             }
             let Some(unit) = self.tracks.get(&t).map(|t| t.unit) else { continue };
             let Some(window) = self.windows.get_mut(&unit) else { continue };
-            if let Some(mut finished) = window.finished(&self.context, t)? {
-                if let Some(stop) = finished.outcome.stop.take() {
-                    self.commit_all()?;
-                    return Err(stop);
-                }
-                self.moved(t, finished.next, finished.items);
-                self.add(t, finished.outcome)?;
+            if let Some(finished) = window.finished(&self.context, t)? {
+                self.advance(t, finished.next, finished.items, finished.outcome)?;
             }
         }
         Ok(())
     }
 
-    /// A reader moved on.
-    pub(crate) fn moved(&mut self, t: usize, next: i64, items: u64) {
-        let Some(track) = self.tracks.get(&t) else { return };
-        let root = &self.context.plan.units[track.unit].roots[track.root];
-        let key = self.context.reader(root, track.partition);
-        if let Some(berth) = self.berths.get_mut(&track.lane) {
-            let read = berth.account.read.entry(key).or_insert(Next { next, items: 0 });
-            *read = Next { next, items: read.items + items };
-            berth.pending.since.get_or_insert_with(Instant::now);
-        }
+    /// A track got to `next`, and this came of it.
+    pub(crate) fn advance(&mut self, t: usize, next: i64, items: u64, outcome: Outcome) -> Result<()> {
+        let (lane, reader) = self.reader(t)?;
+        self.take(lane, Advance::of(outcome).read(reader, next, items))
     }
 
-    /// What became of a piece of a track waits for the next commit of its lane.
-    pub(crate) fn add(&mut self, t: usize, outcome: crate::piece::outcome::Outcome) -> Result<()> {
-        let berth = self.tracks.get(&t).and_then(|t| self.berths.get_mut(&t.lane));
-        berth.map_or(Ok(()), |b| b.pending.add(&mut b.account, outcome))
+    /// The lane of a track, and its name in accounts.
+    pub(crate) fn reader(&self, t: usize) -> Result<(LaneNo, Reader)> {
+        let track = self.tracks.get(&t).ok_or_else(|| Error::bug("something was read through a track that is gone"))?;
+        let root = &self.context.plan.units[track.unit].roots[track.root];
+        Ok((track.lane, self.context.reader(root, track.partition)))
+    }
+
+    /// What a lane's next commit will say. Where it stops the run, what is finished elsewhere is committed before.
+    pub(crate) fn take(&mut self, lane: LaneNo, advance: Advance) -> Result<()> {
+        if advance.stops() {
+            self.commit_all()?;
+        }
+        let held = self.lanes.get_mut(&lane);
+        held.ok_or_else(|| Error::bug(format!("something was done in lane {lane}, which is not held")))?.take(advance)
     }
 
     fn say_finals(&mut self) -> Result<()> {
@@ -334,13 +331,13 @@ impl<'r> Worker<'r> {
 
     fn commit_if_due(&mut self, stop: bool) -> Result<()> {
         let now = Instant::now();
-        let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.berths.len().max(1));
+        let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.lanes.len().max(1));
         let most = self.pace.bytes.min(share.max(limits::BATCH_TARGET_BYTES));
         let is_due = |b: &LaneAtWork| {
-            let Some(since) = b.pending.since else { return false };
-            stop || b.leaving || b.pending.bytes >= most || self.commit_at(since) <= now
+            let Some(since) = b.since() else { return false };
+            stop || b.leaving || b.bytes() >= most || self.commit_at(since) <= now
         };
-        let due: Vec<LaneNo> = self.berths.iter().filter(|(_, b)| is_due(b)).map(|(lane, _)| *lane).collect();
+        let due: Vec<LaneNo> = self.lanes.iter().filter(|(_, b)| is_due(b)).map(|(lane, _)| *lane).collect();
         due.into_iter().try_for_each(|lane| self.commit(lane))
     }
 
@@ -355,32 +352,32 @@ impl<'r> Worker<'r> {
     }
 
     fn commit_all(&mut self) -> Result<()> {
-        let lanes: Vec<LaneNo> = self.berths.keys().copied().collect();
+        let lanes: Vec<LaneNo> = self.lanes.keys().copied().collect();
         lanes.into_iter().try_for_each(|lane| self.commit(lane))
     }
 
     /// Commits everything that is pending in a lane.
     pub(crate) fn commit(&mut self, lane: LaneNo) -> Result<()> {
-        let Some(berth) = self.berths.get_mut(&lane) else { return Ok(()) };
+        let Some(held) = self.lanes.get_mut(&lane) else { return Ok(()) };
         self.committed = Some(Instant::now());
-        berth.commit(&self.context, &mut self.sinks)?;
-        while self.berths.get(&lane).is_some_and(|b| b.unsettled >= limits::COMMITS_UNDER_WAY) {
+        held.commit(&self.context, &mut self.sinks)?;
+        while self.lanes.get(&lane).is_some_and(|b| b.unsettled >= limits::COMMITS_UNDER_WAY) {
             self.settle(lane)?;
         }
         Ok(())
     }
 
     fn settle(&mut self, lane: LaneNo) -> Result<()> {
-        let Some(berth) = self.berths.get_mut(&lane) else { return Ok(()) };
-        berth.settle()?;
-        self.ledger.learn(berth.settled().clone());
+        let Some(held) = self.lanes.get_mut(&lane) else { return Ok(()) };
+        held.settle()?;
+        self.ledger.learn(held.settled().clone());
         self.facts = self.standing().derive();
         Ok(())
     }
 
     /// Waits for a commit, if there is one.
     fn settle_one(&mut self) -> Result<bool> {
-        let lane = self.berths.iter().find(|(_, b)| b.unsettled > 0).map(|(lane, _)| *lane);
+        let lane = self.lanes.iter().find(|(_, b)| b.unsettled > 0).map(|(lane, _)| *lane);
         lane.map_or(Ok(false), |lane| self.settle(lane).map(|()| true))
     }
 
@@ -394,7 +391,7 @@ impl<'r> Worker<'r> {
                 show(&RunView::of(standing, &self.facts, elapsed, &window));
             }
         }
-        if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.berths.contains_key(&0) {
+        if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.lanes.contains_key(&0) {
             self.mirrored = Instant::now();
             self.mirror();
         }
@@ -411,11 +408,11 @@ impl<'r> Worker<'r> {
         for window in self.windows.values_mut() {
             until = window.retry(now).map_or(until, |due| due.min(until));
         }
-        if let Some(since) = self.berths.values().filter_map(|b| b.pending.since).min() {
+        if let Some(since) = self.lanes.values().filter_map(LaneAtWork::since).min() {
             until = until.min(self.commit_at(since));
         }
         match events.recv_timeout(until.saturating_duration_since(now)) {
-            Ok(event) => self.take(event)?,
+            Ok(event) => self.hear(event)?,
             Err(RecvTimeoutError::Timeout) => return Ok(()),
             Err(RecvTimeoutError::Disconnected) => return Err(Error::bug("the workers are gone")),
         }
@@ -425,12 +422,12 @@ impl<'r> Worker<'r> {
     /// Takes what has come meanwhile.
     fn take_all(&mut self, events: &Receiver<Event>) -> Result<()> {
         while let Ok(event) = events.try_recv() {
-            self.take(event)?;
+            self.hear(event)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, event: Event) -> Result<()> {
+    fn hear(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Piece((id, outcome)) => {
                 let mut sent = self.tracks.values_mut().flat_map(|t| t.queue.iter_mut());
@@ -451,8 +448,8 @@ impl<'r> Worker<'r> {
             Event::News(accounts) => {
                 let mut news = false;
                 for account in accounts {
-                    news |= match self.berths.get(&account.lane) {
-                        Some(berth) if berth.is_behind(&account) => {
+                    news |= match self.lanes.get(&account.lane) {
+                        Some(held) if held.is_behind(&account) => {
                             let text = format!("another process works lane {}", account.lane);
                             return Err(Error::new(ErrorKind::Doubt, text));
                         }

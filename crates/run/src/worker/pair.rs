@@ -3,9 +3,11 @@
 use crate::ledger::marks;
 use crate::piece::carry::Carrier;
 use crate::piece::letter::Whence;
+use crate::piece::outcome::Outcome;
 use crate::piece::view;
 use crate::worker::Worker;
 use crate::worker::finals::of_step;
+use crate::worker::lane::Advance;
 use crate::worker::reader::Track;
 use anabranch_engine::{At, Item, LaneNo, Limit, Packer, Result, limits};
 use anabranch_flow::expr::{Fault, Scope, Value, write};
@@ -32,17 +34,16 @@ pub fn work(run: &mut Worker<'_>) -> Result<()> {
         let Some(step) = unit.pairs else { continue };
         for (lane, left, right) in sides(run, u) {
             while run.tracks.get(&left).is_some_and(|t| run.takes_more(t)) && pairs(run, step, left, right)? > 0 {
-                if run.berths.get(&lane).is_some_and(|b| b.pending.bytes >= limits::COMMIT_BYTES) {
+                if run.lanes.get(&lane).is_some_and(|b| b.bytes() >= limits::COMMIT_BYTES) {
                     run.commit(lane)?;
                 }
             }
         }
         let done = marks::done(&context.flow.steps[step].name);
         let ended = used_up(run, u);
-        for (lane, berth) in &mut run.berths {
-            if ended.get(lane) == Some(&true) && !berth.account.marks.contains_key(&done) {
-                berth.account.marks.insert(done.clone(), 1);
-                berth.pending.since.get_or_insert_with(std::time::Instant::now);
+        for (lane, held) in &mut run.lanes {
+            if ended.get(lane) == Some(&true) && !held.account().marks.contains_key(&done) {
+                held.take(Advance::default().mark(done.clone(), 1))?;
             }
         }
     }
@@ -119,15 +120,13 @@ fn pairs(run: &mut Worker<'_>, s: usize, left: usize, right: usize) -> Result<us
             parts.iter().try_for_each(|part| carrier.emit(&step.name, stream, part))?;
         }
     }
-    let stop = carrier.out.stop.take();
-    if let Some(stop) = stop {
-        return Err(stop);
-    }
+    let mut advance = Advance::of(carrier.out);
+    let (lane, _) = run.reader(left)?;
     for (t, next) in [(left, next_a), (right, next_b)] {
+        advance = advance.read(run.reader(t)?.1, next, n as u64);
         run.tracks.entry(t).and_modify(|t| t.sent = next);
-        run.moved(t, next, n as u64);
     }
-    run.add(left, carrier.out)?;
+    run.take(lane, advance)?;
     Ok(n)
 }
 
@@ -158,7 +157,7 @@ fn side(run: &mut Worker<'_>, t: usize) -> Result<Option<Vec<Side>>> {
         if behind > at.offset {
             at.offset = behind;
             run.tracks.entry(t).and_modify(|t| t.sent = at.offset);
-            run.moved(t, at.offset, 0);
+            run.advance(t, at.offset, 0, Outcome::default())?;
         }
         let end = end.min(gap);
         if at.offset >= end {
@@ -170,7 +169,7 @@ fn side(run: &mut Worker<'_>, t: usize) -> Result<Option<Vec<Side>>> {
         }
         at.offset = chunk.next.min(end); // no items here, but the end of a commit
         run.tracks.entry(t).and_modify(|t| t.sent = at.offset);
-        run.moved(t, at.offset, 0);
+        run.advance(t, at.offset, 0, Outcome::default())?;
     };
     let mut out = vec![];
     for handle in &chunk.batches {

@@ -5,9 +5,10 @@ use crate::ledger::marks;
 use crate::piece::source;
 use crate::worker::Worker;
 use crate::worker::event::Event;
+use crate::worker::lane::Advance;
 use crate::world::Input;
 use anabranch_engine::account::Reader;
-use anabranch_engine::{Error, Next, Result, limits};
+use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::format::lines::{Framed, Frames};
 use anabranch_flow::plan::{How, Node, name};
 use std::collections::VecDeque;
@@ -75,10 +76,10 @@ pub fn begin(run: &mut Worker<'_>, events: &Sender<Event>) -> Result<()> {
     let roots = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
     for root in roots {
         let node = name(&context.flow, root.node);
-        let Some(chair) = run.berths.get_mut(&0) else { continue };
+        let Some(chair) = run.lanes.get_mut(&0) else { continue };
         let ours = run.pipe.state().begun;
-        let has_ended = chair.account.marks.contains_key(&marks::done(&node));
-        if !ours && (has_ended || chair.account.marks.contains_key(marks::STDIN_BEGUN)) {
+        let has_ended = chair.account().marks.contains_key(&marks::done(&node));
+        if !ours && (has_ended || chair.account().marks.contains_key(marks::STDIN_BEGUN)) {
             is_not_ours(&context, has_ended)?;
         }
         if has_ended {
@@ -89,13 +90,13 @@ pub fn begin(run: &mut Worker<'_>, events: &Sender<Event>) -> Result<()> {
             }
             continue;
         }
-        chair.pending.since.get_or_insert_with(std::time::Instant::now);
-        if chair.account.marks.insert(marks::STDIN_BEGUN.into(), 1).is_some() && !ours {
+        let begun = Advance::default().mark(marks::STDIN_BEGUN, 1);
+        if chair.account().marks.contains_key(marks::STDIN_BEGUN) && !ours {
             // a run that was resumed: the rest of the pipe went to the process that is gone
-            chair.account.marks.insert(marks::done(&node), 1);
-            chair.account.marks.insert(marks::STDIN_CUT.into(), 1);
+            chair.take(begun.mark(marks::done(&node), 1).mark(marks::STDIN_CUT, 1))?;
             continue;
         }
+        chair.take(begun)?;
         let key = context.reader(root, 0);
         let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
         run.commit(0)?;
@@ -159,7 +160,7 @@ pub fn take(run: &mut Worker<'_>, stream: usize) -> Result<()> {
     let (taken, at) = (context.flow.streams[stream].name.clone(), context.flow.streams[stream].at.clone());
     let key = Reader { step: node.clone(), taken, stream: at, partition: 0 };
     let pipe = run.pipe.clone();
-    let Some(chair) = run.berths.get_mut(&0) else { return Ok(()) };
+    let Some(chair) = run.lanes.get_mut(&0) else { return Ok(()) };
     let mut state = pipe.state();
     let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
     state.taken.retain(|(behind, _)| *behind > committed);
@@ -169,16 +170,13 @@ pub fn take(run: &mut Worker<'_>, stream: usize) -> Result<()> {
         Said::Lines(lines) => lines,
         Said::End => {
             state.taken.push_back((i64::MAX, Said::End));
-            chair.account.marks.insert(marks::done(&node), 1);
-            chair.pending.since.get_or_insert_with(std::time::Instant::now);
-            return Ok(());
+            return chair.take(Advance::default().mark(marks::done(&node), 1));
         }
         Said::Fault(e) => return Err(e),
     };
     let (n, outcome) = source::take(&context, stream, &lines)?;
-    let read = chair.account.read.entry(key).or_default();
-    *read = Next { next: read.next + n as i64, items: read.items + n };
-    state.taken.push_back((read.next, Said::Lines(lines)));
+    let next = chair.account().read.get(&key).map_or(0, |read| read.next) + n as i64;
+    state.taken.push_back((next, Said::Lines(lines)));
     drop(state);
-    chair.pending.add(&mut chair.account, outcome)
+    chair.take(Advance::of(outcome).read(key, next, n))
 }
