@@ -22,7 +22,9 @@ mod walk;
 
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, Source, SourceAt};
-use anabranch_run::world::{Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, World, Written};
+use anabranch_run::world::{
+    Actions, Clock, Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, Sinks, Sources, Written,
+};
 use notes::Keeper;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -90,7 +92,7 @@ impl Local {
     }
 }
 
-impl World for Local {
+impl Sources for Local {
     fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest> {
         match &source.from {
             SourceAt::Files(pattern) => files::survey(&self.folder, pattern, &self.data, written),
@@ -106,15 +108,17 @@ impl World for Local {
         through::input(std::io::stdin().as_fd())
     }
 
-    fn redirected(&self) -> [Option<(u64, u64)>; 2] {
-        [through::file(std::io::stdin().as_fd()), through::file(std::io::stdout().as_fd())]
+    fn redirected(&self) -> Option<(u64, u64)> {
+        through::file(std::io::stdin().as_fd())
     }
 
     fn stdin(&self) -> Result<Box<dyn Read + Send>> {
         Ok(Box::new(std::io::stdin()))
     }
+}
 
-    fn sink(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>> {
+impl Sinks for Local {
+    fn open(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>> {
         sink::open(&self.folder.join(path), replace, run, resume, &self.stop)
     }
 
@@ -122,10 +126,8 @@ impl World for Local {
         Ok(Box::new(through::Stdout::new(&self.stop)))
     }
 
-    fn pause(&self) {
-        use std::hash::{BuildHasher, Hasher};
-        let random = std::hash::RandomState::new().build_hasher().finish();
-        std::thread::park_timeout(std::time::Duration::from_millis(20 + random % 230));
+    fn redirected(&self) -> Option<(u64, u64)> {
+        through::file(std::io::stdout().as_fd())
     }
 
     fn goal(&self, path: &str, replace: bool) -> Result<Goal> {
@@ -138,27 +140,29 @@ impl World for Local {
         }
     }
 
-    fn program(&self, path: &str, starts: bool) -> Option<String> {
-        program::missing(&self.folder, path, starts)
-    }
-
     fn publish(&self, path: &str, length: u64) -> Result<()> {
         sink::publish(&self.folder.join(path), length)
-    }
-
-    fn put_aside(&self, path: &str, to: &str) -> Result<()> {
-        sink::put_aside(&self.folder.join(path), &self.folder.join(to))
     }
 
     fn discard(&self, path: &str) -> Result<()> {
         sink::discard(&self.folder.join(path))
     }
 
+    fn put_aside(&self, path: &str, to: &str) -> Result<()> {
+        sink::put_aside(&self.folder.join(path), &self.folder.join(to))
+    }
+
     fn exists(&self, path: &str) -> bool {
         self.folder.join(path).exists()
     }
+}
 
-    fn action(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>> {
+impl Actions for Local {
+    fn program(&self, path: &str, starts: bool) -> Option<String> {
+        program::missing(&self.folder, path, starts)
+    }
+
+    fn begin(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>> {
         Ok(match &act.action {
             ActionSpec::Exec(command) => {
                 Box::new(exec::Exec::start(&self.folder, self.keeper()?, act, command, &replies)?)
@@ -167,9 +171,17 @@ impl World for Local {
             ActionSpec::Code(code) => Box::new(code::start(act, code, &replies)),
         })
     }
+}
 
+impl Clock for Local {
     fn now(&self) -> i64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+    }
+
+    fn pause(&self) {
+        use std::hash::{BuildHasher, Hasher};
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        std::thread::park_timeout(std::time::Duration::from_millis(20 + random % 230));
     }
 }
 

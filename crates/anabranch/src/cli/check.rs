@@ -7,13 +7,14 @@ use anabranch_engine::Result;
 use anabranch_flow::diagnostic::{Diagnostic, Severity};
 use anabranch_run::life::look::look;
 use serde_json::json;
+use std::sync::Arc;
 
 /// Says everything that is wrong with a flow, and whether the Kafka cluster that was named fits it.
 pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
     let mut file = place::read(arg)?;
     if let Some(flow) = &file.checked.flow {
         let world = Local::new(&place::folder(&arg.flow)).with_data(&place::of_flow(args, &arg.flow));
-        file.checked.diagnostics.extend(look(flow, &world));
+        file.checked.diagnostics.extend(look(flow, &Arc::new(world).into()));
         file.checked.diagnostics.sort_by_key(|d| (d.span, d.severity));
     }
     let diagnostics = &file.checked.diagnostics;

@@ -24,7 +24,7 @@ pub struct RunContext {
     /// Where its streams live.
     pub engine: Arc<dyn Admin>,
     /// What lies outside.
-    pub world: Arc<dyn World>,
+    pub world: World,
     /// The run and the variables, for expressions.
     pub vars: Vars,
     /// Number of the run.

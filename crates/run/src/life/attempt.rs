@@ -26,9 +26,10 @@ pub enum Outcome {
 }
 
 /// Runs a flow to its end: takes up its open run, or opens a new one. Other processes may work it at the same time.
-pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut options: Options) -> Result<Outcome> {
+pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: impl Into<World>, mut options: Options) -> Result<Outcome> {
+    let world = world.into();
     let apart = plan(&flow, true);
-    let manifests = manifests::survey(&flow, &apart, &*world)?;
+    let manifests = manifests::survey(&flow, &apart, &world)?;
     for (stream, _) in manifests.iter().filter(|(_, m)| m.files.is_empty()) {
         if let Some(anabranch_flow::model::SourceAt::Files(pattern)) =
             flow.streams[*stream].source.as_ref().map(|s| &s.from)
@@ -50,7 +51,7 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>, mut o
                     return Err(Error { kind: ErrorKind::Machine, ..e });
                 }
                 attempt.options.note(&format!("a lane was lost ({}); claiming it again", e.text));
-                attempt.world.pause();
+                attempt.world.clock.pause();
             }
             Ok(None) => {}
             Ok(Some(outcome)) => return Ok(outcome),
@@ -76,7 +77,7 @@ pub struct Attempt {
     flow: Arc<Flow>,
     plan: Plan,
     engine: Arc<dyn Admin>,
-    world: Arc<dyn World>,
+    world: World,
     options: Options,
     manifests: BTreeMap<usize, Manifest>,
     crew: Box<dyn Crew>,

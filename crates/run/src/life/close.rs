@@ -38,7 +38,7 @@ pub fn close(
         reading.reader.verify()?;
     }
     let mut closing = RunRecord { phase: Phase::Closing, ..record.clone() };
-    let balanced = report(ledger.standing(context, &closing), &facts, context.world.now()).balanced;
+    let balanced = report(ledger.standing(context, &closing), &facts, context.world.clock.now()).balanced;
     let phase = verdict(accounts, &facts, balanced);
     let publish = to_publish(standing, &facts, phase)?;
     let length = |stream| standing.mark(&marks::length(context, stream));
@@ -54,11 +54,11 @@ pub fn close(
             commit(lane, |account| account.record = Some(closing.clone()))?;
         }
         for (stream, path) in &publish {
-            context.world.publish(path, length(*stream))?;
+            context.world.sinks.publish(path, length(*stream))?;
         }
         for stream in &aside {
             if let Some((path, waits)) = context.sink_aside(*stream, record.batch)? {
-                context.world.put_aside(&path, &waits)?;
+                context.world.sinks.put_aside(&path, &waits)?;
             }
         }
     }

@@ -28,7 +28,8 @@ impl Inspection {
 }
 
 /// Looks at the newest run of a flow without touching it; `None` if there was none.
-pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>) -> Result<Option<Inspection>> {
+pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: impl Into<World>) -> Result<Option<Inspection>> {
+    let world = world.into();
     let accounts = engine.accounts(&flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?;
     let Some(record) = accounts.iter().find_map(|a| a.record.clone()) else { return Ok(None) };
     let mut context = prepare::prepare(flow.clone(), plan(&flow, record.lanes > 1), engine, world)?;
@@ -36,7 +37,7 @@ pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: Arc<dyn World>) -
     let ledger = Ledger::new(record.number, accounts);
     let standing = ledger.standing(&context, &record);
     let facts = standing.derive();
-    let report = report::report(standing, &facts, context.world.now());
+    let report = report::report(standing, &facts, context.world.clock.now());
     let node = |i: usize| context.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
     let progress = flow.steps.iter().enumerate().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
     Ok(Some(Inspection { phase: record.phase, report, progress }))

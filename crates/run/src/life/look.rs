@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Everything that is wrong outside with a flow that is fine in itself.
-pub fn look(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
+pub fn look(flow: &Flow, world: &World) -> Vec<Diagnostic> {
     let mut faults = vec![];
     let written = written(flow);
     for stream in &flow.streams {
         let Some(source) = &stream.source else { continue };
         let SourceAt::Files(path) = &source.from else { continue };
-        match world.survey(source, &written) {
+        match world.sources.survey(source, &written) {
             Err(e) => faults.push(fault("source", stream.span, e)),
             Ok(manifest) => {
                 let told = |note| Diagnostic::warning("left-out", stream.span, note);
@@ -32,7 +32,7 @@ pub fn look(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
         let Kind::Act(act) = &step.kind else { return None };
         let (ActionSpec::Exec(command) | ActionSpec::Pipe(command)) = &act.action else { return None };
         let args: Vec<&str> = command.args.iter().take_while(|a| a.is_plain()).map(|a| a.text.as_str()).collect();
-        let why = script(&args).and_then(|(path, starts)| world.program(path, starts))?;
+        let why = script(&args).and_then(|(path, starts)| world.actions.program(path, starts))?;
         Some(Diagnostic::warning("program", step.span, why).label("paths are relative to the folder of the flow"))
     }));
     faults.sort_by_key(|d| (d.span, d.severity));
@@ -87,14 +87,14 @@ fn adds(stream: &Stream) -> bool {
 }
 
 /// Fails if a sink cannot be written, or two are one file.
-pub fn sinks(flow: &Flow, world: &dyn World) -> Result<()> {
+pub fn sinks(flow: &Flow, world: &World) -> Result<()> {
     match of_sinks(flow, world).into_iter().next() {
         Some(d) => Err(Error { help: d.help, ..Error::usage(d.message) }),
         None => Ok(()),
     }
 }
 
-fn of_sinks(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
+fn of_sinks(flow: &Flow, world: &World) -> Vec<Diagnostic> {
     let plain = |s: &Stream| match s.sink.as_ref().map(|s| &s.to) {
         Some(SinkAt::File(path)) if path.is_plain() => Some(path.pieces().into_iter().flatten().collect::<String>()),
         _ => None,
@@ -103,7 +103,7 @@ fn of_sinks(flow: &Flow, world: &dyn World) -> Vec<Diagnostic> {
     let mut faults = vec![];
     for (stream, path) in flow.streams.iter().zip(&paths) {
         let Some(path) = path else { continue };
-        faults.extend(world.goal(path, !adds(stream)).err().map(|e| fault("sink", stream.span, e)));
+        faults.extend(world.sinks.goal(path, !adds(stream)).err().map(|e| fault("sink", stream.span, e)));
     }
     if faults.is_empty() {
         faults.extend(apart(flow, world, &paths).err().map(|(span, e)| fault("file-twice", span, e)));
@@ -120,7 +120,7 @@ enum File {
 
 /// Fails if two of the paths of sinks lead to one file, however they are written: what one wrote would be lost. A sink
 /// that replaces writes `NAME.partial` as well.
-pub fn apart(flow: &Flow, world: &dyn World, paths: &[Option<String>]) -> Result<(), (Span, Error)> {
+pub fn apart(flow: &Flow, world: &World, paths: &[Option<String>]) -> Result<(), (Span, Error)> {
     let mut seen: BTreeMap<File, (&str, &str)> = BTreeMap::new();
     let mut folders: BTreeMap<PathBuf, (&str, &str)> = BTreeMap::new();
     for (stream, path) in flow.streams.iter().zip(paths) {
@@ -130,7 +130,7 @@ pub fn apart(flow: &Flow, world: &dyn World, paths: &[Option<String>]) -> Result
             _ => continue,
         };
         let replace = !adds(stream);
-        let (goal, id, replace) = match world.goal(path, replace) {
+        let (goal, id, replace) = match world.sinks.goal(path, replace) {
             Ok(Goal::File(goal, id)) => (goal, id, replace),
             Ok(Goal::Through(goal)) => (goal, None, false),
             Err(_) if path == STDOUT => continue, // it may be closed, or have no such name here
@@ -164,9 +164,9 @@ pub fn apart(flow: &Flow, world: &dyn World, paths: &[Option<String>]) -> Result
 const STDOUT: &str = "/dev/stdout";
 
 /// Fails if a sink adds to the very file that standard input is.
-fn reads_it_itself(flow: &Flow, world: &dyn World, stream: &Stream, path: &str, id: Option<(u64, u64)>) -> Result<()> {
+fn reads_it_itself(flow: &Flow, world: &World, stream: &Stream, path: &str, id: Option<(u64, u64)>) -> Result<()> {
     let stdin = flow.streams.iter().find(|s| s.source.as_ref().is_some_and(|s| s.from == SourceAt::Stdin));
-    let [input, output] = world.redirected();
+    let (input, output) = (world.sources.redirected(), world.sinks.redirected());
     let id = if path == STDOUT { output } else { id };
     match stdin {
         Some(from) if id.is_some() && input == id => {

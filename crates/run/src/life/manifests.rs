@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Lists the files of every source that is read. A missing one ends it here, with nothing touched, and so does a sink
 /// that cannot be written.
-pub fn survey(flow: &Flow, plan: &Plan, world: &dyn World) -> Result<BTreeMap<usize, Manifest>> {
+pub fn survey(flow: &Flow, plan: &Plan, world: &World) -> Result<BTreeMap<usize, Manifest>> {
     look::sinks(flow, world)?;
     let written = look::written(flow);
     let mut out = BTreeMap::new();
@@ -23,7 +23,7 @@ pub fn survey(flow: &Flow, plan: &Plan, world: &dyn World) -> Result<BTreeMap<us
                 SourceAt::Items(items) => {
                     Manifest { files: vec![crate::world::Listing::listed(items.len())], ..Manifest::default() }
                 }
-                _ => world.survey(source, &written)?,
+                _ => world.sources.survey(source, &written)?,
             };
             out.insert(root.from, Manifest { stream: stream.name.clone(), ..manifest });
         }
@@ -49,7 +49,7 @@ pub fn readings(
             Some(SourceAt::Items(items)) => {
                 Arc::new(crate::world::Listing::new(items)) as Arc<dyn crate::world::LineReader>
             }
-            _ => context.world.lines(manifest)?,
+            _ => context.world.sources.lines(manifest)?,
         };
         let left = last_lines(context, account, *stream, manifest);
         out.insert(*stream, Reading { files: manifest.files.clone(), reader, left });

@@ -183,17 +183,17 @@ fn begin(
 /// Notes where the files of sinks begin that this run will write.
 fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> Result<()> {
     let paths = (0..context.flow.streams.len()).map(|s| context.sink_path(s)).collect::<Result<Vec<_>>>()?;
-    look::apart(&context.flow, &*context.world, &paths).map_err(|(_, e)| e)?;
+    look::apart(&context.flow, &context.world, &paths).map_err(|(_, e)| e)?;
     for (s, stream) in context.flow.streams.iter().enumerate() {
         let Some(sink) = &stream.sink else { continue };
         let Some(path) = context.sink_path(s)? else { continue };
-        if sink.mode == Mode::Fail && record.kind != RunKind::Repair && context.world.exists(&path) {
+        if sink.mode == Mode::Fail && record.kind != RunKind::Repair && context.world.sinks.exists(&path) {
             return Err(Error::usage(format!("the sink {path} is there already"))
                 .help("`mode: fail` does not touch it: move it away, or write  mode: replace"));
         }
         let length = match sink.mode {
-            Mode::Append if matches!(context.world.goal(&path, false)?, Goal::File(..)) => {
-                context.world.sink(&path, false, record.number, None)?.sync()?
+            Mode::Append if matches!(context.world.sinks.goal(&path, false)?, Goal::File(..)) => {
+                context.world.sinks.open(&path, false, record.number, None)?.sync()?
             }
             // a repair goes on with the file that its batch had begun
             _ => account.marks.get(&marks::length(context, s)).copied().unwrap_or(0),
@@ -226,7 +226,7 @@ fn abandon(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Res
             && !begun.contains(&stream.name)
             && let Some(path) = context.sink_path(s)?
         {
-            context.world.discard(&path)?;
+            context.world.sinks.discard(&path)?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What every run of a flow needs to know, before there is a run.
-pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: Arc<dyn World>) -> Result<RunContext> {
+pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: World) -> Result<RunContext> {
     let looks = plan.units.iter().map(|u| u.nodes.iter().any(|n| looks(&flow, *n))).collect();
     let headers = looks_at_headers(&flow);
     let mut context = RunContext {

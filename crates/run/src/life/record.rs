@@ -17,7 +17,7 @@ pub fn record(
 ) -> Result<RunRecord> {
     let last = lane.account().record.clone();
     let number = last.as_ref().map_or(1, |r| r.number + 1);
-    let started = context.world.now();
+    let started = context.world.clock.now();
     let zone = jiff::tz::TimeZone::get(&context.flow.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
     let date = jiff::Timestamp::from_millisecond(started).unwrap_or_default().to_zoned(zone).date().to_string();
     let mut record = RunRecord {

@@ -128,7 +128,7 @@ pub fn open(
 /// The files that the batch had begun go on in the place of this repair.
 pub fn bring_back(context: &RunContext, record: &RunRecord) -> Result<()> {
     for (path, waits) in begun(context, record)? {
-        context.world.put_aside(&waits, &path)?;
+        context.world.sinks.put_aside(&waits, &path)?;
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ pub fn bring_back(context: &RunContext, record: &RunRecord) -> Result<()> {
 /// They wait again, as its batch does.
 pub fn put_back(context: &RunContext, record: &RunRecord) -> Result<()> {
     for (path, waits) in begun(context, record)? {
-        context.world.put_aside(&path, &waits)?;
+        context.world.sinks.put_aside(&path, &waits)?;
     }
     Ok(())
 }

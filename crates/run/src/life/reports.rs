@@ -24,7 +24,7 @@ pub fn kept(report: &Report) -> String {
 /// The report with its dead letters by step and error.
 pub fn finished(standing: Standing<'_>, facts: &Facts) -> Result<Report> {
     let Standing { context, accounts, record } = standing;
-    let mut report = report::report(standing, facts, context.world.now());
+    let mut report = report::report(standing, facts, context.world.clock.now());
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     for account in accounts {
         let Some(end) = account.ends.get(&(context.dead.clone(), account.lane)) else { continue };

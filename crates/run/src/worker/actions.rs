@@ -88,7 +88,7 @@ impl Window {
         let seat = call::seat(context, &context.flow.steps[step], act)?;
         Ok(Window {
             step,
-            session: context.world.action(act, seat, replies)?,
+            session: context.world.actions.begin(act, seat, replies)?,
             most: limits::WINDOW_ITEMS.min(act.concurrency.saturating_mul(limits::WINDOW_ITEMS_PER_CALL)),
             full: false,
             concurrency: act.concurrency,

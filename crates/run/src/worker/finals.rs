@@ -181,7 +181,7 @@ fn done_item(run: &Worker<'_>, join: usize) -> Item {
         "count": run.standing().arrived(&run.facts, join),
         "failed": run.standing().failed_above(join),
         "skipped": run.standing().skipped_above(join),
-        "opened": jiff::Timestamp::from_millisecond(context.world.now()).unwrap_or_default().to_string(),
+        "opened": jiff::Timestamp::from_millisecond(context.world.clock.now()).unwrap_or_default().to_string(),
     });
     Item::of(value.to_string(), run.record.started)
 }

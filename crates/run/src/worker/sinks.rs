@@ -45,10 +45,10 @@ impl Sinks {
 pub fn open(context: &RunContext, stream: usize, account: &Account) -> Result<Box<dyn SinkFile>> {
     let replace = context.flow.streams[stream].sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
     match context.sink_path(stream)? {
-        None => context.world.stdout(),
+        None => context.world.sinks.stdout(),
         Some(path) => {
             let committed = account.marks.get(&marks::length(context, stream)).copied();
-            context.world.sink(&path, replace, context.number, committed)
+            context.world.sinks.open(&path, replace, context.number, committed)
         }
     }
 }

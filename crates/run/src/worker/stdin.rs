@@ -102,7 +102,7 @@ pub fn begin(run: &mut Worker<'_>, events: &Sender<Event>) -> Result<()> {
         run.commit(0)?;
         run.pipe.go_on(committed, events, root.from);
         if !std::mem::replace(&mut run.pipe.state().begun, true) {
-            let (input, pipe) = (context.world.stdin()?, run.pipe.clone());
+            let (input, pipe) = (context.world.sources.stdin()?, run.pipe.clone());
             let thread = std::thread::Builder::new().name("stdin".into()).spawn(move || pump(input, &pipe));
             thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
         }
@@ -114,7 +114,7 @@ pub fn begin(run: &mut Worker<'_>, events: &Sender<Event>) -> Result<()> {
 /// the run is not taken up with it; one whose own had ended is, as long as this one is silent.
 fn is_not_ours(context: &RunContext, has_ended: bool) -> Result<()> {
     let (run, flow) = (context.number, &context.flow.name);
-    let (what, finish) = match (context.world.input(), has_ended) {
+    let (what, finish) = match (context.world.sources.input(), has_ended) {
         (Input::Nothing, _) | (Input::Silent, true) => return Ok(()),
         (_, true) => ("has read its own standard input to the end", "finish it"),
         (_, false) => ("read a standard input whose rest is gone", "end it with what it had"),

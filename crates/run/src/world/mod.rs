@@ -15,8 +15,8 @@ use anabranch_engine::Result;
 use anabranch_flow::model::{Act, Source};
 use std::sync::Arc;
 
-/// The world outside.
-pub trait World: Send + Sync {
+/// Where items come from.
+pub trait Sources: Send + Sync {
     /// Lists the files of a source as they are now. A fixed path that is missing is an error. What the flow writes
     /// itself is no source.
     fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest>;
@@ -24,20 +24,22 @@ pub trait World: Send + Sync {
     fn lines(&self, manifest: &Manifest) -> Result<Arc<dyn LineReader>>;
     /// What standard input has to give.
     fn input(&self) -> Input;
-    /// The files that standard input and standard output are, by device and inode, if they are files.
-    fn redirected(&self) -> [Option<(u64, u64)>; 2];
+    /// The file that standard input is, by device and inode, if it is one.
+    fn redirected(&self) -> Option<(u64, u64)>;
     /// Standard input.
     fn stdin(&self) -> Result<Box<dyn std::io::Read + Send>>;
+}
+
+/// Where items are stored.
+pub trait Sinks: Send + Sync {
     /// Opens a sink's file for the run `run`, whose first `resume` bytes are committed; none = the run has not written it.
-    fn sink(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>>;
+    fn open(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>>;
     /// Standard output as a sink.
     fn stdout(&self) -> Result<Box<dyn SinkFile>>;
-    /// Waits a random moment of 20 to 250 ms, so that two who want the same do not always meet.
-    fn pause(&self);
+    /// The file that standard output is, by device and inode, if it is one.
+    fn redirected(&self) -> Option<(u64, u64)>;
     /// What the path of a sink leads to, however it is written; fails if nothing can be stored there.
     fn goal(&self, path: &str, replace: bool) -> Result<Goal>;
-    /// Why a program that is given by its path cannot be started, or only read by an interpreter; `None` if it can.
-    fn program(&self, path: &str, starts: bool) -> Option<String>;
     /// Puts the complete file of a sink, of this length, in its place; done twice it does nothing.
     fn publish(&self, path: &str, length: u64) -> Result<()>;
     /// Throws away the unfinished file of a replacing sink.
@@ -46,8 +48,39 @@ pub trait World: Send + Sync {
     fn put_aside(&self, path: &str, to: &str) -> Result<()>;
     /// Whether a sink's file is there.
     fn exists(&self, path: &str) -> bool;
+}
+
+/// What is done for single items outside.
+pub trait Actions: Send + Sync {
+    /// Why a program that is given by its path cannot be started, or only read by an interpreter; `None` if it can.
+    fn program(&self, path: &str, starts: bool) -> Option<String>;
     /// Begins to take calls of an action; each is answered once through `replies`.
-    fn action(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>>;
+    fn begin(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>>;
+}
+
+/// What time it is.
+pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01 UTC.
     fn now(&self) -> i64;
+    /// Waits a random moment of 20 to 250 ms, so that two who want the same do not always meet.
+    fn pause(&self);
+}
+
+/// The world outside. Each part of it can be another one.
+#[derive(Clone)]
+pub struct World {
+    /// Where items come from.
+    pub sources: Arc<dyn Sources>,
+    /// Where items are stored.
+    pub sinks: Arc<dyn Sinks>,
+    /// What is done for single items.
+    pub actions: Arc<dyn Actions>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl<W: Sources + Sinks + Actions + Clock + 'static> From<Arc<W>> for World {
+    fn from(all: Arc<W>) -> World {
+        World { sources: all.clone(), sinks: all.clone(), actions: all.clone(), clock: all }
+    }
 }
