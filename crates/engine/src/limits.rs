@@ -93,6 +93,10 @@ pub const OVERSIZE_KEPT_BYTES: usize = 4 << 10;
 pub const ERROR_TEXT_BYTES: usize = 2 << 10;
 /// What an action may print as its result.
 pub const RESULT_BYTES: usize = ITEM_BYTES;
+/// How often people see how a run is.
+pub const SHOWN_EVERY: Duration = Duration::from_millis(100);
+/// How long the loop of a process waits for something to happen before it looks itself.
+pub const TURN_WAIT: Duration = Duration::from_millis(50);
 /// How often offsets are mirrored to consumer groups.
 pub const MIRROR_EVERY: Duration = Duration::from_secs(1);
 /// How long a run that is told to stop waits for what its threads work on.

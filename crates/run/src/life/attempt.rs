@@ -7,7 +7,8 @@ use crate::life::reports::saved_reports;
 use crate::life::{close, manifests, open, prepare, repair, reports};
 use crate::options::Options;
 use crate::worker::sinks::Sinks;
-use crate::worker::{Ended, Worker, mirror, stdin};
+use crate::worker::turn::Ended;
+use crate::worker::{Worker, mirror, stdin, turn};
 use crate::world::{Manifest, World};
 use anabranch_engine::{Admin, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, limits};
 use anabranch_flow::model::Flow;
@@ -173,7 +174,7 @@ impl Attempt {
         if self.claim.seq != seq {
             (self.claim.seq, self.claim.in_vain) = (seq, 0);
         }
-        let workers = match self.options.workers {
+        let threads = match self.options.workers {
             0 => std::thread::available_parallelism().map_or(2, usize::from),
             n => n,
         };
@@ -183,11 +184,10 @@ impl Attempt {
             let closed = close::close(&context, &mut **lane, &ledger, &mut self.options, left_alone);
             return closed.map(|r| Some(Outcome::Closed(r)));
         }
-        let (options, crew, pipe) = (&mut self.options, &mut *self.crew, self.pipe.clone());
-        let mut run = Worker::new(context.clone(), options, crew, ledger, lane, workers, pipe)?;
-        let ended = match run.work() {
+        let mut worker = Worker::new(context.clone(), ledger, lane, threads)?;
+        let ended = match turn::work(&mut worker, &mut self.options, &mut *self.crew, self.pipe.clone()) {
             Err(e) if e.kind == ErrorKind::Lost => {
-                let what = match lost(run, &e)? {
+                let what = match lost(worker, &e)? {
                     true => format!("run {} is closed as failed; the next run says where to continue", context.number),
                     false => {
                         format!("the process that closes run {} finds it too, and closes it as failed", context.number)
@@ -198,24 +198,24 @@ impl Attempt {
             ended => ended?,
         };
         match ended {
-            Ended::Stopped => stopped(run).map(|r| Some(Outcome::Stopped(r))),
-            Ended::Finished => finish(run).map(|r| Some(Outcome::Closed(r))),
+            Ended::Stopped => stopped(worker, &mut self.options).map(|r| Some(Outcome::Stopped(r))),
+            Ended::Finished => finish(worker, &mut self.options).map(|r| Some(Outcome::Closed(r))),
             Ended::Again => Ok(None),
         }
     }
 }
 
 /// The report of a run that was told to stop.
-fn stopped(mut worker: Worker<'_>) -> Result<Report> {
+fn stopped(mut worker: Worker, options: &mut Options) -> Result<Report> {
     if worker.lanes.contains_key(&0) {
-        worker.mirror();
+        worker.mirror().iter().for_each(|note| options.note(note));
     }
     worker.lanes.clear();
     reports::finished(worker.standing(), &worker.facts)
 }
 
 /// Closes a run as failed: items that it still wanted are gone. Only the chair does so; false for others.
-fn lost(mut worker: Worker<'_>, why: &Error) -> Result<bool> {
+fn lost(mut worker: Worker, why: &Error) -> Result<bool> {
     let Some(mut chair) = worker.lanes.remove(&0) else { return Ok(false) };
     worker.lanes.clear();
     while chair.unsettled > 0 {
@@ -225,9 +225,9 @@ fn lost(mut worker: Worker<'_>, why: &Error) -> Result<bool> {
 }
 
 /// Closes a run whose work is over.
-fn finish(mut worker: Worker<'_>) -> Result<Report> {
+fn finish(mut worker: Worker, options: &mut Options) -> Result<Report> {
     worker.sinks = Sinks::new(); // files are put in place by whoever closes, and nobody else has them then
     let (context, ledger) = (worker.context.clone(), std::mem::take(&mut worker.ledger));
     let chair = worker.lanes.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
-    close::close(&context, chair.lane(), &ledger, worker.options, &mut worker.left_alone)
+    close::close(&context, chair.lane(), &ledger, options, &mut worker.left_alone)
 }

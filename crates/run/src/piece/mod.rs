@@ -14,11 +14,10 @@ use anabranch_engine::{Error, Handle, Result, Rows};
 use anabranch_flow::format::convert;
 use anabranch_flow::patterns::{Body, Origin, Part};
 use anabranch_flow::plan::Root;
+use std::ops::Range;
 
 /// A piece of input to work on.
 pub struct Task {
-    /// Names the piece in its answer.
-    pub id: u64,
     /// The unit.
     pub unit: usize,
     /// Its root, by number.
@@ -47,9 +46,7 @@ pub enum Piece {
     },
 }
 
-/// What came of a piece: items read, and their outcome.
-pub type Answer = (u64, Result<(u64, Outcome)>);
-
+/// Carries out a piece: items read, and their outcome.
 pub fn carry(context: &RunContext, task: &Task) -> Result<(u64, Outcome)> {
     let root = &context.plan.units[task.unit].roots[task.root];
     match &task.piece {
@@ -61,7 +58,7 @@ pub fn carry(context: &RunContext, task: &Task) -> Result<(u64, Outcome)> {
             let mut carrier = Carrier::new(context);
             let mut items = 0;
             for handle in handles {
-                for (_, part) in parts(context, root, handle, *from, *to)? {
+                for (_, part) in parts(context, root, handle, *from..*to)? {
                     items += part.count();
                     carrier.deliver(root.node, root.input, root.of, &part)?;
                 }
@@ -72,11 +69,12 @@ pub fn carry(context: &RunContext, task: &Task) -> Result<(u64, Outcome)> {
 }
 
 /// What a root takes of a batch, each with the position behind it.
-pub fn parts(context: &RunContext, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Vec<(i64, Part)>> {
+pub fn parts(context: &RunContext, root: &Root, handle: &Handle, span: Range<i64>) -> Result<Vec<(i64, Part)>> {
     match &context.again {
-        Some((dead, _)) if *dead == root.from => letter::letters(context, root, handle, from..to),
+        Some((dead, _)) if *dead == root.from => letter::letters(context, root, handle, span),
         _ => {
-            let parts = view(context, root, handle, from, to)?;
+            let to = span.end;
+            let parts = view(context, root, handle, span)?;
             let firsts = parts.iter().skip(1).map(|next| next.above(0, 0).2);
             let ends: Vec<i64> = firsts.chain([handle.end.min(to)]).collect();
             Ok(ends.into_iter().zip(parts).collect())
@@ -84,19 +82,19 @@ pub fn parts(context: &RunContext, root: &Root, handle: &Handle, from: i64, to: 
     }
 }
 
-/// A batch of the log, without the items outside `from..to`, in the format of the stream that the root takes.
-pub fn view(context: &RunContext, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Vec<Part>> {
+/// A batch of the log, without the items outside `span`, in the format of the stream that the root takes.
+pub fn view(context: &RunContext, root: &Root, handle: &Handle, span: Range<i64>) -> Result<Vec<Part>> {
     let format = |s: usize| context.flow.streams[s].format;
-    convert::viewed(part(context, root, handle, from, to)?, format(root.from), format(root.of))
+    convert::viewed(part(context, root, handle, span)?, format(root.from), format(root.of))
 }
 
-/// A batch of the log, without the items outside `from..to`.
-fn part(context: &RunContext, root: &Root, handle: &Handle, from: i64, to: i64) -> Result<Part> {
+/// A batch of the log, without the items outside `span`.
+fn part(context: &RunContext, root: &Root, handle: &Handle, span: Range<i64>) -> Result<Part> {
     let stream = context.flow.streams[root.from].name.as_str().into();
     let body = Body::stored(handle.clone());
     let mut rows = None;
-    if handle.at.offset < from || handle.end > to {
-        let wanted = |delta: u32| (from..to).contains(&(handle.at.offset + i64::from(delta)));
+    if handle.at.offset < span.start || handle.end > span.end {
+        let wanted = |delta: u32| span.contains(&(handle.at.offset + i64::from(delta)));
         let records = body.records()?;
         let mut chosen = Rows::none(records.len());
         records.iter().filter(|r| wanted(r.delta())).for_each(|r| chosen.add(r.row()));

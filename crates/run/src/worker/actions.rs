@@ -5,6 +5,7 @@ use crate::piece::call;
 use crate::piece::carry::{Carrier, view};
 use crate::piece::letter::Whence;
 use crate::piece::outcome::Outcome;
+use crate::worker::reader::ReaderNo;
 use crate::worker::trial::Trial;
 use crate::world::{Failure, Replies, Reply, Session};
 use anabranch_engine::{Error, Item, Result, limits};
@@ -13,6 +14,7 @@ use anabranch_flow::expr::{Value, json};
 use anabranch_flow::format::convert;
 use anabranch_flow::model::{Act, ActionSpec, Kind, Step};
 use anabranch_flow::patterns::{Body, Making, Origin, Part};
+use anabranch_flow::plan::Root;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,9 +32,9 @@ pub struct Window {
     trial: Trial,
     /// Something that must stop the run.
     stop: Option<Error>,
-    /// Items in input order, by track.
-    lines: BTreeMap<usize, VecDeque<Slot>>,
-    track_of: HashMap<u64, usize>,
+    /// Items in input order, by reader.
+    lines: BTreeMap<ReaderNo, VecDeque<Slot>>,
+    reader_of: HashMap<u64, ReaderNo>,
     retries: BTreeMap<(Instant, u64), ()>,
     next: u64,
     /// Bytes of the items and of their results.
@@ -66,13 +68,25 @@ impl Slot {
     }
 }
 
-fn find<'l>(lines: &'l mut BTreeMap<usize, VecDeque<Slot>>, track: &usize, id: u64) -> Option<&'l mut Slot> {
-    let line = lines.get_mut(track)?;
+fn find<'l>(lines: &'l mut BTreeMap<ReaderNo, VecDeque<Slot>>, reader: &ReaderNo, id: u64) -> Option<&'l mut Slot> {
+    let line = lines.get_mut(reader)?;
     let at = line.binary_search_by_key(&id, |s| s.id).ok()?;
     line.get_mut(at)
 }
 
-/// Items of a track that are done, in order.
+/// Items of a reader that may be started.
+pub struct Portion<'p> {
+    /// Who read them.
+    pub reader: ReaderNo,
+    /// Its root.
+    pub root: &'p Root,
+    /// The items.
+    pub part: &'p Part,
+    /// Position behind them.
+    pub end: i64,
+}
+
+/// Items of a reader that are done, in order.
 pub struct Finished {
     /// Position behind them.
     pub next: i64,
@@ -95,7 +109,7 @@ impl Window {
             trial: Trial::of(&context.flow.steps[step]),
             stop: None,
             lines: BTreeMap::new(),
-            track_of: HashMap::new(),
+            reader_of: HashMap::new(),
             retries: BTreeMap::new(),
             next: 0,
             bytes: 0,
@@ -124,24 +138,24 @@ impl Window {
         self.full
     }
 
-    /// Whether nothing of a track is started and not committed.
-    pub fn is_free(&self, track: usize) -> bool {
-        self.lines.get(&track).is_none_or(VecDeque::is_empty)
+    /// Whether nothing of a reader is started and not committed.
+    pub fn is_free(&self, reader: ReaderNo) -> bool {
+        self.lines.get(&reader).is_none_or(VecDeque::is_empty)
     }
 
-    /// Moves a track on to `to`, where nothing more is to be started before it: its last item takes it along. False if
-    /// nothing of the track is under way.
-    pub fn pass(&mut self, track: usize, to: i64) -> bool {
-        let last = self.lines.get_mut(&track).and_then(VecDeque::back_mut);
+    /// Moves a reader on to `to`, where nothing more is to be started before it: its last item takes it along. False if
+    /// nothing of the reader is under way.
+    pub fn pass(&mut self, reader: ReaderNo, to: i64) -> bool {
+        let last = self.lines.get_mut(&reader).and_then(VecDeque::back_mut);
         last.map(|slot| slot.behind = to).is_some()
     }
 
-    /// Gives back what is started last in a track, as far as no call is made for it yet: another process will make them.
-    pub fn withdraw(&mut self, track: usize) {
-        let Some(line) = self.lines.get_mut(&track) else { return };
+    /// Gives back what is started last in a reader, as far as no call is made for it yet: another process will make them.
+    pub fn withdraw(&mut self, reader: ReaderNo) {
+        let Some(line) = self.lines.get_mut(&reader) else { return };
         while let Some(slot) = line.pop_back_if(|s| s.done.is_none() && s.job.ticket.withdraw()) {
             self.bytes -= slot.bytes();
-            self.track_of.remove(&slot.id);
+            self.reader_of.remove(&slot.id);
         }
         self.is_filled();
     }
@@ -160,15 +174,9 @@ impl Window {
     }
 
     /// Starts items of a part until the window is full; the position behind the last one started.
-    pub fn start(
-        &mut self,
-        context: &RunContext,
-        track: usize,
-        input: usize,
-        of: usize,
-        part: &Part,
-        end: i64,
-    ) -> Result<i64> {
+    pub fn start(&mut self, context: &RunContext, portion: Portion<'_>) -> Result<i64> {
+        let Portion { reader, root, part, end } = portion;
+        let (input, of) = (root.input, root.of);
         let Some((step, act)) = self.act(context) else { return Ok(end) };
         let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
         let view = view(context, part, context.flow.streams[of].format, shard)?;
@@ -198,7 +206,7 @@ impl Window {
             match job {
                 Ok(job) => {
                     slot.job = Call { slot: id, attempt: 1, ..job };
-                    self.track_of.insert(id, track);
+                    self.reader_of.insert(id, reader);
                     self.session.start(slot.job.clone());
                 }
                 Err(fault) => {
@@ -207,7 +215,7 @@ impl Window {
                 }
             }
             self.bytes += slot.bytes();
-            self.lines.entry(track).or_default().push_back(slot);
+            self.lines.entry(reader).or_default().push_back(slot);
         }
         Ok(end)
     }
@@ -222,8 +230,8 @@ impl Window {
             Err(Failure::Item(error)) => Err(error),
             Err(Failure::Run(stop)) => return self.stop = Some(self.stop.take().unwrap_or(stop)),
         };
-        let Some(track) = self.track_of.get(&reply.slot).copied() else { return };
-        let Some(slot) = find(&mut self.lines, &track, reply.slot) else { return };
+        let Some(reader) = self.reader_of.get(&reply.slot).copied() else { return };
+        let Some(slot) = find(&mut self.lines, &reader, reply.slot) else { return };
         if outcome.is_err() && retries && slot.job.attempt < attempts {
             let pause = backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest);
             slot.job.attempt += 1;
@@ -237,11 +245,11 @@ impl Window {
         let before = slot.bytes();
         slot.done = Some(outcome);
         self.bytes += slot.bytes() - before;
-        self.track_of.remove(&reply.slot);
+        self.reader_of.remove(&reply.slot);
     }
 
     fn slot(&mut self, id: u64) -> Option<&mut Slot> {
-        find(&mut self.lines, self.track_of.get(&id)?, id)
+        find(&mut self.lines, self.reader_of.get(&id)?, id)
     }
 
     /// Makes the calls again whose pause is over, before all that wait for their first; when the next one is due.
@@ -265,14 +273,14 @@ impl Window {
         !self.trial.is_over() && (self.stop.is_some() || under_way())
     }
 
-    /// Takes what is done at the head of a track.
-    pub fn finished(&mut self, context: &RunContext, track: usize) -> Result<Option<Finished>> {
+    /// Takes what is done at the head of a reader.
+    pub fn finished(&mut self, context: &RunContext, reader: ReaderNo) -> Result<Option<Finished>> {
         if let (None, Some(alike)) = (&self.stop, self.trial.verdict()) {
             self.stop = Some(alike);
         }
         let waits = self.waits();
         let mut done = vec![];
-        if let Some(line) = self.lines.get_mut(&track).filter(|_| !waits) {
+        if let Some(line) = self.lines.get_mut(&reader).filter(|_| !waits) {
             while let Some(slot) = line.pop_front_if(|s| s.done.is_some()) {
                 self.bytes -= slot.bytes();
                 done.push(slot);

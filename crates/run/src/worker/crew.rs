@@ -3,48 +3,75 @@
 use crate::context::RunContext;
 use crate::worker::Worker;
 use crate::worker::event::Event;
-use anabranch_engine::{Cursor, Error, Kind, Lane, LaneNo, Result, limits};
+use anabranch_engine::{Crew, Cursor, Error, Kind, LaneNo, Result, limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-/// Hears what the crew suggests, and acts on it; true if this attempt is over: the run was ended by another process,
-/// or this one is to take the chair.
-pub fn look(work: &mut Worker<'_>) -> Result<bool> {
-    let mut holding: Vec<LaneNo> = work.lanes.keys().chain(&work.claiming).copied().collect();
-    holding.sort_unstable();
-    let mine = work.crew.mine(&holding)?;
-    let chairs = work.lanes.contains_key(&0);
-    if chairs && !mine.contains(&0) {
-        return Err(Error::new(Kind::Doubt, "this process was silent for too long, so others could take its lanes"));
-    }
-    if work.ledger.is_over() || (!chairs && mine.contains(&0)) {
-        return Ok(true);
-    }
-    for lane in mine.iter().filter(|lane| !holding.contains(lane)) {
-        claim(work, *lane)?;
-    }
-    holding.into_iter().filter(|lane| !mine.contains(lane)).for_each(|lane| work.wind_down(lane));
-    let leaving = work.lanes.iter().filter(|(_, b)| b.leaving).map(|(lane, _)| *lane);
-    let leaving: Vec<LaneNo> = leaving.filter(|lane| work.is_done_with(*lane)).collect();
-    leaving.into_iter().for_each(|lane| work.release(lane));
-    Ok(false)
+/// What the crew wants of this process.
+pub enum Advice {
+    /// This attempt is over: the run was ended by another process, or this one is to take the chair.
+    Restart,
+    /// To go on, without these lanes.
+    Hold {
+        /// Lanes that another process is to have.
+        leave: Vec<LaneNo>,
+    },
 }
 
-/// Claims a lane beside the work: it can take as long as a broker is gone.
-fn claim(work: &mut Worker<'_>, lane: LaneNo) -> Result<()> {
-    let Some(events) = work.events.clone() else { return Ok(()) };
-    work.claiming.push(lane);
-    let (engine, flow) = (work.context.engine.clone(), work.context.flow.name.clone());
-    let claim = move || drop(events.send(Event::Claimed(lane, engine.claim(&flow, lane))));
-    let thread = std::thread::Builder::new().name(format!("claim {lane}")).spawn(claim);
-    thread.map(drop).map_err(|e| Error::machine(format!("cannot start a thread: {e}")))
+/// The crew, and the lanes that are being claimed.
+pub struct Members<'r> {
+    crew: &'r mut dyn Crew,
+    claiming: Vec<LaneNo>,
+    events: Option<Sender<Event>>,
 }
 
-/// A claim has come to its end.
-pub fn claimed(work: &mut Worker<'_>, lane: LaneNo, claimed: Result<Box<dyn Lane>>) -> Result<()> {
-    work.claiming.retain(|l| *l != lane);
-    work.adopt(claimed?)
+impl<'r> Members<'r> {
+    /// A crew; without `events` this process is alone, and has the whole flow.
+    pub fn new(crew: &'r mut dyn Crew, events: Option<Sender<Event>>) -> Members<'r> {
+        Members { crew, claiming: vec![], events }
+    }
+
+    /// Whether this process has the whole flow.
+    pub fn are_alone(&self) -> bool {
+        self.events.is_none()
+    }
+
+    /// Hears what the crew suggests, and begins to claim what it gives.
+    pub fn advice(&mut self, worker: &Worker) -> Result<Advice> {
+        let mut holding: Vec<LaneNo> = worker.lanes.keys().chain(&self.claiming).copied().collect();
+        holding.sort_unstable();
+        let mine = self.crew.mine(&holding)?;
+        let chairs = worker.lanes.contains_key(&0);
+        if chairs && !mine.contains(&0) {
+            return Err(Error::new(
+                Kind::Doubt,
+                "this process was silent for too long, so others could take its lanes",
+            ));
+        }
+        if worker.ledger.is_over() || (!chairs && mine.contains(&0)) {
+            return Ok(Advice::Restart);
+        }
+        for lane in mine.iter().filter(|lane| !holding.contains(lane)) {
+            self.claim(&worker.context, *lane)?;
+        }
+        Ok(Advice::Hold { leave: holding.into_iter().filter(|lane| !mine.contains(lane)).collect() })
+    }
+
+    /// Claims a lane beside the work: it can take as long as a broker is gone.
+    fn claim(&mut self, context: &RunContext, lane: LaneNo) -> Result<()> {
+        let events = self.events.clone().ok_or_else(|| Error::bug("a lane to claim, where there is no crew"))?;
+        self.claiming.push(lane);
+        let (engine, flow) = (context.engine.clone(), context.flow.name.clone());
+        let claim = move || drop(events.send(Event::Claimed(lane, engine.claim(&flow, lane))));
+        let thread = std::thread::Builder::new().name(format!("claim {lane}")).spawn(claim);
+        thread.map(drop).map_err(|e| Error::machine(format!("cannot start a thread: {e}")))
+    }
+
+    /// A claim has come to its end.
+    pub fn claimed(&mut self, lane: LaneNo) {
+        self.claiming.retain(|l| *l != lane);
+    }
 }
 
 /// Ends the thread that listens.

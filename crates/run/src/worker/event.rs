@@ -1,6 +1,7 @@
 //! What reaches the loop of a process from other threads.
 
-use crate::piece::Answer;
+use crate::piece::outcome::Outcome;
+use crate::worker::reader::ReaderNo;
 use crate::world::Reply;
 use anabranch_engine::{Account, Error, Lane, LaneNo, Result};
 
@@ -18,4 +19,14 @@ pub enum Event {
     News(Vec<Account>),
     /// Something failed that no item can be blamed for.
     Fault(Error),
+}
+
+/// What came of a piece.
+pub struct Answer {
+    /// Whose piece.
+    pub reader: ReaderNo,
+    /// Its number.
+    pub id: u64,
+    /// Items read, and their outcome.
+    pub outcome: Result<(u64, Outcome)>,
 }

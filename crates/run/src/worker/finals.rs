@@ -15,70 +15,73 @@ use anabranch_flow::plan::{Node, Root};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A step that has something to say now.
-fn speaker(run: &Worker<'_>) -> Option<usize> {
-    let chair = run.lanes.get(&0)?;
-    (0..run.context.flow.steps.len()).find(|s| {
-        let step = &run.context.flow.steps[*s];
-        let open = run.facts.gates[*s] == Some(Verdict::Open);
+/// A step whose finals, or `done:` item, can be emitted now.
+fn ready(worker: &Worker) -> Option<usize> {
+    let chair = worker.lanes.get(&0)?;
+    (0..worker.context.flow.steps.len()).find(|s| {
+        let step = &worker.context.flow.steps[*s];
+        let open = worker.facts.gates[*s] == Some(Verdict::Open);
         let said = chair.account().marks.contains_key(&marks::done(&step.name));
         let folded_again = || {
-            run.tracks
+            worker
+                .readers
                 .values()
-                .filter(|t| run.context.plan.units[t.unit].folds.contains(s))
+                .filter(|t| worker.context.plan.units[t.unit].folds.contains(s))
                 .all(|t| t.queue.is_empty() && t.sent >= t.replay_to)
         };
         open && !said
             && match step.kind {
                 Kind::Reduce(..) => folded_again(),
-                Kind::Join(_) => step.done.is_some() && published(run, *s),
+                Kind::Join(_) => step.done.is_some() && published(worker, *s),
                 _ => false,
             }
     })
 }
 
 /// Whether what a join let through is in its public stream, where it has one, and is counted.
-fn published(run: &Worker<'_>, join: usize) -> bool {
-    let context = &run.context;
+fn published(worker: &Worker, join: usize) -> bool {
+    let context = &worker.context;
     let published = match context.flow.steps[join].outputs.first().and_then(|o| context.plan.unit_of(Node::Publish(*o)))
     {
-        Some(unit) => run.facts.units[unit] == facts::Progress::Finished,
+        Some(unit) => worker.facts.units[unit] == facts::Progress::Finished,
         None => true,
     };
-    published && (context.engine.counts_by_offset() || !is_being_counted(run, join))
+    published && (context.engine.counts_by_offset() || !is_being_counted(worker, join))
 }
 
 /// Whether somebody reads what a join let through of a stream from outside, and so will know how many items it has.
-fn is_being_counted(run: &Worker<'_>, join: usize) -> bool {
-    let (context, _accounts, _record) = (&run.context, run.ledger.all(), &run.record);
-    let unknown = |r: &Reader| run.standing().counted(r).is_none();
+fn is_being_counted(worker: &Worker, join: usize) -> bool {
+    let context = &worker.context;
+    let unknown = |r: &Reader| worker.standing().counted(r).is_none();
     let mut viewers = context.viewers().filter(|(j, _, viewer)| *j == join && unknown(viewer));
     viewers.any(|(_, reach, viewer)| {
         let units = context.plan.units.iter().filter(|u| u.pairs.is_none());
         let of_join = |r: &&Root| r.from == reach.from && r.gates.contains(&join);
-        let readers = units.flat_map(|u| &u.roots).filter(of_join).filter(|r| run.facts.gates_before(r) == Some(true));
+        let readers =
+            units.flat_map(|u| &u.roots).filter(of_join).filter(|r| worker.facts.gates_before(r) == Some(true));
         let mut readers = readers.map(|r| context.reader(r, viewer.partition));
-        readers.any(|r| run.standing().start(&r) == run.standing().start(&viewer))
+        readers.any(|r| worker.standing().start(&r) == worker.standing().start(&viewer))
     })
 }
 
-/// Whether a step has something to say.
-pub fn due(run: &Worker<'_>) -> bool {
-    speaker(run).is_some()
+/// Whether a step has finals to emit.
+pub fn due(worker: &Worker) -> bool {
+    ready(worker).is_some()
 }
 
-/// Says the next finals, at most one commit of them.
-pub fn say(run: &mut Worker<'_>) -> Result<()> {
-    let Some(s) = speaker(run) else { return Ok(()) };
-    let context = run.context.clone();
+/// Emits the next finals, at most one commit of them.
+pub fn emit(worker: &mut Worker) -> Result<()> {
+    let Some(s) = ready(worker) else { return Ok(()) };
+    let context = worker.context.clone();
     let step = &context.flow.steps[s];
     let done = marks::done(&step.name);
     let mut finals = Finals::default();
-    let mark = run.lanes.get(&0).and_then(|c| c.account().marks.get(&marks::finals(&step.name))).copied().unwrap_or(0);
+    let mark =
+        worker.lanes.get(&0).and_then(|c| c.account().marks.get(&marks::finals(&step.name))).copied().unwrap_or(0);
     let all_said = match step.pattern() {
         Some(pattern) => {
-            let workers = run.workers;
-            let scratch = run.folds.of(&context, workers, s);
+            let workers = worker.threads;
+            let scratch = worker.folds.of(&context, s);
             let next = next_finals(&context, pattern, scratch, mark as usize, workers);
             let (next, more) =
                 next.map_err(|f| Error::bug(format!("the reduce {} cannot write its results: {f}", step.name)))?;
@@ -86,7 +89,7 @@ pub fn say(run: &mut Worker<'_>) -> Result<()> {
             !more
         }
         None => {
-            finals.items.push(done_item(run, s));
+            finals.items.push(done_item(worker, s));
             true
         }
     };
@@ -104,10 +107,10 @@ pub fn say(run: &mut Worker<'_>) -> Result<()> {
     }
     let mut advance = Advance::of(carrier.out).mark(marks::finals(&step.name), mark + said as u64);
     if all_said {
-        run.folds.remove(s);
+        worker.folds.remove(s);
         advance = advance.mark(done, 1);
     }
-    run.take(0, advance)
+    worker.take(0, advance)
 }
 
 /// The finals behind the first `mark`, at most a commit of them, and whether there are more. Each worker makes a stretch.
@@ -170,18 +173,17 @@ pub fn of_step(by: &str, batch: Batch, partition: u32, number: &mut u64) -> Part
     Part { body: Body::Ready(batch), rows: None, origin, partition }
 }
 
-fn done_item(run: &Worker<'_>, join: usize) -> Item {
-    let _accounts = run.ledger.all();
-    let context = &run.context;
+fn done_item(worker: &Worker, join: usize) -> Item {
+    let context = &worker.context;
     let value = serde_json::json!({
         "flow": context.flow.name.as_str(),
         "join": context.flow.steps[join].name,
-        "run": run.record.number,
-        "batch": run.record.batch,
-        "count": run.standing().arrived(&run.facts, join),
-        "failed": run.standing().failed_above(join),
-        "skipped": run.standing().skipped_above(join),
+        "run": worker.record.number,
+        "batch": worker.record.batch,
+        "count": worker.standing().arrived(&worker.facts, join),
+        "failed": worker.standing().failed_above(join),
+        "skipped": worker.standing().skipped_above(join),
         "opened": jiff::Timestamp::from_millisecond(context.world.clock.now()).unwrap_or_default().to_string(),
     });
-    Item::of(value.to_string(), run.record.started)
+    Item::of(value.to_string(), worker.record.started)
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// The scratch of each reduce, and the chunks that are not merged into it yet.
-#[derive(Default)]
 pub struct Folds {
+    threads: usize,
     merged: BTreeMap<usize, Scratch>,
     waiting: BTreeMap<usize, Vec<Scratch>>,
 }
@@ -23,20 +23,25 @@ const FEW: usize = 4_096;
 type Merge<'m> = (&'m dyn Pattern, &'m mut Stripe, Vec<Stripe>);
 
 impl Folds {
+    /// Nothing folded yet; so many threads merge.
+    pub fn new(threads: usize) -> Folds {
+        Folds { threads, merged: BTreeMap::new(), waiting: BTreeMap::new() }
+    }
+
     /// Takes what a step folded of the next chunk.
-    pub fn add(&mut self, context: &RunContext, threads: usize, step: usize, chunk: Scratch) -> Result<()> {
+    pub fn add(&mut self, context: &RunContext, step: usize, chunk: Scratch) -> Result<()> {
         let waiting = self.waiting.entry(step).or_default();
         waiting.push(chunk);
         if waiting.len() >= TOGETHER {
-            self.merge(context, threads);
+            self.merge(context);
             return self.bounded(context, step);
         }
         Ok(())
     }
 
     /// What a step has folded of everything that was added.
-    pub fn of(&mut self, context: &RunContext, threads: usize, step: usize) -> &mut Scratch {
-        self.merge(context, threads);
+    pub fn of(&mut self, context: &RunContext, step: usize) -> &mut Scratch {
+        self.merge(context);
         self.merged.entry(step).or_default()
     }
 
@@ -45,7 +50,7 @@ impl Folds {
         self.merged.remove(&step);
     }
 
-    fn merge(&mut self, context: &RunContext, threads: usize) {
+    fn merge(&mut self, context: &RunContext) {
         let waiting = std::mem::take(&mut self.waiting);
         let keys: usize = waiting.values().flatten().map(Scratch::keys).sum();
         for step in waiting.keys() {
@@ -70,7 +75,7 @@ impl Folds {
                 chunks.into_iter().for_each(|chunk| pattern.absorb(&context.vars, into, chunk));
             }
         };
-        let helpers = if keys < FEW { 0 } else { threads.min(STRIPES) - 1 };
+        let helpers = if keys < FEW { 0 } else { self.threads.min(STRIPES) - 1 };
         std::thread::scope(|scope| {
             for _ in 0..helpers {
                 // without a helper this thread does it all

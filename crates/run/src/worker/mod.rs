@@ -1,4 +1,4 @@
-//! The loop of a process: read ahead, apply in parallel, commit each lane in order, settle behind.
+//! A process at work: the lanes that it holds, the readers in them, and what it knows of the run.
 
 pub mod actions;
 pub mod crew;
@@ -16,115 +16,66 @@ pub mod sinks;
 mod stall;
 pub mod stdin;
 mod trial;
+pub mod turn;
 
 use crate::context::RunContext;
 use crate::ledger::facts::{Facts, Progress};
-use crate::ledger::view::RunView;
 use crate::ledger::{Ledger, Standing, marks};
-use crate::options::Options;
 use crate::piece::outcome::Outcome;
-use crate::worker::actions::Window;
-use crate::worker::event::Event;
 use crate::worker::folds::Folds;
 use crate::worker::lane::{Advance, LaneAtWork};
-use crate::worker::pool::Pool;
-use crate::worker::reader::Track;
+use crate::worker::reader::{ReaderAtWork, ReaderNo};
 use crate::worker::sinks::Sinks;
-use crate::world::Replies;
 use anabranch_engine::account::Reader;
-use anabranch_engine::{Crew, Error, Kind as ErrorKind, Lane, LaneNo, Pace, Result, RunRecord, limits};
-use anabranch_flow::model::Kind;
+use anabranch_engine::{Account, Error, Kind as ErrorKind, Lane, LaneNo, Result, RunRecord, limits};
 use anabranch_flow::plan::How;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
-
-/// How a loop ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Everything is finished, or waits behind a gate that stays shut.
-    Finished,
-    /// It was told to stop.
-    Stopped,
-    /// The chair falls to this process, or the run was ended by another one: the accounts tell.
-    Again,
-}
+use std::time::Instant;
 
 /// The lanes of a run that this process works.
-pub struct Worker<'r> {
+pub struct Worker {
     pub(crate) context: Arc<RunContext>,
-    pub(crate) options: &'r mut Options,
-    pub(crate) crew: &'r mut dyn Crew,
     pub(crate) lanes: BTreeMap<LaneNo, LaneAtWork>,
-    /// Lanes that are being claimed.
-    pub(crate) claiming: Vec<LaneNo>,
-    pub(crate) events: Option<Sender<Event>>,
     /// The newest accounts of all lanes.
     pub(crate) ledger: Ledger,
     pub(crate) record: RunRecord,
     pub(crate) facts: Facts,
-    pub(crate) tracks: BTreeMap<usize, Track>,
+    pub(crate) readers: BTreeMap<ReaderNo, ReaderAtWork>,
     pub(crate) folds: Folds,
-    pub(crate) windows: BTreeMap<usize, Window>,
     pub(crate) sinks: Sinks,
-    pub(crate) pipe: Arc<stdin::Pipe>,
-    pace: Pace,
-    pub(crate) next_task: u64,
-    pub(crate) bytes_under_way: usize,
-    pub(crate) pieces_under_way: usize,
-    pub(crate) workers: usize,
+    /// Threads that work on pieces.
+    pub(crate) threads: usize,
     /// When something was committed last.
-    committed: Option<Instant>,
-    mirrored: Instant,
+    pub(crate) committed: Option<Instant>,
     pub(crate) left_alone: mirror::LeftAlone,
-    shown: Instant,
-    began: Instant,
 }
 
-impl<'r> Worker<'r> {
+impl Worker {
     /// Takes up a run where its accounts say it is; with lane 0, if this process has the chair.
     pub fn new(
         context: Arc<RunContext>,
-        options: &'r mut Options,
-        crew: &'r mut dyn Crew,
         ledger: Ledger,
         lane: Option<Box<dyn Lane>>,
-        workers: usize,
-        pipe: Arc<stdin::Pipe>,
-    ) -> Result<Worker<'r>> {
+        threads: usize,
+    ) -> Result<Worker> {
         let record = ledger.record().cloned().ok_or_else(|| Error::bug("a run without a record"))?;
         let facts = ledger.standing(&context, &record).derive();
-        let now = Instant::now();
-        let mut work = Worker {
-            options,
-            crew,
+        let mut worker = Worker {
+            context,
             lanes: BTreeMap::new(),
-            claiming: vec![],
-            events: None,
             ledger,
             record,
             facts,
-            tracks: BTreeMap::new(),
-            folds: Folds::default(),
-            windows: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            folds: Folds::new(threads),
             sinks: Sinks::new(),
-            pipe,
-            pace: context.engine.pace(),
-            next_task: 0,
-            bytes_under_way: 0,
-            pieces_under_way: 0,
-            workers,
+            threads,
             committed: None,
-            mirrored: now,
             left_alone: mirror::LeftAlone::new(),
-            shown: now,
-            began: now,
-            context,
         };
-        lane.map_or(Ok(()), |lane| work.adopt(lane))?;
-        Ok(work)
+        lane.map_or(Ok(()), |lane| worker.adopt(lane))?;
+        Ok(worker)
     }
 
     /// How the run stands, as far as this process knows.
@@ -139,330 +90,188 @@ impl<'r> Worker<'r> {
         self.ledger.learn(held.settled().clone());
         self.facts = self.standing().derive();
         self.lanes.insert(lane, held);
-        self.tracks.extend(self.tracks_of(lane));
+        self.readers.extend(self.readers_of(lane));
         Ok(())
     }
 
-    /// Begins nothing new in a lane, so that another process can have it soon.
-    pub(crate) fn wind_down(&mut self, lane: LaneNo) {
-        let Some(held) = self.lanes.get_mut(&lane).filter(|b| !b.leaving) else { return };
-        held.leaving = true;
-        for (t, _) in self.tracks.iter().filter(|(_, t)| t.lane == lane) {
-            self.windows.values_mut().for_each(|w| w.withdraw(*t));
-        }
+    /// Begins nothing new in a lane; false if that was so.
+    pub(crate) fn leave(&mut self, lane: LaneNo) -> bool {
+        self.lanes.get_mut(&lane).is_some_and(|held| !std::mem::replace(&mut held.leaving, true))
+    }
+
+    /// The lanes in which nothing new is begun.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = LaneNo> {
+        self.lanes.iter().filter(|(_, held)| held.leaving).map(|(lane, _)| *lane)
     }
 
     /// Lets a lane go in which nothing is under way.
     pub(crate) fn release(&mut self, lane: LaneNo) {
         self.lanes.remove(&lane);
-        self.tracks.retain(|_, t| t.lane != lane);
+        self.readers.retain(|_, r| r.lane != lane);
     }
 
-    /// Whether nothing is under way in a lane.
-    pub(crate) fn is_done_with(&self, lane: LaneNo) -> bool {
-        let free = |t: usize| self.windows.values().all(|w| w.is_free(t));
-        self.lanes.get(&lane).is_none_or(LaneAtWork::is_idle)
-            && self.tracks.iter().filter(|(_, t)| t.lane == lane).all(|(id, t)| t.queue.is_empty() && free(*id))
-    }
-
-    /// A track for each partition of each root in a lane, under the number that it has in the whole flow. One that folds
+    /// A reader for each partition of each root in a lane, under the number that it has in the whole flow. One that folds
     /// begins at the start of the run, to fold again what is committed.
-    fn tracks_of(&self, lane: LaneNo) -> BTreeMap<usize, Track> {
+    fn readers_of(&self, lane: LaneNo) -> BTreeMap<ReaderNo, ReaderAtWork> {
         let context = &self.context;
-        let mut tracks = BTreeMap::new();
-        let mut id = 0;
+        let mut readers = BTreeMap::new();
+        let mut no = 0;
         for (u, unit) in context.plan.units.iter().enumerate() {
             let said = |s: &usize| self.standing().mark(&marks::done(&context.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
-                for p in 0..context.partitions[root.from] {
-                    id += 1;
-                    if context.lane_of(u, r, p) != lane {
+                for partition in 0..context.partitions[root.from] {
+                    no += 1;
+                    if context.lane_of(u, r, partition) != lane {
                         continue;
                     }
-                    let reader = context.reader(root, p);
-                    let start = self.standing().start(&reader);
-                    let next = self.standing().next(&reader);
-                    tracks.insert(id, Track::new(lane, u, r, p, if replay { start } else { next }, next));
+                    let key = context.reader(root, partition);
+                    let next = self.standing().next(&key);
+                    let sent = if replay { self.standing().start(&key) } else { next };
+                    let queue = VecDeque::new();
+                    let reader = ReaderAtWork { lane, unit: u, root: r, partition, sent, replay_to: next, queue };
+                    readers.insert(ReaderNo(no), reader);
                 }
             }
         }
-        tracks
+        readers
     }
 
-    /// Works until everything is finished, or the run is told to stop.
-    pub fn work(&mut self) -> Result<Ended> {
-        let (sender, events) = channel();
-        let context = self.context.clone();
-        let mut pool = Pool::start(self.workers, &context, &sender)?;
-        for (u, unit) in context.plan.units.iter().enumerate() {
-            if let Some(step) = unit.acts
-                && let Kind::Act(act) = &context.flow.steps[step].kind
-            {
-                let events = sender.clone();
-                let replies = Replies::new(move |some| events.send(Event::Replies(u, some)).is_ok());
-                self.windows.insert(u, Window::open(&context, step, act, replies)?);
-            }
-        }
-        stdin::begin(self, &sender)?;
-        let alone = context.lanes == 1 && self.lanes.contains_key(&0);
-        let news = (!alone).then(|| crew::listen(&context, &sender)).transpose()?;
-        self.events = (!alone).then_some(sender);
-        let mut outcome = self.turn(&pool, &events);
-        if let Ok(Ended::Finished) = outcome {
-            let finish = self.windows.values_mut().try_for_each(Window::finish);
-            outcome = finish.map(|()| Ended::Finished);
-        }
-        self.windows.clear();
-        if self.pieces_under_way > 0 && !matches!(outcome, Ok(Ended::Again)) {
-            pool.leave();
-        }
-        drop(news);
-        outcome
+    /// A reader of a lane that is held.
+    pub(crate) fn at(&self, no: ReaderNo) -> Result<&ReaderAtWork> {
+        self.readers.get(&no).ok_or_else(|| gone(no))
     }
 
-    fn turn(&mut self, pool: &Pool, events: &Receiver<Event>) -> Result<Ended> {
-        let mut stopped: Option<Instant> = None;
-        loop {
-            let stop = self.options.stop.load(Ordering::Relaxed);
-            if !stop {
-                self.give_work(pool)?;
-            }
-            self.take_finished()?;
-            self.say_finals()?;
-            self.commit_if_due(stop)?;
-            self.tick();
-            if crew::look(self)? {
-                return Ok(Ended::Again);
-            }
-            let idle = self.pieces_under_way == 0 && self.lanes.values().all(|b| b.since().is_none());
-            if idle && self.settle_one()? {
-                continue;
-            }
-            stopped = stop.then(|| stopped.unwrap_or_else(Instant::now));
-            // a piece that takes long, one item may, is worked on anew when the run goes on
-            let long = stopped.is_some_and(|since| since.elapsed() > limits::STOP_WAIT);
-            if stop && (idle || (long && self.lanes.values().all(|b| b.since().is_none()))) {
-                return Ok(Ended::Stopped);
-            }
-            if idle && self.facts.units.iter().all(|u| *u != Progress::Working) && self.lanes.contains_key(&0) {
-                return Ok(Ended::Finished);
-            }
-            if idle && self.can_go_on() {
-                self.take_all(events)?;
-            } else if let Some(stall) = (idle && !stop).then(|| stall::found(self)).flatten() {
-                return Err(stall);
-            } else {
-                self.wait(events)?;
-            }
-        }
+    /// A reader of a lane that is held, to hand out more of it.
+    pub(crate) fn at_mut(&mut self, no: ReaderNo) -> Result<&mut ReaderAtWork> {
+        self.readers.get_mut(&no).ok_or_else(|| gone(no))
     }
 
-    /// Whether another turn would find something to do without any event.
-    fn can_go_on(&self) -> bool {
-        let paired = |t: &Track| self.context.plan.units[t.unit].pairs.is_some(); // they moved as far as they can
-        let free = |t: &Track| t.queue.is_empty() && self.has_room(t.unit) && self.takes_more(t);
-        self.tracks.values().any(|t| !paired(t) && free(t) && self.readable(t).is_some_and(|end| t.sent < end))
-            || finals::due(self)
+    /// What lies before `next` is handed out.
+    pub(crate) fn sent(&mut self, no: ReaderNo, next: i64) {
+        self.readers.entry(no).and_modify(|r| r.sent = next);
     }
 
-    /// Whether something new may be begun in a track's lane.
-    pub(crate) fn takes_more(&self, track: &Track) -> bool {
-        self.lanes.get(&track.lane).is_some_and(|b| !b.leaving)
+    /// The lane of a reader, and its name in accounts.
+    pub(crate) fn reader(&self, no: ReaderNo) -> Result<(LaneNo, Reader)> {
+        let reader = self.at(no)?;
+        let root = &self.context.plan.units[reader.unit].roots[reader.root];
+        Ok((reader.lane, self.context.reader(root, reader.partition)))
     }
 
-    fn has_room(&self, unit: usize) -> bool {
-        self.windows.get(&unit).is_none_or(Window::has_room)
+    /// Where a reader may read to now.
+    pub(crate) fn readable(&self, reader: &ReaderAtWork) -> Option<i64> {
+        let root = &self.context.plan.units[reader.unit].roots[reader.root];
+        (self.facts.gates_before(root) == Some(true)).then(|| {
+            let spot = self.context.spot(root.how, root.from, reader.partition);
+            let end = self.standing().written(&spot);
+            self.standing().stretch(&spot, reader.sent, end).1
+        })
     }
 
-    /// Takes the finished head of every track into what is pending in its lane.
-    fn take_finished(&mut self) -> Result<()> {
-        let ids: Vec<usize> = self.tracks.keys().copied().collect();
-        for t in ids {
-            while let Some(sent) = self.tracks.get_mut(&t).and_then(|t| t.queue.pop_front_if(|s| s.done.is_some())) {
-                let (items, mut outcome) =
-                    sent.done.unwrap_or_else(|| Err(Error::bug("a piece without an outcome")))?;
-                for (step, scratch) in std::mem::take(&mut outcome.scratch) {
-                    self.folds.add(&self.context, self.workers, step, scratch)?;
-                }
-                if self.tracks.get(&t).is_none_or(|track| sent.next <= track.replay_to) {
-                    continue; // it was committed before, and is only folded again
-                }
-                self.advance(t, sent.next, items, outcome)?;
-            }
-            let Some(unit) = self.tracks.get(&t).map(|t| t.unit) else { continue };
-            let Some(window) = self.windows.get_mut(&unit) else { continue };
-            if let Some(finished) = window.finished(&self.context, t)? {
-                self.advance(t, finished.next, finished.items, finished.outcome)?;
-            }
-        }
-        Ok(())
+    /// Whether something new may be begun in a reader's lane.
+    pub(crate) fn takes_more(&self, reader: &ReaderAtWork) -> bool {
+        self.lanes.get(&reader.lane).is_some_and(|held| !held.leaving)
     }
 
-    /// A track got to `next`, and this came of it.
-    pub(crate) fn advance(&mut self, t: usize, next: i64, items: u64, outcome: Outcome) -> Result<()> {
-        let (lane, reader) = self.reader(t)?;
+    /// Whether every unit is finished, as far as this process can tell that as the chair.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.facts.units.iter().all(|u| *u != Progress::Working) && self.lanes.contains_key(&0)
+    }
+
+    /// Bytes that wait for commits.
+    pub(crate) fn pending(&self) -> usize {
+        self.lanes.values().map(LaneAtWork::bytes).sum()
+    }
+
+    /// Whether nothing waits for the next commit.
+    pub(crate) fn has_nothing_pending(&self) -> bool {
+        self.lanes.values().all(|held| held.since().is_none())
+    }
+
+    /// Whether everything that was done in a lane is committed.
+    pub(crate) fn is_settled(&self, lane: LaneNo) -> bool {
+        self.lanes.get(&lane).is_none_or(LaneAtWork::is_idle)
+    }
+
+    /// Takes what the folds of a piece gave out of what came of it.
+    pub(crate) fn fold(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let mut folded = std::mem::take(&mut outcome.scratch).into_iter();
+        folded.try_for_each(|(step, scratch)| self.folds.add(&self.context, step, scratch))
+    }
+
+    /// A reader got to `next`, and this came of it.
+    pub(crate) fn advance(&mut self, no: ReaderNo, next: i64, items: u64, outcome: Outcome) -> Result<()> {
+        let (lane, reader) = self.reader(no)?;
         self.take(lane, Advance::of(outcome).read(reader, next, items))
-    }
-
-    /// The lane of a track, and its name in accounts.
-    pub(crate) fn reader(&self, t: usize) -> Result<(LaneNo, Reader)> {
-        let track = self.tracks.get(&t).ok_or_else(|| Error::bug("something was read through a track that is gone"))?;
-        let root = &self.context.plan.units[track.unit].roots[track.root];
-        Ok((track.lane, self.context.reader(root, track.partition)))
     }
 
     /// What a lane's next commit will say. Where it stops the run, what is finished elsewhere is committed before.
     pub(crate) fn take(&mut self, lane: LaneNo, advance: Advance) -> Result<()> {
         if advance.stops() {
-            self.commit_all()?;
+            let lanes: Vec<LaneNo> = self.lanes.keys().copied().collect();
+            lanes.into_iter().try_for_each(|lane| self.commit(lane))?;
         }
+        self.held(lane)?.take(advance)
+    }
+
+    fn held(&mut self, lane: LaneNo) -> Result<&mut LaneAtWork> {
         let held = self.lanes.get_mut(&lane);
-        held.ok_or_else(|| Error::bug(format!("something was done in lane {lane}, which is not held")))?.take(advance)
-    }
-
-    fn say_finals(&mut self) -> Result<()> {
-        while finals::due(self) {
-            finals::say(self)?;
-            self.commit(0)?;
-        }
-        Ok(())
-    }
-
-    fn commit_if_due(&mut self, stop: bool) -> Result<()> {
-        let now = Instant::now();
-        let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.lanes.len().max(1));
-        let most = self.pace.bytes.min(share.max(limits::BATCH_TARGET_BYTES));
-        let is_due = |b: &LaneAtWork| {
-            let Some(since) = b.since() else { return false };
-            stop || b.leaving || b.bytes() >= most || self.commit_at(since) <= now
-        };
-        let due: Vec<LaneNo> = self.lanes.iter().filter(|(_, b)| is_due(b)).map(|(lane, _)| *lane).collect();
-        due.into_iter().try_for_each(|lane| self.commit(lane))
-    }
-
-    /// When what waits since a moment is due to be committed: at once where nothing else is under way; where calls are,
-    /// not many times in a row.
-    fn commit_at(&self, since: Instant) -> Instant {
-        match (self.pieces_under_way, self.windows.values().all(|w| w.len() == 0)) {
-            (0, true) => since,
-            (0, false) => self.committed.map_or(since, |last| since.max(last + limits::COMMIT_CALLS_EVERY)),
-            _ => since + self.pace.every,
-        }
-    }
-
-    fn commit_all(&mut self) -> Result<()> {
-        let lanes: Vec<LaneNo> = self.lanes.keys().copied().collect();
-        lanes.into_iter().try_for_each(|lane| self.commit(lane))
+        held.ok_or_else(|| Error::bug(format!("something was done in lane {lane}, which is not held")))
     }
 
     /// Commits everything that is pending in a lane.
     pub(crate) fn commit(&mut self, lane: LaneNo) -> Result<()> {
-        let Some(held) = self.lanes.get_mut(&lane) else { return Ok(()) };
         self.committed = Some(Instant::now());
+        let held = self.lanes.get_mut(&lane);
+        let held = held.ok_or_else(|| Error::bug(format!("a commit in lane {lane}, which is not held")))?;
         held.commit(&self.context, &mut self.sinks)?;
-        while self.lanes.get(&lane).is_some_and(|b| b.unsettled >= limits::COMMITS_UNDER_WAY) {
+        while self.held(lane)?.unsettled >= limits::COMMITS_UNDER_WAY {
             self.settle(lane)?;
         }
         Ok(())
     }
 
     fn settle(&mut self, lane: LaneNo) -> Result<()> {
-        let Some(held) = self.lanes.get_mut(&lane) else { return Ok(()) };
+        let held = self.held(lane)?;
         held.settle()?;
-        self.ledger.learn(held.settled().clone());
+        let account = held.settled().clone();
+        self.ledger.learn(account);
         self.facts = self.standing().derive();
         Ok(())
     }
 
     /// Waits for a commit, if there is one.
-    fn settle_one(&mut self) -> Result<bool> {
-        let lane = self.lanes.iter().find(|(_, b)| b.unsettled > 0).map(|(lane, _)| *lane);
+    pub(crate) fn settle_one(&mut self) -> Result<bool> {
+        let lane = self.lanes.iter().find(|(_, held)| held.unsettled > 0).map(|(lane, _)| *lane);
         lane.map_or(Ok(false), |lane| self.settle(lane).map(|()| true))
     }
 
-    /// What people see, and what their tools see, a few times in a second.
-    fn tick(&mut self) {
-        if self.shown.elapsed() >= Duration::from_millis(100) {
-            self.shown = Instant::now();
-            if let Some(show) = &mut self.options.progress {
-                let window: BTreeMap<usize, usize> = self.windows.iter().map(|(u, w)| (*u, w.len())).collect();
-                let (standing, elapsed) = (self.ledger.standing(&self.context, &self.record), self.began.elapsed());
-                show(&RunView::of(standing, &self.facts, elapsed, &window));
+    /// Takes what other processes committed.
+    pub(crate) fn learn(&mut self, accounts: Vec<Account>) -> Result<()> {
+        let mut news = false;
+        for account in accounts {
+            news |= match self.lanes.get(&account.lane) {
+                Some(held) if held.is_behind(&account) => {
+                    let text = format!("another process works lane {}", account.lane);
+                    return Err(Error::new(ErrorKind::Doubt, text));
+                }
+                Some(_) => false,
+                None => self.ledger.learn(account),
             }
         }
-        if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.lanes.contains_key(&0) {
-            self.mirrored = Instant::now();
-            self.mirror();
-        }
-    }
-
-    pub(crate) fn mirror(&mut self) {
-        let notes = mirror::mirror(self.ledger.standing(&self.context, &self.record), &mut self.left_alone);
-        notes.iter().for_each(|note| self.options.note(note));
-    }
-
-    fn wait(&mut self, events: &Receiver<Event>) -> Result<()> {
-        let now = Instant::now();
-        let mut until = now + Duration::from_millis(50);
-        for window in self.windows.values_mut() {
-            until = window.retry(now).map_or(until, |due| due.min(until));
-        }
-        if let Some(since) = self.lanes.values().filter_map(LaneAtWork::since).min() {
-            until = until.min(self.commit_at(since));
-        }
-        match events.recv_timeout(until.saturating_duration_since(now)) {
-            Ok(event) => self.hear(event)?,
-            Err(RecvTimeoutError::Timeout) => return Ok(()),
-            Err(RecvTimeoutError::Disconnected) => return Err(Error::bug("the workers are gone")),
-        }
-        self.take_all(events)
-    }
-
-    /// Takes what has come meanwhile.
-    fn take_all(&mut self, events: &Receiver<Event>) -> Result<()> {
-        while let Ok(event) = events.try_recv() {
-            self.hear(event)?;
+        if news {
+            self.facts = self.standing().derive();
         }
         Ok(())
     }
 
-    fn hear(&mut self, event: Event) -> Result<()> {
-        match event {
-            Event::Piece((id, outcome)) => {
-                let mut sent = self.tracks.values_mut().flat_map(|t| t.queue.iter_mut());
-                if let Some(sent) = sent.find(|s| s.id == id) {
-                    self.pieces_under_way -= 1;
-                    self.bytes_under_way -= sent.bytes;
-                    sent.done = Some(outcome);
-                }
-            }
-            Event::Replies(unit, replies) => {
-                if let Some(window) = self.windows.get_mut(&unit) {
-                    let now = Instant::now();
-                    replies.into_iter().for_each(|reply| window.reply(&self.context, reply, now));
-                }
-            }
-            Event::Stdin(stream) => stdin::take(self, stream)?,
-            Event::Claimed(lane, claimed) => crew::claimed(self, lane, claimed)?,
-            Event::News(accounts) => {
-                let mut news = false;
-                for account in accounts {
-                    news |= match self.lanes.get(&account.lane) {
-                        Some(held) if held.is_behind(&account) => {
-                            let text = format!("another process works lane {}", account.lane);
-                            return Err(Error::new(ErrorKind::Doubt, text));
-                        }
-                        Some(_) => false,
-                        None => self.ledger.learn(account),
-                    }
-                }
-                if news {
-                    self.facts = self.standing().derive();
-                }
-            }
-            Event::Fault(e) => return Err(e),
-        }
-        Ok(())
+    /// Writes the positions into consumer groups; what people should know of that.
+    pub(crate) fn mirror(&mut self) -> Vec<String> {
+        mirror::mirror(self.ledger.standing(&self.context, &self.record), &mut self.left_alone)
     }
+}
+
+fn gone(no: ReaderNo) -> Error {
+    Error::bug(format!("something was read through reader {}, which is not held", no.0))
 }

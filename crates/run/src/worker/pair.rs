@@ -8,7 +8,7 @@ use crate::piece::view;
 use crate::worker::Worker;
 use crate::worker::finals::of_step;
 use crate::worker::lane::Advance;
-use crate::worker::reader::Track;
+use crate::worker::reader::{ReaderAtWork, ReaderNo};
 use anabranch_engine::{At, Item, LaneNo, Limit, Packer, Result, limits};
 use anabranch_flow::expr::{Fault, Scope, Value, write};
 use anabranch_flow::format::convert;
@@ -28,20 +28,22 @@ struct Side {
 }
 
 /// Makes all pairs that can be made now.
-pub fn work(run: &mut Worker<'_>) -> Result<()> {
-    let context = run.context.clone();
+pub fn work(worker: &mut Worker) -> Result<()> {
+    let context = worker.context.clone();
     for (u, unit) in context.plan.units.iter().enumerate() {
         let Some(step) = unit.pairs else { continue };
-        for (lane, left, right) in sides(run, u) {
-            while run.tracks.get(&left).is_some_and(|t| run.takes_more(t)) && pairs(run, step, left, right)? > 0 {
-                if run.lanes.get(&lane).is_some_and(|b| b.bytes() >= limits::COMMIT_BYTES) {
-                    run.commit(lane)?;
+        for (lane, left, right) in sides(worker, u) {
+            while worker.readers.get(&left).is_some_and(|t| worker.takes_more(t))
+                && pairs(worker, step, left, right)? > 0
+            {
+                if worker.lanes.get(&lane).is_some_and(|b| b.bytes() >= limits::COMMIT_BYTES) {
+                    worker.commit(lane)?;
                 }
             }
         }
         let done = marks::done(&context.flow.steps[step].name);
-        let ended = used_up(run, u);
-        for (lane, held) in &mut run.lanes {
+        let ended = used_up(worker, u);
+        for (lane, held) in &mut worker.lanes {
             if ended.get(lane) == Some(&true) && !held.account().marks.contains_key(&done) {
                 held.take(Advance::default().mark(done.clone(), 1))?;
             }
@@ -50,9 +52,9 @@ pub fn work(run: &mut Worker<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Lane, left track and right track of each partition of a pair.
-fn sides(run: &Worker<'_>, unit: usize) -> Vec<(LaneNo, usize, usize)> {
-    let of_unit = || run.tracks.iter().filter(|(_, t)| t.unit == unit);
+/// Lane, left reader and right reader of each partition of a pair.
+fn sides(worker: &Worker, unit: usize) -> Vec<(LaneNo, ReaderNo, ReaderNo)> {
+    let of_unit = || worker.readers.iter().filter(|(_, r)| r.unit == unit);
     let left = of_unit().filter(|(_, t)| t.root == 0);
     let sides = left.filter_map(|(left, l)| {
         let right = of_unit().find(|(_, r)| r.root == 1 && r.partition == l.partition);
@@ -62,14 +64,14 @@ fn sides(run: &Worker<'_>, unit: usize) -> Vec<(LaneNo, usize, usize)> {
 }
 
 /// For each lane whether in every partition one input has ended and is used up, and the other one has ended.
-fn used_up(run: &Worker<'_>, unit: usize) -> BTreeMap<LaneNo, bool> {
-    let end = |track: &Track| {
-        let root = &run.context.plan.units[track.unit].roots[track.root];
-        run.standing().end(&run.facts, root.how, root.from, track.partition)
+fn used_up(worker: &Worker, unit: usize) -> BTreeMap<LaneNo, bool> {
+    let end = |track: &ReaderAtWork| {
+        let root = &worker.context.plan.units[track.unit].roots[track.root];
+        worker.standing().end(&worker.facts, root.how, root.from, track.partition)
     };
     let mut lanes = BTreeMap::new();
-    for (lane, left, right) in sides(run, unit) {
-        let (left, right) = (&run.tracks[&left], &run.tracks[&right]);
+    for (lane, left, right) in sides(worker, unit) {
+        let (left, right) = (&worker.readers[&left], &worker.readers[&right]);
         let used = matches!((end(left), end(right)), (Some(a), Some(b)) if left.sent >= a || right.sent >= b);
         *lanes.entry(lane).or_insert(true) &= used;
     }
@@ -77,11 +79,11 @@ fn used_up(run: &Worker<'_>, unit: usize) -> BTreeMap<LaneNo, bool> {
 }
 
 /// Makes pairs of one partition, at most a window of them; how many.
-fn pairs(run: &mut Worker<'_>, s: usize, left: usize, right: usize) -> Result<usize> {
-    let context = run.context.clone();
+fn pairs(worker: &mut Worker, s: usize, left: ReaderNo, right: ReaderNo) -> Result<usize> {
+    let context = worker.context.clone();
     let step = &context.flow.steps[s];
     let Kind::Pair(shape) = &step.kind else { return Ok(0) };
-    let (Some(a), Some(b)) = (side(run, left)?, side(run, right)?) else { return Ok(0) };
+    let (Some(a), Some(b)) = (side(worker, left)?, side(worker, right)?) else { return Ok(0) };
     let n = a.len().min(b.len());
     if n == 0 {
         return Ok(0);
@@ -89,7 +91,7 @@ fn pairs(run: &mut Worker<'_>, s: usize, left: usize, right: usize) -> Result<us
     let (next_a, next_b) = (a[n - 1].behind, b[n - 1].behind);
     let mut carrier = Carrier::new(&context);
     let mut made = Packer::default();
-    let (p, first) = (run.tracks[&left].partition, run.tracks[&left].sent);
+    let (p, first) = (worker.readers[&left].partition, worker.readers[&left].sent);
     for (a, b) in a.into_iter().zip(b).take(n) {
         let timestamp = a.item.timestamp.max(b.item.timestamp);
         match pair(&context, shape, a.value, b.value) {
@@ -104,7 +106,7 @@ fn pairs(run: &mut Worker<'_>, s: usize, left: usize, right: usize) -> Result<us
             }
         }
     }
-    let unit = &context.plan.units[run.tracks[&left].unit];
+    let unit = &context.plan.units[worker.readers[&left].unit];
     for root in &unit.roots {
         *carrier.out.tally(&step.name).took.entry(context.flow.streams[root.of].name.clone()).or_default() += n as u64;
     }
@@ -121,12 +123,12 @@ fn pairs(run: &mut Worker<'_>, s: usize, left: usize, right: usize) -> Result<us
         }
     }
     let mut advance = Advance::of(carrier.out);
-    let (lane, _) = run.reader(left)?;
+    let (lane, _) = worker.reader(left)?;
     for (t, next) in [(left, next_a), (right, next_b)] {
-        advance = advance.read(run.reader(t)?.1, next, n as u64);
-        run.tracks.entry(t).and_modify(|t| t.sent = next);
+        advance = advance.read(worker.reader(t)?.1, next, n as u64);
+        worker.sent(t, next);
     }
-    run.take(lane, advance)?;
+    worker.take(lane, advance)?;
     Ok(n)
 }
 
@@ -145,19 +147,19 @@ fn pair(
 }
 
 /// The next items of one side; `None` while it may not be read.
-fn side(run: &mut Worker<'_>, t: usize) -> Result<Option<Vec<Side>>> {
-    let context = run.context.clone();
-    let Some(track) = run.tracks.get(&t) else { return Ok(None) };
-    let Some(end) = run.readable(track) else { return Ok(None) };
+fn side(worker: &mut Worker, t: ReaderNo) -> Result<Option<Vec<Side>>> {
+    let context = worker.context.clone();
+    let Some(track) = worker.readers.get(&t) else { return Ok(None) };
+    let Some(end) = worker.readable(track) else { return Ok(None) };
     let root: &Root = &context.plan.units[track.unit].roots[track.root];
     let reader = context.reader(root, track.partition);
     let mut at = At { stream: reader.stream.clone(), partition: track.partition, offset: track.sent };
     let (chunk, end) = loop {
-        let (behind, gap) = run.standing().past_gaps(&reader, at.offset);
+        let (behind, gap) = worker.standing().past_gaps(&reader, at.offset);
         if behind > at.offset {
             at.offset = behind;
-            run.tracks.entry(t).and_modify(|t| t.sent = at.offset);
-            run.advance(t, at.offset, 0, Outcome::default())?;
+            worker.sent(t, at.offset);
+            worker.advance(t, at.offset, 0, Outcome::default())?;
         }
         let end = end.min(gap);
         if at.offset >= end {
@@ -168,12 +170,12 @@ fn side(run: &mut Worker<'_>, t: usize) -> Result<Option<Vec<Side>>> {
             break (chunk, end);
         }
         at.offset = chunk.next.min(end); // no items here, but the end of a commit
-        run.tracks.entry(t).and_modify(|t| t.sent = at.offset);
-        run.advance(t, at.offset, 0, Outcome::default())?;
+        worker.sent(t, at.offset);
+        worker.advance(t, at.offset, 0, Outcome::default())?;
     };
     let mut out = vec![];
     for handle in &chunk.batches {
-        for part in view(&context, root, handle, at.offset, end)? {
+        for part in view(&context, root, handle, at.offset..end)? {
             let view: View<'_> =
                 crate::piece::carry::view(&context, &part, context.flow.streams[root.of].format, None)?;
             for record in view.items() {

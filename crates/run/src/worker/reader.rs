@@ -1,13 +1,17 @@
 //! How far a unit has read one partition of one of its roots.
 
 use crate::piece::outcome::Outcome;
-use anabranch_engine::Result;
+use anabranch_engine::{LaneNo, Result};
 use std::collections::VecDeque;
 
+/// The number of a reader in the whole flow: the same in each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReaderNo(pub usize);
+
 /// A partition that a unit reads.
-pub struct Track {
+pub struct ReaderAtWork {
     /// The lane that it belongs to.
-    pub lane: u32,
+    pub lane: LaneNo,
     /// The unit.
     pub unit: usize,
     /// Its root, by number.
@@ -32,11 +36,4 @@ pub struct Sent {
     pub bytes: usize,
     /// What came of it: items read, and their outcome.
     pub done: Option<Result<(u64, Outcome)>>,
-}
-
-impl Track {
-    /// A track that reads from `from`; what lies before `replay_to` is committed.
-    pub fn new(lane: u32, unit: usize, root: usize, partition: u32, from: i64, replay_to: i64) -> Track {
-        Track { lane, unit, root, partition, sent: from, replay_to, queue: VecDeque::new() }
-    }
 }

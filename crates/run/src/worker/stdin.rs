@@ -14,7 +14,7 @@ use anabranch_flow::plan::{How, Node, name};
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
 use std::sync::mpsc::Sender;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What this process reads from standard input. It outlives the loss of a lane: what was handed out and is not committed
 /// is handed out again.
@@ -70,21 +70,23 @@ impl Pipe {
     }
 }
 
-/// Begins to read standard input, if the flow reads it and it has not ended, or goes on with it.
-pub fn begin(run: &mut Worker<'_>, events: &Sender<Event>) -> Result<()> {
-    let context = run.context.clone();
+/// Begins to read standard input, if the flow reads it and it has not ended, or goes on with it; what people should know of
+/// that.
+pub fn begin(worker: &mut Worker, pipe: &Arc<Pipe>, events: &Sender<Event>) -> Result<Option<&'static str>> {
+    let context = worker.context.clone();
     let roots = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
+    let mut note = None;
     for root in roots {
         let node = name(&context.flow, root.node);
-        let Some(chair) = run.lanes.get_mut(&0) else { continue };
-        let ours = run.pipe.state().begun;
+        let Some(chair) = worker.lanes.get_mut(&0) else { continue };
+        let ours = pipe.state().begun;
         let has_ended = chair.account().marks.contains_key(&marks::done(&node));
         if !ours && (has_ended || chair.account().marks.contains_key(marks::STDIN_BEGUN)) {
             is_not_ours(&context, has_ended)?;
         }
         if has_ended {
             if !ours {
-                run.options.note(
+                note = Some(
                     "standard input was ignored: the resumed run has its own input; run again to process this one",
                 );
             }
@@ -99,15 +101,15 @@ pub fn begin(run: &mut Worker<'_>, events: &Sender<Event>) -> Result<()> {
         chair.take(begun)?;
         let key = context.reader(root, 0);
         let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
-        run.commit(0)?;
-        run.pipe.go_on(committed, events, root.from);
-        if !std::mem::replace(&mut run.pipe.state().begun, true) {
-            let (input, pipe) = (context.world.sources.stdin()?, run.pipe.clone());
+        worker.commit(0)?;
+        pipe.go_on(committed, events, root.from);
+        if !std::mem::replace(&mut pipe.state().begun, true) {
+            let (input, pipe) = (context.world.sources.stdin()?, pipe.clone());
             let thread = std::thread::Builder::new().name("stdin".into()).spawn(move || pump(input, &pipe));
             thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
         }
     }
-    Ok(())
+    Ok(note)
 }
 
 /// A run that is open reads no other standard input than its own. What comes through this one would never be read, so
@@ -154,13 +156,12 @@ fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
 }
 
 /// Lines came, or the end.
-pub fn take(run: &mut Worker<'_>, stream: usize) -> Result<()> {
-    let context = run.context.clone();
+pub fn take(worker: &mut Worker, pipe: &Pipe, stream: usize) -> Result<()> {
+    let context = worker.context.clone();
     let node = name(&context.flow, Node::Source(stream));
     let (taken, at) = (context.flow.streams[stream].name.clone(), context.flow.streams[stream].at.clone());
     let key = Reader { step: node.clone(), taken, stream: at, partition: 0 };
-    let pipe = run.pipe.clone();
-    let Some(chair) = run.lanes.get_mut(&0) else { return Ok(()) };
+    let Some(chair) = worker.lanes.get_mut(&0) else { return Ok(()) };
     let mut state = pipe.state();
     let committed = chair.settled().read.get(&key).map_or(0, |read| read.next);
     state.taken.retain(|(behind, _)| *behind > committed);

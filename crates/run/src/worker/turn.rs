@@ -1,0 +1,194 @@
+//! The loop of a process: read ahead, apply in parallel, commit each lane in order, settle behind.
+
+use crate::ledger::view::RunView;
+use crate::options::Options;
+use crate::worker::crew::{Advice, Members};
+use crate::worker::dispatch::Dispatch;
+use crate::worker::event::Event;
+use crate::worker::lane::LaneAtWork;
+use crate::worker::stdin::{self, Pipe};
+use crate::worker::{Worker, crew, finals, stall};
+use anabranch_engine::{Crew, Error, LaneNo, Pace, Result, limits};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
+
+/// How a loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything is finished, or waits behind a gate that stays shut.
+    Finished,
+    /// It was told to stop.
+    Stopped,
+    /// The chair falls to this process, or the run was ended by another one: the accounts tell.
+    Again,
+}
+
+/// The loop, and what it has beside the lanes.
+struct Turn<'r> {
+    worker: &'r mut Worker,
+    options: &'r mut Options,
+    members: Members<'r>,
+    dispatch: Dispatch,
+    pipe: Arc<Pipe>,
+    events: Receiver<Event>,
+    pace: Pace,
+    began: Instant,
+    shown: Instant,
+    mirrored: Instant,
+}
+
+/// Works until everything is finished, or the run is told to stop.
+pub fn work(worker: &mut Worker, options: &mut Options, crew: &mut dyn Crew, pipe: Arc<Pipe>) -> Result<Ended> {
+    let (sender, events) = channel();
+    let dispatch = Dispatch::start(worker, &sender)?;
+    if let Some(note) = stdin::begin(worker, &pipe, &sender)? {
+        options.note(note);
+    }
+    let alone = worker.context.lanes == 1 && worker.lanes.contains_key(&0);
+    let news = (!alone).then(|| crew::listen(&worker.context, &sender)).transpose()?;
+    let members = Members::new(crew, (!alone).then_some(sender));
+    let (pace, now) = (worker.context.engine.pace(), Instant::now());
+    let (began, shown, mirrored) = (now, now, now);
+    let mut turn = Turn { worker, options, members, dispatch, pipe, events, pace, began, shown, mirrored };
+    let mut ended = turn.turn();
+    if let Ok(Ended::Finished) = ended {
+        ended = turn.dispatch.finish().map(|()| Ended::Finished);
+    }
+    turn.dispatch.end(matches!(ended, Ok(Ended::Again)));
+    drop(news);
+    ended
+}
+
+impl Turn<'_> {
+    fn turn(&mut self) -> Result<Ended> {
+        let mut stopped: Option<Instant> = None;
+        loop {
+            let stop = self.options.stop.load(Ordering::Relaxed);
+            if !stop {
+                self.dispatch.give(self.worker)?;
+            }
+            self.dispatch.take_finished(self.worker)?;
+            while finals::due(self.worker) {
+                finals::emit(self.worker)?;
+                self.worker.commit(0)?;
+            }
+            self.commit_if_due(stop)?;
+            self.tick();
+            if self.follow_advice()? {
+                return Ok(Ended::Again);
+            }
+            let idle = self.dispatch.is_idle() && self.worker.has_nothing_pending();
+            if idle && self.worker.settle_one()? {
+                continue;
+            }
+            stopped = stop.then(|| stopped.unwrap_or_else(Instant::now));
+            // a piece that takes long, one item may, is worked on again when the run goes on
+            let long = stopped.is_some_and(|since| since.elapsed() > limits::STOP_WAIT);
+            if stop && (idle || (long && self.worker.has_nothing_pending())) {
+                return Ok(Ended::Stopped);
+            }
+            if idle && self.worker.is_finished() {
+                return Ok(Ended::Finished);
+            }
+            if idle && self.dispatch.can_go_on(self.worker) {
+                self.take_all()?;
+            } else if let Some(stall) = (idle && !stop).then(|| self.stall()).flatten() {
+                return Err(stall);
+            } else {
+                self.wait()?;
+            }
+        }
+    }
+
+    /// Claims and leaves lanes as the crew suggests; true if this attempt is over.
+    fn follow_advice(&mut self) -> Result<bool> {
+        let Advice::Hold { leave } = self.members.advice(self.worker)? else { return Ok(true) };
+        leave.into_iter().for_each(|lane| self.dispatch.wind_down(self.worker, lane));
+        let leaving: Vec<LaneNo> =
+            self.worker.leaving().filter(|lane| self.dispatch.is_done_with(self.worker, *lane)).collect();
+        leaving.into_iter().for_each(|lane| self.worker.release(lane));
+        Ok(false)
+    }
+
+    /// Why the run cannot go on, if nothing that is under way or that others do can change that.
+    fn stall(&self) -> Option<Error> {
+        let waits = self.members.are_alone() && self.dispatch.calls_nothing();
+        waits.then(|| stall::found(self.worker)).flatten()
+    }
+
+    fn commit_if_due(&mut self, stop: bool) -> Result<()> {
+        let now = Instant::now();
+        let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.worker.lanes.len().max(1));
+        let most = self.pace.bytes.min(share.max(limits::BATCH_TARGET_BYTES));
+        let is_due = |lane: &LaneAtWork| {
+            let Some(since) = lane.since() else { return false };
+            stop || lane.leaving || lane.bytes() >= most || self.commit_at(since) <= now
+        };
+        let due: Vec<LaneNo> = self.worker.lanes.iter().filter(|(_, l)| is_due(l)).map(|(no, _)| *no).collect();
+        due.into_iter().try_for_each(|lane| self.worker.commit(lane))
+    }
+
+    /// When what waits since a moment is due to be committed: at once where nothing else is under way; where calls are,
+    /// not many times in a row.
+    fn commit_at(&self, since: Instant) -> Instant {
+        match (self.dispatch.is_idle(), self.dispatch.calls_nothing()) {
+            (true, true) => since,
+            (true, false) => self.worker.committed.map_or(since, |last| since.max(last + limits::COMMIT_CALLS_EVERY)),
+            _ => since + self.pace.every,
+        }
+    }
+
+    /// What people see, and what their tools see, a few times in a second.
+    fn tick(&mut self) {
+        if self.shown.elapsed() >= limits::SHOWN_EVERY {
+            self.shown = Instant::now();
+            if let Some(show) = &mut self.options.progress {
+                let (standing, facts) = (self.worker.standing(), &self.worker.facts);
+                show(&RunView::of(standing, facts, self.began.elapsed(), &self.dispatch.calls()));
+            }
+        }
+        if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.worker.lanes.contains_key(&0) {
+            self.mirrored = Instant::now();
+            self.worker.mirror().iter().for_each(|note| self.options.note(note));
+        }
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let mut until = now + limits::TURN_WAIT;
+        until = self.dispatch.retry(now).map_or(until, |due| due.min(until));
+        if let Some(since) = self.worker.lanes.values().filter_map(LaneAtWork::since).min() {
+            until = until.min(self.commit_at(since));
+        }
+        match self.events.recv_timeout(until.saturating_duration_since(now)) {
+            Ok(event) => self.handle(event)?,
+            Err(RecvTimeoutError::Timeout) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::bug("the workers are gone")),
+        }
+        self.take_all()
+    }
+
+    /// Takes what has come.
+    fn take_all(&mut self) -> Result<()> {
+        while let Ok(event) = self.events.try_recv() {
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Piece(answer) => self.dispatch.answered(self.worker, answer),
+            Event::Replies(unit, replies) => self.dispatch.replied(self.worker, unit, replies),
+            Event::Stdin(stream) => stdin::take(self.worker, &self.pipe, stream),
+            Event::Claimed(lane, claimed) => {
+                self.members.claimed(lane);
+                self.worker.adopt(claimed?)
+            }
+            Event::News(accounts) => self.worker.learn(accounts),
+            Event::Fault(e) => Err(e),
+        }
+    }
+}
