@@ -31,5 +31,5 @@ pub use item::Item;
 pub use name::{FlowId, OWN_NAMES, StreamName};
 pub use waist::{
     Admin, At, BatchRef, Chunk, Commit, Crew, Cursor, Dest, Engine, Group, Handle, Lane, LaneLost, LaneNo, Limit, Load,
-    Offset, Pace, Partition, Put, Shape, StreamInfo, StreamSpec, Worker, chunks,
+    Offset, Pace, Partition, Put, Shape, StreamInfo, StreamSpec, Worker, chunks, items,
 };

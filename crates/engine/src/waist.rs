@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::item::Item;
 use crate::name::{FlowId, StreamName};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,6 +275,31 @@ pub fn chunks<E: Engine + ?Sized>(engine: &E, mut at: At, end: Offset) -> impl I
             chunk => Some(chunk),
         }
     })
+}
+
+/// Calls `f` for each committed item from `at` up to `end`, with its offset, until it breaks.
+///
+/// # Errors
+///
+/// What reading gives, and what `f` gives.
+pub fn items<E: Engine + ?Sized>(
+    engine: &E,
+    at: At,
+    end: Offset,
+    mut f: impl FnMut(Offset, Item) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let span = at.offset..end;
+    for chunk in chunks(engine, at, end) {
+        for handle in &chunk?.batches {
+            for record in handle.load()?.records()?.iter() {
+                let offset = handle.at.offset + i64::from(record.delta());
+                if span.contains(&offset) && f(offset, record.to_item())?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Remembers which news was seen.

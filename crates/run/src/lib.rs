@@ -15,5 +15,5 @@ pub use life::inspect::{Inspection, inspect};
 pub use life::repair;
 pub use life::reports::saved_reports;
 pub use options::{Note, Options, Repair, Show};
-pub use piece::letter::told;
+pub use piece::letter::{DeadLetter, Failed, Reason};
 pub use world::World;

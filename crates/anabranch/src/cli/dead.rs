@@ -4,9 +4,9 @@ use super::args::{Args, Dead, FlowArg};
 use super::letters::{self, Next, Out, Wanted};
 use super::table::table;
 use super::{Exit, place, print, screen};
-use anabranch_engine::{Error, Item, Result};
+use anabranch_engine::{Error, Result};
 use anabranch_run as run;
-use anabranch_run::told;
+use anabranch_run::{DeadLetter, Failed};
 use serde_json::json;
 use std::io::{BufWriter, stdout};
 use std::path::{Path, PathBuf};
@@ -27,16 +27,13 @@ pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
     }
 }
 
-fn as_json(item: &Item) -> serde_json::Value {
+fn as_json(letter: &DeadLetter) -> serde_json::Value {
+    let Failed { step, reason, item } = &letter.failed;
     let text = |b: &Option<bytes::Bytes>| b.as_ref().map(|b| String::from_utf8_lossy(b).into_owned());
-    let headers: serde_json::Map<String, serde_json::Value> = item
-        .headers
-        .iter()
-        .filter(|(n, _)| !n.starts_with("anabranch."))
-        .map(|(n, v)| (n.clone(), json!(text(v))))
-        .collect();
-    json!({ "id": told(item, "id"), "step": told(item, "step"), "error": told(item, "error"), "attempts": told(item, "attempts"),
-            "place": told(item, "place"), "run": told(item, "run"), "key": text(&item.key), "value": text(&item.value),
+    let headers: serde_json::Map<String, serde_json::Value> =
+        item.headers.iter().map(|(n, v)| (n.clone(), json!(text(v)))).collect();
+    json!({ "id": letter.id, "step": step, "error": reason.error, "attempts": reason.attempts.to_string(),
+            "place": reason.place, "run": letter.run.to_string(), "key": text(&item.key), "value": text(&item.value),
             "headers": headers, "timestamp": item.timestamp })
 }
 
@@ -80,7 +77,7 @@ fn list(args: &Args, arg: &FlowArg, wanted: &Wanted) -> Result<Exit> {
     let (mut page, mut one) = (vec![], None);
     let wanted = Wanted { most: wanted.most.or(Some(SHOWN)), ..wanted.clone() };
     let left_out = letters::each(&*engine, &flow, &wanted, |l| {
-        one.get_or_insert_with(|| told(&l, "id"));
+        one.get_or_insert_with(|| l.id.clone());
         page.push(row(&l));
         if page.len() < PAGE { Ok(Next::More) } else { out.plain(&table_of(std::mem::take(&mut page), width)) }
     })?;
@@ -107,11 +104,12 @@ const SHOWN: usize = 100;
 /// Rows of a table that is printed at once.
 const PAGE: usize = 200;
 
-fn row(l: &Item) -> Vec<String> {
+fn row(letter: &DeadLetter) -> Vec<String> {
     let short = |t: &str| t.lines().next().unwrap_or_default().chars().take(70).collect::<String>();
-    let value = l.value.as_ref().map(|v| String::from_utf8_lossy(&v[..v.len().min(1 << 10)]).into_owned());
+    let Failed { step, reason, item } = &letter.failed;
+    let value = item.value.as_ref().map(|v| String::from_utf8_lossy(&v[..v.len().min(1 << 10)]).into_owned());
     let value = value.unwrap_or_default();
-    vec![told(l, "id"), told(l, "step"), told(l, "attempts"), short(&told(l, "error")), short(&value)]
+    vec![letter.id.clone(), step.clone(), reason.attempts.to_string(), short(&reason.error), short(&value)]
 }
 
 fn table_of(page: Vec<Vec<String>>, width: Option<usize>) -> String {
@@ -125,7 +123,7 @@ fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
     let engine = place::engine_of(args, &arg.flow)?;
     let mut found = None;
     letters::each(&*engine, &flow, &Wanted::default(), |l| {
-        found = Some(l).filter(|l| told(l, "id") == id);
+        found = Some(l).filter(|l| l.id == id);
         Ok(if found.is_some() { Next::Enough } else { Next::More })
     })?;
     let letter = found.ok_or_else(|| unknown(id, &arg.flow))?;
@@ -133,20 +131,22 @@ fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
         print::document(&as_json(&letter));
         return Ok(0);
     }
-    for what in ["id", "step", "error", "attempts", "place", "run"] {
-        say!("{what:9} {}", told(&letter, what));
+    let Failed { step, reason, item } = &letter.failed;
+    let text =
+        |b: &Option<bytes::Bytes>| b.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
+    say!("{:9} {}", "id", letter.id);
+    say!("{:9} {step}", "step");
+    say!("{:9} {}", "error", reason.error);
+    say!("{:9} {}", "attempts", reason.attempts);
+    say!("{:9} {}", "place", reason.place);
+    say!("{:9} {}", "run", letter.run);
+    if item.key.is_some() {
+        say!("{:9} {}", "key", text(&item.key));
     }
-    if let Some(key) = &letter.key {
-        say!("{:9} {}", "key", String::from_utf8_lossy(key));
+    for (name, value) in &item.headers {
+        say!("{:9} {name}: {}", "header", text(value));
     }
-    for (name, value) in letter.headers.iter().filter(|(n, _)| !n.starts_with("anabranch.")) {
-        say!(
-            "{:9} {name}: {}",
-            "header",
-            value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
-        );
-    }
-    say!("{:9} {}", "item", letter.value.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default());
+    say!("{:9} {}", "item", text(&item.value));
     Ok(0)
 }
 

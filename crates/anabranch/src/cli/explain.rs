@@ -8,7 +8,7 @@ use anabranch_engine::{Admin, Error, Phase, Result, Worker};
 use anabranch_flow::model::Flow;
 use anabranch_run::ledger::facts::Progress;
 use anabranch_run::ledger::report::StepLine;
-use anabranch_run::told;
+use anabranch_run::{Failed, Reason};
 use anabranch_run::{Inspection, inspect};
 
 /// Says how each step stands, or why one step is where it is.
@@ -75,13 +75,13 @@ const SHOWN: usize = 20;
 fn failed(engine: &dyn Admin, flow: &Flow, run: u64, lines: &[&StepLine]) -> Result<Vec<(usize, Vec<String>)>> {
     let mut found = vec![(0, vec![]); lines.len()];
     letters::each(engine, flow, &Wanted { run: Some(run), most: None }, |l| {
-        let step = told(&l, "step");
-        let of = |line: &StepLine| line.step == step || line.lacks.contains_key(&step);
+        let Failed { step, reason, .. } = &l.failed;
+        let of = |line: &StepLine| line.step == *step || line.lacks.contains_key(step);
         for (_, (count, first)) in lines.iter().zip(&mut found).filter(|(line, _)| of(line)) {
             *count += 1;
             if first.len() < SHOWN {
-                let [id, place, attempts, error] = ["id", "place", "attempts", "error"].map(|name| told(&l, name));
-                first.push(format!("{id}  {place}  dead at {step}, attempt {attempts}: {error}"));
+                let Reason { error, attempts, place, .. } = reason;
+                first.push(format!("{}  {place}  dead at {step}, attempt {attempts}: {error}", l.id));
             }
         }
         Ok(Next::More)

@@ -1,12 +1,12 @@
 //! The dead letters of a flow, read one after the other: there may be millions.
 
 use super::print;
-use anabranch_engine::{Admin, At, Error, Item, Result, StreamName, chunks};
+use anabranch_engine::{Admin, At, Error, Result, StreamName, items};
 use anabranch_flow::model::Flow;
-use anabranch_run::told;
+use anabranch_run::DeadLetter;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 /// Whether to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +30,22 @@ pub struct Wanted {
 }
 
 /// Calls `f` for each letter that is wanted, oldest first in each partition. True if older ones were left out.
-pub fn each(engine: &dyn Admin, flow: &Flow, wanted: &Wanted, mut f: impl FnMut(Item) -> Result<Next>) -> Result<bool> {
+pub fn each(
+    engine: &dyn Admin,
+    flow: &Flow,
+    wanted: &Wanted,
+    mut f: impl FnMut(DeadLetter) -> Result<Next>,
+) -> Result<bool> {
     let stream = &flow.name.own("dead")?;
     let Ok(spans) = engine.span(stream) else { return Ok(false) };
-    let of_run = |item: &Item| wanted.run.is_none_or(|run| told(item, "run") == run.to_string());
+    let of_run = |letter: &DeadLetter| wanted.run.is_none_or(|run| letter.run == run);
     let (mut from, mut oldest, mut left_out) = (vec![None; spans.len()], None, false);
     let there = spans.iter().map(|span| span.end - span.start).sum::<i64>();
     let most = wanted.most.filter(|most| i64::try_from(*most).is_ok_and(|most| most < there));
     if let Some(most) = most {
         let mut places = vec![];
         for (p, span) in spans.iter().enumerate() {
-            let (newest, all) = newest(engine, stream, p as u32, span, most, of_run)?;
+            let (newest, all) = newest(engine, (stream, p as u32), span, most, of_run)?;
             from[p] = newest.first().map(|(_, offset)| *offset);
             places.extend(newest.into_iter().map(|(place, _)| place));
             left_out |= !all;
@@ -52,9 +57,9 @@ pub fn each(engine: &dyn Admin, flow: &Flow, wanted: &Wanted, mut f: impl FnMut(
     }
     for (p, span) in spans.iter().enumerate() {
         let from = if most.is_some() { from[p].unwrap_or(span.end) } else { span.start };
-        let next = read(engine, stream, p as u32, from..span.end, |_, item| {
-            let is_wanted = of_run(&item) && oldest.is_none_or(|oldest| place(&item) >= oldest);
-            if is_wanted { f(item) } else { Ok(Next::More) }
+        let next = read(engine, (stream, p as u32), from..span.end, |_, letter| {
+            let is_wanted = of_run(&letter) && oldest.is_none_or(|oldest| place(&letter) >= oldest);
+            if is_wanted { f(letter) } else { Ok(Next::More) }
         })?;
         if next == Next::Enough {
             break;
@@ -66,20 +71,19 @@ pub fn each(engine: &dyn Admin, flow: &Flow, wanted: &Wanted, mut f: impl FnMut(
 /// The newest letters of a partition, oldest first, and whether these are all. It is read from its end, in stretches.
 fn newest(
     engine: &dyn Admin,
-    stream: &StreamName,
-    p: u32,
+    at: (&StreamName, u32),
     span: &Range<i64>,
     most: usize,
-    of_run: impl Fn(&Item) -> bool,
+    of_run: impl Fn(&DeadLetter) -> bool,
 ) -> Result<(Vec<(Place, i64)>, bool)> {
     let (mut found, mut to, mut stretch) = (VecDeque::new(), span.end, (most as i64).clamp(1, 10_000));
     let mut all = true;
     while to > span.start && found.len() < most {
         let from = span.start.max(to.saturating_sub(stretch));
         let mut here = VecDeque::new();
-        read(engine, stream, p, from..to, |offset, item| {
-            if of_run(&item) {
-                here.push_back((place(&item), offset));
+        read(engine, at, from..to, |offset, letter| {
+            if of_run(&letter) {
+                here.push_back((place(&letter), offset));
                 if here.len() + found.len() > most {
                     here.pop_front();
                     all = false;
@@ -95,28 +99,21 @@ fn newest(
 
 fn read(
     engine: &dyn Admin,
-    stream: &StreamName,
-    partition: u32,
+    (stream, partition): (&StreamName, u32),
     range: Range<i64>,
-    mut f: impl FnMut(i64, Item) -> Result<Next>,
+    mut f: impl FnMut(i64, DeadLetter) -> Result<Next>,
 ) -> Result<Next> {
     let at = At { stream: stream.clone(), partition, offset: range.start };
-    for chunk in chunks(engine, at, range.end) {
-        for handle in &chunk?.batches {
-            for record in handle.load()?.records()?.iter() {
-                let offset = handle.at.offset + i64::from(record.delta());
-                if range.contains(&offset) && f(offset, record.to_item())? == Next::Enough {
-                    return Ok(Next::Enough);
-                }
-            }
-        }
-    }
-    Ok(Next::More)
+    let read = items(engine, at, range.end, |offset, item| match f(offset, DeadLetter::read(item))? {
+        Next::More => Ok(ControlFlow::Continue(())),
+        Next::Enough => Ok(ControlFlow::Break(())),
+    })?;
+    Ok(if read.is_break() { Next::Enough } else { Next::More })
 }
 
 /// Where a letter stands among all: its id is RUN-NUMBER or RUN-LANE.NUMBER.
-fn place(item: &Item) -> Place {
-    place_of(&told(item, "id"))
+fn place(letter: &DeadLetter) -> Place {
+    place_of(&letter.id)
 }
 
 fn place_of(id: &str) -> Place {

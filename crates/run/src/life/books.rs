@@ -5,11 +5,12 @@ use crate::ledger::Ledger;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
     Account, Admin, At, BatchRef, Dest, Error, Extent, FlowId, Item, Packer, Placed, Put, Result, RunRecord,
-    StreamName, chunks,
+    StreamName, items,
 };
 use anabranch_flow::model::Writer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// The books of a batch that is held: what all its runs did, over all lanes.
 #[derive(Serialize, Deserialize)]
@@ -108,12 +109,7 @@ pub fn books_from(context: &RunContext, record: &RunRecord) -> Result<Option<At>
 pub fn each(engine: &dyn Admin, stream: &StreamName, mut f: impl FnMut(i64, Item) -> Result<()>) -> Result<()> {
     for (p, span) in engine.span(stream)?.into_iter().enumerate() {
         let at = At { stream: stream.clone(), partition: p as u32, offset: span.start };
-        for chunk in chunks(engine, at, span.end) {
-            for handle in &chunk?.batches {
-                let (first, batch) = (handle.at.offset, handle.load()?);
-                batch.records()?.iter().try_for_each(|r| f(first + i64::from(r.delta()), r.to_item()))?;
-            }
-        }
+        let _ = items(engine, at, span.end, |offset, item| f(offset, item).map(ControlFlow::Continue))?;
     }
     Ok(())
 }

@@ -6,11 +6,11 @@ use crate::ledger::marks;
 use crate::life::books::{HeldBooks, each, find};
 use crate::life::record::{is_anew, own_span};
 use crate::options::Repair;
-use crate::piece::letter::told;
+use crate::piece::letter::DeadLetter;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
-    Account, Admin, Again, Cursor, Error, FlowId, Item, Kind as ErrorKind, Lane, Mending, Phase, Result, RunKind,
-    RunRecord, StreamName, Tally,
+    Account, Admin, Again, Cursor, Error, FlowId, Kind as ErrorKind, Lane, Mending, Phase, Result, RunKind, RunRecord,
+    StreamName, Tally,
 };
 use anabranch_flow::model::{Flow, Kind, Mode, Stream, Writer};
 use anabranch_flow::plan::{How, Node, Root};
@@ -40,10 +40,9 @@ pub fn unsettled(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Vec<St
     let mending = find(engine, flow, batch)?.record.repair.unwrap_or_default();
     let mut ids = vec![];
     each(engine, &flow.own("dead")?, |_, item| {
-        let of_batch = told(&item, "run").parse().is_ok_and(|run| mending.runs.contains(&run));
-        ids.extend(
-            Some(told(&item, "id")).filter(|id| of_batch && ids.len() < MOST_SETTLED && !mending.settled.contains(id)),
-        );
+        let DeadLetter { id, run, .. } = DeadLetter::read(item);
+        let of_batch = mending.runs.contains(&run);
+        ids.extend(Some(id).filter(|id| of_batch && ids.len() < MOST_SETTLED && !mending.settled.contains(id)));
         Ok(())
     })?;
     Ok(ids)
@@ -74,13 +73,13 @@ pub fn open(
     let mut tally = books.tally.clone();
     let letters = letters_of(context, &mending, wanted)?;
     for (id, letter) in &letters {
-        let (step, of) = (told(letter, "step"), told(letter, "of"));
+        let step = letter.failed.step.clone();
         let counted = tally.entry(step.clone()).or_default();
         counted.dead = counted.dead.saturating_sub(1);
         if wanted.skip.contains(id) {
             counted.skipped += 1;
         } else {
-            may_retry(context, &books, id, letter)?;
+            let of = may_retry(context, &books, letter)?;
             untake(counted, &of);
             mending.again.push(Again { id: id.clone(), step, of });
         }
@@ -176,7 +175,7 @@ fn untake(tally: &mut Tally, of: &str) {
 }
 
 /// The dead letters that are named, each once, and each of this batch and not settled yet.
-fn letters_of(context: &RunContext, mending: &Mending, wanted: &Repair) -> Result<BTreeMap<String, Item>> {
+fn letters_of(context: &RunContext, mending: &Mending, wanted: &Repair) -> Result<BTreeMap<String, DeadLetter>> {
     let ids: BTreeSet<&String> = wanted.retry.iter().chain(&wanted.skip).collect();
     if wanted.retry.len() + wanted.skip.len() > MOST {
         return Err(Error::usage(format!("at most {MOST} dead letters can be retried or skipped at once")));
@@ -187,10 +186,9 @@ fn letters_of(context: &RunContext, mending: &Mending, wanted: &Repair) -> Resul
     }
     let mut letters = BTreeMap::new();
     each(&*context.engine, &context.dead, |_, item| {
-        let id = told(&item, "id");
-        let of_batch = told(&item, "run").parse().is_ok_and(|run| mending.runs.contains(&run));
-        if ids.contains(&id) && of_batch {
-            letters.insert(id, item);
+        let letter = DeadLetter::read(item);
+        if ids.contains(&letter.id) && mending.runs.contains(&letter.run) {
+            letters.insert(letter.id.clone(), letter);
         }
         Ok(())
     })?;
@@ -208,14 +206,15 @@ fn letters_of(context: &RunContext, mending: &Mending, wanted: &Repair) -> Resul
     Ok(letters)
 }
 
-/// An item can be tried again where a step took it, unless a reduce behind it has said its results.
-fn may_retry(context: &RunContext, books: &Account, id: &str, letter: &Item) -> Result<()> {
-    let (flow, step, of) = (&context.flow, told(letter, "step"), told(letter, "of"));
-    if !told(letter, "cut").is_empty() {
+/// The stream from which a step took an item. It can be tried again there, unless a reduce behind it has said its results.
+fn may_retry(context: &RunContext, books: &Account, letter: &DeadLetter) -> Result<String> {
+    let (flow, id, step) = (&context.flow, &letter.id, &letter.failed.step);
+    let of = letter.failed.reason.taken.as_ref().map(|taken| taken.of.clone()).unwrap_or_default();
+    if letter.cut.is_some() {
         let text = format!("the dead letter {id} was too large to be kept whole, and cannot be tried again");
-        return Err(Error::usage(text).help("skip it, or run the batch anew"));
+        return Err(Error::usage(text).help("skip it, or run the batch again"));
     }
-    let found = flow.steps.iter().position(|s| s.name == step);
+    let found = flow.steps.iter().position(|s| s.name == *step);
     let input = found.zip(flow.streams.iter().position(|s| s.name == of));
     let Some((s, _)) = input.filter(|(s, of)| flow.steps[*s].inputs.contains(of)) else {
         return Err(Error::usage(format!("the dead letter {id} failed at {step}, and cannot be retried there"))
@@ -225,7 +224,7 @@ fn may_retry(context: &RunContext, books: &Account, id: &str, letter: &Item) -> 
         return Err(Error::usage(format!("{late} has written its results: the dead letter {id} would come too late"))
             .help("skip it"));
     }
-    Ok(())
+    Ok(of)
 }
 
 /// A reduce that a step leads to, and that has said its results; or a pair, which has moved on.

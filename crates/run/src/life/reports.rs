@@ -3,8 +3,15 @@
 use crate::ledger::facts::Facts;
 use crate::ledger::report::{DeadLine, Report};
 use crate::ledger::{Standing, report};
-use anabranch_engine::{Admin, At, FlowId, Result, chunks, limits};
+use crate::piece::letter::{DeadLetter, Failed};
+use anabranch_engine::{Admin, At, FlowId, Result, items, limits};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Different failures of a lane that are counted.
+const MOST_COUNTED: usize = 1_000;
+/// Different failures that a report lists.
+const MOST_LISTED: usize = 50;
 
 /// The report as it is kept: errors are cut, and the rarest left out, until it is not too long.
 pub fn kept(report: &Report) -> String {
@@ -30,25 +37,16 @@ pub fn finished(standing: Standing<'_>, facts: &Facts) -> Result<Report> {
         let Some(end) = account.ends.get(&(context.dead.clone(), account.lane)) else { continue };
         let start = record.starts.get(&(context.dead.clone(), account.lane)).copied().unwrap_or(0);
         let at = At { stream: context.dead.clone(), partition: account.lane, offset: start };
-        for chunk in chunks(&*context.engine, at, end.end) {
-            for handle in &chunk?.batches {
-                for item in handle.load()?.records()?.iter() {
-                    let item = item.to_item();
-                    let text = |name: &str| {
-                        item.header(name).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
-                    };
-                    *counts.entry((text("anabranch.step"), text("anabranch.error"))).or_default() += 1;
-                }
-            }
-            if counts.len() >= 1_000 {
-                break;
-            }
-        }
+        let _ = items(&*context.engine, at, end.end, |_, item| {
+            let Failed { step, reason, .. } = DeadLetter::read(item).failed;
+            *counts.entry((step, reason.error)).or_default() += 1;
+            Ok(if counts.len() >= MOST_COUNTED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
     }
     let mut dead: Vec<DeadLine> =
         counts.into_iter().map(|((step, error), count)| DeadLine { step, error, count }).collect();
     dead.sort_by(|a, b| a.step.cmp(&b.step).then(b.count.cmp(&a.count)));
-    dead.truncate(50);
+    dead.truncate(MOST_LISTED);
     report.dead = dead;
     Ok(report)
 }

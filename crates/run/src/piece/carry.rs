@@ -2,7 +2,7 @@
 
 use crate::context::RunContext;
 use crate::ledger::marks;
-use crate::piece::letter::{Dead, Whence};
+use crate::piece::letter::{Failed, Reason};
 use crate::piece::outcome::Outcome;
 use anabranch_engine::{Error, Item, Result, partition};
 use anabranch_flow::expr::Fault;
@@ -128,42 +128,35 @@ impl<'c> Carrier<'c> {
         let mut records = view.items();
         for (row, fault) in failed {
             let Some(record) = records.by_ref().find(|r| r.row() == row) else { continue };
-            let whence = Whence::of(part, row, record.delta(), &self.context.flow.streams[of].name);
-            self.fail(step, whence, fault.to_string(), 1, || record.to_item());
+            let name = &self.context.flow.streams[of].name;
+            let reason = Reason::of(part, row, record.delta(), name, fault.to_string());
+            self.fail(step, reason, || record.to_item());
         }
     }
 
     /// One failed item of a step.
-    pub fn fail(&mut self, step: &Step, whence: Whence, error: String, attempts: u32, item: impl FnOnce() -> Item) {
-        self.fail_at(&step.name, step.on_error, whence, error, attempts, item);
+    pub fn fail(&mut self, step: &Step, reason: Reason, item: impl FnOnce() -> Item) {
+        self.fail_at(&step.name, step.on_error, reason, item);
     }
 
     /// A final that a reduce cannot say. Its items are folded; so it is counted by itself, under the node `finals:STEP`.
     pub fn lost_final(&mut self, step: &Step, key: &str, fault: Fault, item: Item) {
         let node = marks::finals(&step.name);
         *self.out.tally(&node).took.entry(step.name.clone()).or_default() += 1;
-        let whence = Whence::at(format!("r{}/{key}", self.context.number));
-        self.fail_at(&node, step.on_error, whence, fault.to_string(), 1, || item);
+        let reason = Reason::at(format!("r{}/{key}", self.context.number), fault.to_string());
+        self.fail_at(&node, step.on_error, reason, || item);
     }
 
-    fn fail_at(
-        &mut self,
-        node: &str,
-        on_error: OnError,
-        mut whence: Whence,
-        error: String,
-        attempts: u32,
-        item: impl FnOnce() -> Item,
-    ) {
-        whence.place = format!("{}/{node}/{}", self.context.flow.name, whence.place);
+    fn fail_at(&mut self, node: &str, on_error: OnError, mut reason: Reason, item: impl FnOnce() -> Item) {
+        reason.place = format!("{}/{node}/{}", self.context.flow.name, reason.place);
         match on_error {
             OnError::Skip => self.out.tally(node).skipped += 1,
             OnError::DeadLetter => {
                 self.out.tally(node).dead += 1;
-                self.out.dead.push(Dead { step: node.to_string(), error, attempts, whence, item: item() });
+                self.out.dead.push(Failed { step: node.to_string(), reason, item: item() });
             }
             OnError::Fail => {
-                let stop = Error::machine(format!("the step {node} failed at {}: {error}", whence.place));
+                let stop = Error::machine(format!("the step {node} failed at {}: {}", reason.place, reason.error));
                 self.out.stop.get_or_insert(stop.help("`on-error: fail` stops the run there; nothing of that item is committed, and `run` continues with it"));
             }
         }
@@ -195,8 +188,8 @@ impl<'c> Carrier<'c> {
         tally.dead += failed.len() as u64;
         for (place, fault, item) in failed {
             let place = format!("{}/{node}/{place}", self.context.flow.name);
-            let (whence, error) = (Whence::at(place), fault.to_string());
-            self.out.dead.push(Dead { step: node.clone(), error, attempts: 1, whence, item });
+            let reason = Reason::at(place, fault.to_string());
+            self.out.dead.push(Failed { step: node.clone(), reason, item });
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What became of a piece of input.
 
-use crate::piece::letter::Dead;
+use crate::piece::letter::Failed;
 use crate::piece::packing::Gathering;
 use anabranch_engine::{Error, Tally};
 use anabranch_flow::patterns::Scratch;
@@ -16,7 +16,7 @@ pub struct Outcome {
     /// Bytes for sinks.
     pub sinks: BTreeMap<usize, Vec<u8>>,
     /// Items that failed and are kept.
-    pub dead: Vec<Dead>,
+    pub dead: Vec<Failed>,
     /// What is to be known when the run goes on.
     pub marks: BTreeMap<String, u64>,
     /// What the reduces folded.

@@ -3,7 +3,7 @@
 use crate::context::RunContext;
 use crate::ledger::marks;
 use crate::piece::carry::{Carrier, view};
-use crate::piece::letter::{Dead, Whence};
+use crate::piece::letter::{Failed, Reason};
 use crate::piece::outcome::Outcome;
 use crate::world::{Line, Reading};
 use anabranch_engine::{Batch, Builder, Codec, Item, Record, Result, limits};
@@ -140,7 +140,7 @@ impl<'g> Gatherer<'g> {
         let tally = self.carrier.out.tally(&node);
         *tally.took.entry(self.stream.name.clone()).or_default() += 1;
         tally.dead += 1;
-        self.carrier.out.dead.push(Dead { step: node, error, attempts: 1, whence: Whence::at(place), item });
+        self.carrier.out.dead.push(Failed { step: node, reason: Reason::at(place, error), item });
     }
 
     /// The lines so far become a batch and go through the unit.

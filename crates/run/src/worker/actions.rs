@@ -3,7 +3,7 @@
 use crate::context::RunContext;
 use crate::piece::call;
 use crate::piece::carry::{Carrier, view};
-use crate::piece::letter::Whence;
+use crate::piece::letter::Reason;
 use crate::piece::outcome::Outcome;
 use crate::worker::reader::ReaderNo;
 use crate::worker::trial::Trial;
@@ -338,9 +338,11 @@ fn shape(context: &RunContext, step: &Step, act: &Act, slots: &mut [Slot], carri
         });
         match shaped {
             Err(error) => {
-                let whence = Whence::of(&part, slot.spot.0, slot.delta, &context.flow.streams[of].name);
+                let name = &context.flow.streams[of].name;
+                let reason = Reason::of(&part, slot.spot.0, slot.delta, name, error);
+                let reason = Reason { attempts: slot.job.attempt.max(1), ..reason };
                 let item = std::mem::take(&mut slot.item);
-                carrier.fail(step, whence, error, slot.job.attempt.max(1), || item);
+                carrier.fail(step, reason, || item);
             }
             Ok(true) => passed += 1,
             Ok(false) => filtered += 1,

@@ -2,7 +2,7 @@
 
 use crate::ledger::marks;
 use crate::piece::carry::Carrier;
-use crate::piece::letter::Whence;
+use crate::piece::letter::Reason;
 use crate::piece::outcome::Outcome;
 use crate::piece::view;
 use crate::worker::Worker;
@@ -101,8 +101,8 @@ fn pairs(worker: &mut Worker, s: usize, left: ReaderNo, right: ReaderNo) -> Resu
                 made.push_item(&Item { key: a.item.key, value: Some(value.into()), headers, timestamp });
             }
             Err(fault) => {
-                carrier.fail(step, Whence::at(a.place), fault.to_string(), 1, || a.item);
-                carrier.fail(step, Whence::at(b.place), fault.to_string(), 1, || b.item);
+                carrier.fail(step, Reason::at(a.place, fault.to_string()), || a.item);
+                carrier.fail(step, Reason::at(b.place, fault.to_string()), || b.item);
             }
         }
     }

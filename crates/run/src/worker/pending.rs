@@ -2,12 +2,10 @@
 
 use crate::context::RunContext;
 use crate::ledger::marks;
-use crate::piece::letter;
-use crate::piece::letter::Dead;
+use crate::piece::letter::{DeadLetter, Failed};
 use crate::piece::outcome::Outcome;
 use crate::piece::packing::Gathering;
-use anabranch_engine::{Account, BatchRef, Dest, Item, Packer, Put, Result, limits};
-use bytes::Bytes;
+use anabranch_engine::{Account, BatchRef, Dest, Packer, Put, Result};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -19,7 +17,7 @@ pub struct Pending {
     /// Bytes for sinks.
     pub sinks: BTreeMap<usize, Vec<u8>>,
     /// Failed items.
-    pub dead: Vec<Dead>,
+    pub dead: Vec<Failed>,
     /// Bytes of it all.
     pub bytes: usize,
     /// Since when the oldest waits.
@@ -56,9 +54,10 @@ impl Pending {
         if !self.dead.is_empty() {
             let count = account.marks.entry(marks::DEAD.into()).or_default();
             let mut letters = Packer::default();
-            for dead in std::mem::take(&mut self.dead) {
+            for failed in std::mem::take(&mut self.dead) {
                 *count += 1;
-                letters.push_item(&fitting(context, letter::letter(context, account.lane, *count, dead))?);
+                let letter = DeadLetter::new(context.number, account.lane, *count, failed);
+                letters.push_item(&letter.to_item(context)?);
             }
             let to = Dest { stream: context.dead.clone(), partition: account.lane };
             puts.extend(letters.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
@@ -68,28 +67,3 @@ impl Pending {
         Ok(puts)
     }
 }
-
-/// A dead letter that its stream takes: one that it does not keeps its place, its error and the beginning of the item.
-fn fitting(context: &RunContext, mut letter: Item) -> Result<Item> {
-    let size = |item: &Item| {
-        let headers = item.headers.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Bytes::len) + HEADER_BYTES);
-        let (key, value) = (item.key.as_ref().map_or(0, Bytes::len), item.value.as_ref().map_or(0, Bytes::len));
-        key + value + headers.sum::<usize>() + BATCH_HEAD_BYTES
-    };
-    if size(&letter) <= limits::LETTER_BYTES || size(&letter) <= context.engine.largest(&context.dead)? {
-        return Ok(letter);
-    }
-    let (bytes, kept) = (size(&letter), limits::OVERSIZE_KEPT_BYTES);
-    letter.value = letter.value.map(|v| v.slice(..v.len().min(kept)));
-    letter.key = letter.key.map(|k| k.slice(..k.len().min(kept)));
-    letter.headers.retain(|(name, _)| name.starts_with("anabranch."));
-    let said =
-        format!("of {bytes} bytes the first {kept} of the value are kept: more is not taken by {}", context.dead);
-    letter.headers.push(("anabranch.cut".into(), Some(said.into())));
-    Ok(letter)
-}
-
-/// What a header takes beside its name and value, at most.
-const HEADER_BYTES: usize = 12;
-/// What a batch takes beside its one item, at most.
-const BATCH_HEAD_BYTES: usize = 128;
