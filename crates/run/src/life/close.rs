@@ -41,26 +41,13 @@ pub fn close(
     let balanced = report(ledger.standing(context, &closing), &facts, context.world.clock.now()).balanced;
     let phase = verdict(accounts, &facts, balanced);
     let publish = to_publish(standing, &facts, phase)?;
-    let length = |stream| standing.mark(&marks::length(context, stream));
-    let begun = |s: &usize| length(*s) > 0 && publish.iter().all(|(of, _)| of != s);
-    let aside: Vec<usize> = if phase == Phase::Held { replacing(context).filter(begun).collect() } else { vec![] };
+    let aside = to_put_aside(standing, &publish, phase);
     if !publish.is_empty() || !aside.is_empty() {
-        for (stream, _) in &publish {
-            if length(*stream) == 0 {
-                sinks::open(context, *stream, lane.account())?.sync()?; // nothing was written: the new file is empty
-            }
-        }
+        make_empty(standing, lane.account(), &publish)?;
         if record.phase != Phase::Closing {
             commit(lane, |account| account.record = Some(closing.clone()))?;
         }
-        for (stream, path) in &publish {
-            context.world.sinks.publish(path, length(*stream))?;
-        }
-        for stream in &aside {
-            if let Some((path, waits)) = context.sink_aside(*stream, record.batch)? {
-                context.world.sinks.put_aside(&path, &waits)?;
-            }
-        }
+        put_in_place(standing, &publish, &aside)?;
     }
     closing.held.retain(|h| h.batch != record.batch);
     let mut puts = vec![];
@@ -86,6 +73,35 @@ pub fn close(
         options.note(&format!("could not delete data that is no longer needed; the next run retries: {}", e.text));
     }
     Ok(report)
+}
+
+/// What the sinks of a held batch have begun, and what waits for its repair.
+fn to_put_aside(standing: Standing<'_>, publish: &[(usize, String)], phase: Phase) -> Vec<usize> {
+    let context = standing.context;
+    let length = |stream| standing.mark(&marks::length(context, stream));
+    let begun = |s: &usize| length(*s) > 0 && publish.iter().all(|(of, _)| of != s);
+    if phase == Phase::Held { replacing(context).filter(begun).collect() } else { vec![] }
+}
+
+/// Makes the files of sinks to which nothing was written.
+fn make_empty(standing: Standing<'_>, account: &Account, publish: &[(usize, String)]) -> Result<()> {
+    let context = standing.context;
+    let mut empty = publish.iter().filter(|(s, _)| standing.mark(&marks::length(context, *s)) == 0);
+    empty.try_for_each(|(stream, _)| sinks::open(context, *stream, account)?.sync().map(drop))
+}
+
+/// Puts the files of a run that closes in their places; done twice it does nothing.
+fn put_in_place(standing: Standing<'_>, publish: &[(usize, String)], aside: &[usize]) -> Result<()> {
+    let context = standing.context;
+    for (stream, path) in publish {
+        context.world.sinks.publish(path, standing.mark(&marks::length(context, *stream)))?;
+    }
+    for stream in aside {
+        if let Some((path, waits)) = context.sink_aside(*stream, standing.record.batch)? {
+            context.world.sinks.put_aside(&path, &waits)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where readers go on in the next run. What a held gate keeps from its readers belongs to this batch all the same: its

@@ -5,7 +5,7 @@ use crate::ledger::marks;
 use crate::life::commit::{commit, fence};
 use crate::life::manifests::{readings, stored_manifests};
 use crate::life::prepare::{ensure, name_run};
-use crate::life::record::{is_anew, record};
+use crate::life::record::{is_another, record};
 use crate::life::{look, repair};
 use crate::options::Options;
 use crate::world::{Goal, Manifest};
@@ -78,9 +78,9 @@ pub fn open(
             may_open(&context, lane.account())?;
             crate::context::lanes::entries_fit(&context)?;
             let ids = ensure(&context, options)?;
-            let is_anew = |at| lane.account().record.as_ref().is_some_and(|last| is_anew(last, &ids, at));
+            let is_another = |at| lane.account().record.as_ref().is_some_and(|last| is_another(last, &ids, at));
             let own = context.flow.streams.iter().filter(|s| s.writer != Writer::Outside);
-            for stream in own.filter(|s| is_anew(&s.at)) {
+            for stream in own.filter(|s| is_another(&s.at)) {
                 options.note(&format!("{} was recreated: what earlier runs wrote is gone", stream.name));
             }
             let record = record(&context, lane, ids, &manifests)?;

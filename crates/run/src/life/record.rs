@@ -2,9 +2,11 @@
 
 use crate::context::{RunContext, Spot};
 use crate::world::Manifest;
-use anabranch_engine::{Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits};
+use anabranch_engine::{
+    Account, Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits,
+};
 use anabranch_flow::model::Writer;
-use anabranch_flow::plan::{How, Node};
+use anabranch_flow::plan::{How, Node, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -42,40 +44,59 @@ pub fn record(
         repair: None,
     };
     stretches(context, last.as_ref(), &mut record, manifests)?;
-    let mut groups: BTreeMap<&String, Group> = BTreeMap::new();
-    for unit in &context.plan.units {
-        for root in &unit.roots {
-            if !context.is_carried(root) {
-                continue;
-            }
-            let group = if let Node::Step(s) = root.node { context.flow.steps[s].groups.get(root.input) } else { None };
-            for p in 0..context.partitions[root.from] {
-                let at = (context.flow.streams[root.from].at.clone(), p);
-                let key = context.reader(root, p);
-                let committed = lane.account().read.get(&key).map(|n| n.next);
-                if let Some(group) = group.filter(|g| committed.is_none() && !groups.contains_key(g)) {
-                    groups.insert(group, context.engine.group(group)?);
-                }
-                let of_group = || group.and_then(|g| groups.get(g)).and_then(|g| g.offsets.get(&at).copied());
-                let first = || record.starts.get(&at).copied().unwrap_or(0);
-                // what a gate keeps back belongs to batches that are held: a new reader behind one begins behind them
-                let held = || record.held.iter().flat_map(|h| &h.extents).filter(|_| !root.gates.is_empty());
-                let kept = held().filter(|(stream, q, ..)| *stream == at.0 && *q == p).map(|(.., end)| *end).max();
-                let new = || first().max(kept.unwrap_or(0));
-                let from = committed.or_else(of_group).unwrap_or_else(new);
-                let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
-                let outside = context.flow.streams[root.from].writer == Writer::Outside;
-                let was_another = |last: &RunRecord| is_anew(last, &record.ids, &at.0) && !last.meant.contains(&key);
-                let anew = from != first() && last.as_ref().is_some_and(was_another);
-                if from > end || anew || (outside && from < first()) {
-                    return Err(gap(&key.step, group, &at, from, first()..end, anew));
-                }
-                record.from.insert(key, from);
-            }
+    let mut begins = Begins { context, account: lane.account(), last: last.as_ref(), groups: BTreeMap::new() };
+    for root in context.plan.units.iter().flat_map(|unit| &unit.roots).filter(|root| context.is_carried(root)) {
+        for p in 0..context.partitions[root.from] {
+            let from = begins.of(root, p, &record)?;
+            record.from.insert(context.reader(root, p), from);
         }
     }
     of_joins(context, lane, last.as_ref(), &mut record);
     Ok(record)
+}
+
+/// Where readers begin.
+struct Begins<'b> {
+    context: &'b RunContext,
+    account: &'b Account,
+    last: Option<&'b RunRecord>,
+    groups: BTreeMap<&'b String, Group>,
+}
+
+impl<'b> Begins<'b> {
+    /// Where a reader begins: where it had got to, or where its group says, or where a new reader does.
+    fn of(&mut self, root: &Root, p: u32, record: &RunRecord) -> Result<i64> {
+        let context = self.context;
+        let at = (context.flow.streams[root.from].at.clone(), p);
+        let key = context.reader(root, p);
+        let committed = self.account.read.get(&key).map(|n| n.next);
+        let group = if let Node::Step(s) = root.node { context.flow.steps[s].groups.get(root.input) } else { None };
+        let of_group = match committed {
+            Some(_) => None,
+            None => group.map(|g| self.offset(g, &at)).transpose()?.flatten(),
+        };
+        let first = record.starts.get(&at).copied().unwrap_or(0);
+        // what a gate keeps back belongs to batches that are held: a new reader behind one begins behind them
+        let held = record.held.iter().flat_map(|h| &h.extents).filter(|_| !root.gates.is_empty());
+        let kept = held.filter(|(stream, q, ..)| *stream == at.0 && *q == p).map(|(.., end)| *end).max();
+        let from = committed.or(of_group).unwrap_or(first.max(kept.unwrap_or(0)));
+        let end = record.seals.get(&at).or_else(|| record.starts.get(&at)).copied().unwrap_or(from);
+        let outside = context.flow.streams[root.from].writer == Writer::Outside;
+        let was_another = |last: &RunRecord| is_another(last, &record.ids, &at.0) && !last.meant.contains(&key);
+        let recreated = from != first && self.last.is_some_and(was_another);
+        if from > end || recreated || (outside && from < first) {
+            return Err(Gap { reader: &key.step, group, at: &at, from, span: first..end, recreated }.into());
+        }
+        Ok(from)
+    }
+
+    /// Where a consumer group stands in a partition; each is asked for once.
+    fn offset(&mut self, group: &'b String, at: &Spot) -> Result<Option<i64>> {
+        if !self.groups.contains_key(group) {
+            self.groups.insert(group, self.context.engine.group(group)?);
+        }
+        Ok(self.groups.get(group).and_then(|g| g.offsets.get(at).copied()))
+    }
 }
 
 /// Where the batch of each join begins in what it views from outside: behind its last one, or, for a new join, where the
@@ -87,8 +108,8 @@ fn of_joins(context: &RunContext, lane: &mut dyn Lane, last: Option<&RunRecord>,
         let roots = context.plan.units.iter().flat_map(|u| &u.roots);
         let behind = roots.filter(|r| r.from == reach.from && r.gates.contains(&join));
         let first = || behind.filter_map(|r| record.from.get(&context.reader(r, viewer.partition)).copied()).min();
-        let anew = last.is_some_and(|last| is_anew(last, &record.ids, &viewer.stream));
-        let committed = lane.account().read.get(&viewer).map(|n| n.next).filter(|_| !anew);
+        let recreated = last.is_some_and(|last| is_another(last, &record.ids, &viewer.stream));
+        let committed = lane.account().read.get(&viewer).map(|n| n.next).filter(|_| !recreated);
         let from = committed.or_else(first).or_else(|| record.starts.get(&spot).copied()).unwrap_or(0);
         let within =
             record.starts.get(&spot).zip(record.seals.get(&spot)).map(|(start, seal)| from.clamp(*start, *seal));
@@ -98,7 +119,7 @@ fn of_joins(context: &RunContext, lane: &mut dyn Lane, last: Option<&RunRecord>,
 }
 
 /// Whether a stream is another one than it was in an earlier run.
-pub fn is_anew(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &StreamName) -> bool {
+pub fn is_another(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &StreamName) -> bool {
     was.ids.get(stream).zip(ids.get(stream)).is_some_and(|(was, is)| was != is)
 }
 
@@ -143,7 +164,7 @@ pub fn own_span(
     last: Option<&RunRecord>,
     ids: &BTreeMap<StreamName, String>,
 ) -> Result<Vec<Range<i64>>> {
-    let last = last.filter(|last| !is_anew(last, ids, s));
+    let last = last.filter(|last| !is_another(last, ids, s));
     let until = std::time::Instant::now() + limits::MARKERS_WAIT;
     loop {
         let spans = context.engine.span(s)?;
@@ -157,26 +178,38 @@ pub fn own_span(
     }
 }
 
-/// A reader stands where its stream has nothing: that was cut before it was read, or the stream was made anew.
-fn gap(reader: &str, group: Option<&String>, at: &Spot, from: i64, span: Range<i64>, anew: bool) -> Error {
-    let (stream, p, start, end) = (&at.0, at.1, span.start, span.end);
-    let text = match (anew, from > end) {
-        (true, _) => {
-            format!("{stream} is not the stream that {reader} has read to {from} in partition {p}: it was recreated")
+/// A reader stands where its stream has nothing: that was cut before it was read, or the stream was recreated.
+struct Gap<'g> {
+    reader: &'g str,
+    group: Option<&'g String>,
+    at: &'g Spot,
+    from: i64,
+    span: Range<i64>,
+    recreated: bool,
+}
+
+impl From<Gap<'_>> for Error {
+    fn from(gap: Gap<'_>) -> Error {
+        let Gap { reader, group, at: (stream, p), from, span: Range { start, end }, recreated } = gap;
+        let text = match (recreated, from > end) {
+            (true, _) => {
+                format!(
+                    "{stream} is not the stream that {reader} has read to {from} in partition {p}: it was recreated"
+                )
+            }
+            (_, true) => {
+                format!("{stream} partition {p} ends at {end}, but {reader} has read it to {from}: it was recreated")
+            }
+            _ => format!(
+                "{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was deleted"
+            ),
+        };
+        let lost = Error::new(ErrorKind::Lost, text);
+        match group {
+            Some(group) => lost.help(format!(
+                "to continue with what is there:  anabranch groups reset {group} --stream {stream} --to-earliest"
+            )),
+            None => lost,
         }
-        (_, true) => {
-            format!("{stream} partition {p} ends at {end}, but {reader} has read it to {from}: it was recreated")
-        }
-        _ => format!(
-            "{stream} partition {p} begins at {start}, but {reader} has read it only to {from}: the rest was deleted"
-        ),
-    };
-    let lost = Error::new(ErrorKind::Lost, text);
-    match group {
-        Some(group) => lost.help(format!(
-            "to continue with what is there:  anabranch groups reset {group} --stream {} --to-earliest",
-            at.0
-        )),
-        None => lost,
     }
 }

@@ -4,7 +4,7 @@
 use crate::context::RunContext;
 use crate::ledger::marks;
 use crate::life::books::{HeldBooks, each, find};
-use crate::life::record::{is_anew, own_span};
+use crate::life::record::{is_another, own_span};
 use crate::options::Repair;
 use crate::piece::letter::DeadLetter;
 use anabranch_engine::account::ACCOUNT_VERSION;
@@ -65,31 +65,13 @@ pub fn open(
         let text = format!("batch {} was held by another version of the flow", wanted.batch);
         return Err(Error::usage(text).help("repair it with the flow as it was"));
     }
-    if let Some(stream) = was.ids.keys().find(|stream| is_anew(&was, ids, stream)) {
+    if let Some(stream) = was.ids.keys().find(|stream| is_another(&was, ids, stream)) {
         let text = format!("{stream} was recreated since batch {} was held", wanted.batch);
         return Err(Error::new(ErrorKind::Lost, text));
     }
     let mut mending = was.repair.clone().unwrap_or_default();
-    let mut tally = books.tally.clone();
-    let letters = letters_of(context, &mending, wanted)?;
-    for (id, letter) in &letters {
-        let step = letter.failed.step.clone();
-        let counted = tally.entry(step.clone()).or_default();
-        counted.dead = counted.dead.saturating_sub(1);
-        if wanted.skip.contains(id) {
-            counted.skipped += 1;
-        } else {
-            let of = may_retry(context, &books, letter)?;
-            untake(counted, &of);
-            mending.again.push(Again { id: id.clone(), step, of });
-        }
-        mending.settled.push(id.clone());
-    }
-    let later = mending.runs.first().is_some_and(|first| last.number - first >= mending.runs.len() as u64);
-    let replaces = |s: &&Stream| s.sink.as_ref().is_some_and(|sink| sink.mode != Mode::Append);
-    let in_place = |s: &&Stream| mending.placed.iter().any(|p| p.sink == s.name);
-    let sinks = context.flow.streams.iter().filter(replaces).filter(|s| later || in_place(s));
-    mending.beside = sinks.map(|s| s.name.clone()).collect();
+    let tally = settled(context, &books, &mut mending, wanted)?;
+    mending.beside = beside(context, &mending, &last);
     mending.carry.clone_from(&lane.account().read);
     (mending.waited, mending.gaps) = (last.waited.clone(), last.gaps.clone());
     let mut record = RunRecord {
@@ -122,6 +104,40 @@ pub fn open(
         record: Some(record),
         ..Account::default()
     })
+}
+
+/// What the nodes did, without the letters that are tried again; those that are settled are noted.
+fn settled(
+    context: &RunContext,
+    books: &Account,
+    mending: &mut Mending,
+    wanted: &Repair,
+) -> Result<BTreeMap<String, Tally>> {
+    let mut tally = books.tally.clone();
+    let letters = letters_of(context, mending, wanted)?;
+    for (id, letter) in &letters {
+        let step = letter.failed.step.clone();
+        let counted = tally.entry(step.clone()).or_default();
+        counted.dead = counted.dead.saturating_sub(1);
+        if wanted.skip.contains(id) {
+            counted.skipped += 1;
+        } else {
+            let of = may_retry(context, books, letter)?;
+            untake(counted, &of);
+            mending.again.push(Again { id: id.clone(), step, of });
+        }
+        mending.settled.push(id.clone());
+    }
+    Ok(tally)
+}
+
+/// The sinks that write beside their place: a later batch has put its file there, or an earlier repair of this one.
+fn beside(context: &RunContext, mending: &Mending, last: &RunRecord) -> Vec<String> {
+    let later = mending.runs.first().is_some_and(|first| last.number - first >= mending.runs.len() as u64);
+    let replaces = |s: &&Stream| s.sink.as_ref().is_some_and(|sink| sink.mode != Mode::Append);
+    let in_place = |s: &&Stream| mending.placed.iter().any(|p| p.sink == s.name);
+    let sinks = context.flow.streams.iter().filter(replaces).filter(|s| later || in_place(s));
+    sinks.map(|s| s.name.clone()).collect()
 }
 
 /// The files that the batch had begun go on in the place of this repair.
