@@ -1,7 +1,7 @@
 //! A flow that was checked: what `plan` and `run` work from.
 
 use crate::diagnostic::Span;
-use crate::expr::{Compiled, Env, Reads};
+use crate::expr::{Compiled, Env, FieldType, Reads};
 use crate::patterns::{Format, Pattern, copy, filter, join, merge, reduce, shard, split, work};
 use crate::template::Template;
 use anabranch_engine::{FlowId, StreamName};
@@ -109,34 +109,6 @@ pub struct Field {
     pub of: FieldType,
     /// It may be null or missing.
     pub optional: bool,
-}
-
-/// The type of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum FieldType {
-    String,
-    Int,
-    Double,
-    Bool,
-    Timestamp,
-    List,
-    Map,
-}
-
-impl FieldType {
-    /// Its name in the language.
-    pub fn word(self) -> &'static str {
-        match self {
-            FieldType::String => "string",
-            FieldType::Int => "int",
-            FieldType::Double => "double",
-            FieldType::Bool => "bool",
-            FieldType::Timestamp => "timestamp",
-            FieldType::List => "list",
-            FieldType::Map => "map",
-        }
-    }
 }
 
 /// Who fills a stream.

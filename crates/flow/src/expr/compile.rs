@@ -1,11 +1,13 @@
 //! From syntax tree to the small tree that is evaluated: names are resolved,
 //! functions are found, the fields of the item that are read get slots.
 
-use super::functions::{self, Func};
-use super::parse::{ParseFault, Parsed, parse};
+use super::ParseFault;
+use super::aggregates;
+use super::func::{self, Func};
+use super::parse::{Parsed, parse};
+use super::types::{FieldType, protobuf_type};
 use super::value::Value;
 use super::{convert, number, regexes};
-use crate::model::FieldType;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
 };
@@ -280,7 +282,7 @@ impl Compiler<'_> {
     }
 
     fn select(&mut self, id: u64, s: &SelectExpr) -> Outcome {
-        if let Some(name) = super::special::protobuf_type(s) {
+        if let Some(name) = protobuf_type(s) {
             return Ok(Node::Literal(Value::Type(name)));
         }
         if let Ast::Ident(root) = &s.operand.expr
@@ -325,7 +327,7 @@ impl Compiler<'_> {
     }
 
     fn call(&mut self, id: u64, c: &CallExpr) -> Outcome {
-        if self.names.aggregates && c.target.is_none() && crate::patterns::aggregate::is_one(&c.func_name) {
+        if self.names.aggregates && c.target.is_none() && aggregates::is_one(&c.func_name) {
             return self.aggregate(id, c);
         }
         if let Some(node) = self.special(id, c)? {
@@ -333,14 +335,14 @@ impl Compiler<'_> {
         }
         let aside = self.names.aggregates && !self.in_aggregate && c.target.is_none();
         if aside && !c.func_name.starts_with(['_', '@', '-', '!']) && Func::find(&c.func_name).is_none() {
-            return Err(self.fault(id, functions::unknown(&c.func_name, true)));
+            return Err(self.fault(id, func::unknown(&c.func_name, true)));
         }
         let mut args = vec![];
         let mut name = c.func_name.as_str();
         match &c.target {
-            Some(target) if matches!(&target.expr, Ast::Ident(space) if functions::is_space(space)) => {
+            Some(target) if matches!(&target.expr, Ast::Ident(space) if func::is_space(space)) => {
                 name = match (&target.expr, name) {
-                    (Ast::Ident(space), f) => functions::in_space(space, f).unwrap_or(f),
+                    (Ast::Ident(space), f) => func::in_space(space, f).unwrap_or(f),
                     (_, f) => f,
                 };
             }
@@ -350,7 +352,7 @@ impl Compiler<'_> {
         args.extend(self.nodes(&c.args)?);
         let Some(func) = Func::find(name) else {
             self.absent = true;
-            return Err(self.fault(id, functions::unknown(name, self.names.aggregates)));
+            return Err(self.fault(id, func::unknown(name, self.names.aggregates)));
         };
         if !func.takes(args.len()) {
             return Err(
@@ -398,7 +400,7 @@ impl Compiler<'_> {
         if self.in_aggregate {
             return Err(self.fault(id, format!("`{}` inside another aggregate has no meaning", c.func_name)));
         }
-        crate::patterns::aggregate::check(&c.func_name, c.args.len()).map_err(|e| self.fault(id, e))?;
+        aggregates::check(&c.func_name, c.args.len()).map_err(|e| self.fault(id, e))?;
         self.in_aggregate = true;
         let args = self.nodes(&c.args);
         self.in_aggregate = false;

@@ -1,7 +1,7 @@
 //! Making one kind of value of another.
 
 use super::Fault;
-use super::functions::{Func, overflow};
+use super::func::Func;
 use super::json::{Kind, kind_of};
 use super::value::Value;
 use super::{number, write};
@@ -13,17 +13,17 @@ pub fn to<'a>(f: Func, v: &Value<'a>) -> Result<Value<'a>, Fault> {
     match (f, v) {
         (Func::Int, Value::Int(i)) => Ok(Value::Int(*i)),
         (Func::Int, Value::Double(d)) if d.abs() < number::TWO_63 => Ok(Value::Int(*d as i64)),
-        (Func::Int, Value::Double(_)) => Err(overflow()),
+        (Func::Int, Value::Double(_)) => Err(Fault::overflow()),
         (Func::Int, Value::Text(t)) => t.parse().map(Value::Int).map_err(|_| bad(t)),
         (Func::Int, Value::Timestamp(t)) => Ok(Value::Int(t.second())),
         // an unsigned number is a whole number that is not below zero
         (Func::Uint, Value::Int(i)) if *i >= 0 => Ok(Value::Int(*i)),
         (Func::Uint, Value::Double(d)) if (0.0..number::TWO_63 * 2.0).contains(d) => Ok(number::unsigned(*d as u64)),
         (Func::Uint, Value::Json(raw)) if number::is_digits(raw) => {
-            raw.parse().map(number::unsigned).map_err(|_| overflow())
+            raw.parse().map(number::unsigned).map_err(|_| Fault::overflow())
         }
         (Func::Uint, Value::Json(raw)) if !raw.starts_with(['[', '{']) => to(f, &v.clone().plain()?),
-        (Func::Uint, Value::Int(_) | Value::Double(_)) => Err(overflow()),
+        (Func::Uint, Value::Int(_) | Value::Double(_)) => Err(Fault::overflow()),
         (Func::Uint, Value::Text(t)) => {
             let digits = !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
             t.parse().ok().filter(|_| digits).map(number::unsigned).ok_or_else(|| bad(t))

@@ -2,7 +2,8 @@
 
 use super::compare::find;
 use super::compile::{Compiled, Loop, Node};
-use super::functions::{self, Func};
+use super::func::Func;
+use super::functions;
 use super::known::Known;
 use super::scope::Scope;
 use super::size::{Listing, Size};
@@ -68,7 +69,7 @@ impl<'a> Eval<'_, 'a> {
             Node::Shard => scope.place.shard.map_or(Value::Null, Value::text),
             Node::RunId => Value::text(&scope.run.id),
             Node::RunDate => Value::text(&scope.run.date),
-            Node::RunStarted => Value::Timestamp(Time::of(scope.run.started).ok_or_else(functions::overflow)?),
+            Node::RunStarted => Value::Timestamp(Time::of(scope.run.started).ok_or_else(Fault::overflow)?),
             Node::Env(name) => scope.env.get(name).map_or(Value::Null, |v| Value::text(v)),
             Node::Extra(i) => scope.extra.get(*i).cloned().unwrap_or(Value::Null),
             Node::Local(i) => self.locals.get(*i).cloned().unwrap_or(Value::Null),
@@ -271,7 +272,7 @@ impl<'a> Eval<'_, 'a> {
 
     fn each(&mut self, l: &'a Loop) -> Result<Value<'a>, Fault> {
         let range = self.node(&l.range)?;
-        let (pairs, is_map): (Vec<(Value<'a>, Value<'a>)>, bool) = match functions::into_opened(range)? {
+        let (pairs, is_map): (Vec<(Value<'a>, Value<'a>)>, bool) = match range.into_opened()? {
             Value::List(list) => {
                 (list.into_iter().enumerate().map(|(i, v)| (Value::Int(i as i64), v)).collect(), false)
             }

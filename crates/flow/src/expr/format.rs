@@ -1,9 +1,7 @@
 //! `text.format([…])`: text with values put into it.
 
 use super::Fault;
-use super::functions::into_opened;
-use super::size::{Growing, fits};
-use super::strings::text;
+use super::growing::{Growing, fits};
 use super::value::Value;
 use super::{number, write};
 use std::fmt::Write;
@@ -15,7 +13,7 @@ const MOST: usize = 1_000;
 
 /// Puts the values of a list in the place of `%s`, `%d`, `%f`, `%e`, `%b`, `%o`, `%x` and `%X`.
 pub fn format<'a>(pattern: &str, list: &Value<'_>) -> Result<Value<'a>, Fault> {
-    let Value::List(list) = into_opened(list.clone())? else {
+    let Value::List(list) = list.clone().into_opened()? else {
         return Err(Fault::new("`format` needs a list: '%s is %d'.format([a, b])"));
     };
     let mut out = Growing::default();
@@ -40,7 +38,7 @@ pub fn format<'a>(pattern: &str, list: &Value<'_>) -> Result<Value<'a>, Fault> {
         put(&mut out, c, precision, &if matches!(c, 's' | 'd') { value.clone() } else { value.clone().plain()? })?;
     }
     out.push(rest)?;
-    Ok(text(out.finish()))
+    Ok(Value::Text(out.finish().into()))
 }
 
 fn put(out: &mut Growing, verb: char, precision: usize, v: &Value<'_>) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! What to write instead of what other languages write.
 
-use super::parse::ParseFault;
+use super::ParseFault;
 
 /// The characters that stand outside of texts and comments; or what stands wrong in a text.
 pub fn outside_of_texts(expression: &str) -> Result<Vec<(usize, char)>, ParseFault> {

@@ -1,7 +1,8 @@
 //! An object or list of the item that is looked into again and again: read once, found by name or place.
 
 use super::Fault;
-use super::value::{Value, open_json};
+use super::reading::open_json;
+use super::value::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
 

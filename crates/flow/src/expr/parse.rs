@@ -1,19 +1,10 @@
 //! From text to syntax tree, by the crate `cel`, behind guards: its parser recurses
 //! deeply, so length and brackets are counted first, and it runs on a stack of its own.
 
-use super::hint;
+use super::{ParseFault, hint};
 use anabranch_engine::limits;
 use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::parser::Parser;
-
-/// Why a text is not an expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseFault {
-    /// What is wrong.
-    pub text: String,
-    /// Where, in characters from the start.
-    pub at: usize,
-}
 
 /// A parsed expression and where its parts stand.
 pub struct Parsed {

@@ -1,10 +1,10 @@
 //! Regular expressions: the syntax of RE2, which CEL has, for the library `regex`.
 
 use super::Fault;
-use super::functions::Func;
-use super::size::{Growing, Listing, Size};
-use super::strings::{part, text};
-use super::value::Value;
+use super::func::Func;
+use super::growing::Growing;
+use super::size::{Listing, Size};
+use super::value::{Value, part};
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 
@@ -115,7 +115,7 @@ fn capture<'a>(regex: &Regex, t: &Cow<'a, str>) -> Result<Value<'a>, Fault> {
     for name in regex.capture_names().flatten() {
         let caught = c.name(name).map_or(Value::Null, |m| part(t, m.range()));
         size.add(&caught)?;
-        map.push((text(name.to_string()), caught));
+        map.push((Value::Text(name.to_string().into()), caught));
     }
     Ok(Value::Map(map))
 }
@@ -139,7 +139,7 @@ fn replace<'a>(regex: &Regex, t: &str, with: &str, n: i64) -> Result<Value<'a>, 
         from = whole.end;
     }
     out.push(&t[from..])?;
-    Ok(text(out.finish()))
+    Ok(Value::Text(out.finish().into()))
 }
 
 /// Text, or what a group caught.

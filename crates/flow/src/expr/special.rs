@@ -1,13 +1,13 @@
 //! What is compiled in its own way: operators and functions that do not compute all that they are given, and
 //! times and types that are written in the expression.
 
+use super::ParseFault;
 use super::compile::{Compiler, Node, Outcome};
-use super::functions::Func;
-use super::parse::ParseFault;
+use super::func::Func;
 use super::time::Time;
 use super::times;
 use super::value::Value;
-use cel::common::ast::{CallExpr, Expr as Ast, IdedExpr, SelectExpr};
+use cel::common::ast::{CallExpr, Expr as Ast, IdedExpr};
 
 impl Compiler<'_> {
     /// Operators and functions that do not compute all that they are given.
@@ -84,15 +84,5 @@ impl Compiler<'_> {
         };
         *node = Node::Literal(read.map_err(|f| self.fault(id, f.to_string()))?);
         Ok(())
-    }
-}
-
-/// The types that CEL names in full.
-pub(super) fn protobuf_type(s: &SelectExpr) -> Option<&'static str> {
-    let Ast::Select(of) = &s.operand.expr else { return None };
-    match (&of.operand.expr, of.field.as_str(), s.field.as_str()) {
-        (Ast::Ident(root), "protobuf", "Timestamp") if root == "google" => Some("google.protobuf.Timestamp"),
-        (Ast::Ident(root), "protobuf", "Duration") if root == "google" => Some("google.protobuf.Duration"),
-        _ => None,
     }
 }

@@ -1,24 +1,16 @@
 //! Functions on text.
 
 use super::Fault;
-use super::functions::{Func, into_opened};
-use super::size::{Growing, Listing};
-use super::value::Value;
+use super::func::Func;
+use super::growing::Growing;
+use super::size::Listing;
+use super::value::{Value, part};
 use std::borrow::Cow;
-use std::ops::Range;
 
 type Outcome<'a> = Option<Result<Value<'a>, Fault>>;
 
-pub(super) fn text<'a>(t: impl Into<Cow<'a, str>>) -> Value<'a> {
+fn text<'a>(t: impl Into<Cow<'a, str>>) -> Value<'a> {
     Value::Text(t.into())
-}
-
-/// A part of a text, without a copy where the text is the item's own.
-pub(super) fn part<'a>(t: &Cow<'a, str>, at: Range<usize>) -> Value<'a> {
-    match t {
-        Cow::Borrowed(t) => text(t.get(at).unwrap_or_default()),
-        Cow::Owned(t) => text(t.get(at).unwrap_or_default().to_string()),
-    }
 }
 
 /// Calls a function on text; `None` if it is not one, or the values do not fit.
@@ -82,7 +74,7 @@ fn split<'a>(t: &Cow<'a, str>, separator: &str, n: usize) -> Result<Value<'a>, F
 
 fn join<'a>(list: &Value<'a>, separator: &str) -> Result<Value<'a>, Fault> {
     let wrong = || Fault::new("`join` needs a list of texts");
-    let Value::List(list) = into_opened(list.clone())? else { return Err(wrong()) };
+    let Value::List(list) = list.clone().into_opened()? else { return Err(wrong()) };
     let mut out = Growing::default();
     for (i, v) in list.into_iter().enumerate() {
         let Value::Text(t) = v.plain()? else { return Err(wrong()) };

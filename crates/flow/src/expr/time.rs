@@ -4,7 +4,7 @@
 //! and the last day of 9999 is what data say for "for ever".
 
 use super::Fault;
-use super::size::Growing;
+use super::growing::Growing;
 use jiff::civil::{DateTime, date};
 use jiff::fmt::StdFmtWrite;
 use jiff::fmt::strtime::BrokenDownTime;
@@ -86,7 +86,7 @@ impl Time {
 
     /// What calendar and clock of a zone show then.
     pub fn local(self, zone: &TimeZone) -> Result<DateTime, Fault> {
-        self.0.checked_add(self.offset(zone)).map_err(|_| super::functions::overflow())
+        self.0.checked_add(self.offset(zone)).map_err(|_| Fault::overflow())
     }
 
     /// The same, where the calendar may go one day beyond its end: then as 400 years earlier, which has the same
@@ -94,7 +94,7 @@ impl Time {
     pub fn local_parts(self, zone: &TimeZone) -> Result<(DateTime, i64), Fault> {
         self.local(zone).map(|local| (local, 0)).or_else(|fault| {
             let earlier = self.0.checked_sub(400.years()).map_err(|_| fault)?;
-            let local = earlier.checked_add(self.offset(zone)).map_err(|_| super::functions::overflow())?;
+            let local = earlier.checked_add(self.offset(zone)).map_err(|_| Fault::overflow())?;
             Ok((local, 400))
         })
     }
@@ -126,9 +126,8 @@ impl Time {
         let since = self.since(Time(EPOCH)).as_nanos() + self.offset(zone).as_nanos();
         let back = nanos(since.rem_euclid(step.as_nanos()));
         let same_clock = || self.plus(-back);
-        let Ok(floor) = self.local(zone).and_then(|l| l.checked_sub(back).map_err(|_| super::functions::overflow()))
-        else {
-            return same_clock().ok_or_else(super::functions::overflow); // the calendar does not go so far
+        let Ok(floor) = self.local(zone).and_then(|l| l.checked_sub(back).map_err(|_| Fault::overflow())) else {
+            return same_clock().ok_or_else(Fault::overflow); // the calendar does not go so far
         };
         let at = match zone.to_ambiguous_timestamp(floor).offset() {
             jiff::tz::AmbiguousOffset::Unambiguous { offset } => before(floor, offset),
@@ -140,7 +139,7 @@ impl Time {
             }
             jiff::tz::AmbiguousOffset::Fold { .. } => same_clock(),
         };
-        at.ok_or_else(super::functions::overflow)
+        at.ok_or_else(Fault::overflow)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Functions on points and lengths of time.
 
 use super::Fault;
-use super::functions::{Func, overflow};
+use super::func::Func;
 use super::time::Time;
 use super::value::Value;
 use jiff::{SignedDuration, tz::TimeZone};
@@ -16,7 +16,7 @@ pub fn call<'a>(f: Func, args: &[Value<'a>]) -> Outcome<'a> {
     Some(match (f, args) {
         (Func::Timestamp, [Value::Timestamp(t)]) => Ok(Value::Timestamp(*t)),
         (Func::Timestamp, [Value::Text(t)]) => Time::read(t).map(Value::Timestamp),
-        (Func::Timestamp, [Value::Int(s)]) => Time::from_second(*s).map(Value::Timestamp).ok_or_else(overflow),
+        (Func::Timestamp, [Value::Int(s)]) => Time::from_second(*s).map(Value::Timestamp).ok_or_else(Fault::overflow),
         (Func::Duration, [Value::Duration(d)]) => Ok(Value::Duration(*d)),
         (Func::Duration, [Value::Text(t)]) => duration(t).map(Value::Duration),
         (f, [Value::Timestamp(t)]) => return part(f, *t, &TimeZone::UTC),
@@ -60,7 +60,7 @@ pub fn arithmetic<'a>(f: Func, a: &Value<'a>, b: &Value<'a>) -> Outcome<'a> {
         }
         _ => return None,
     };
-    Some(out.ok_or_else(overflow))
+    Some(out.ok_or_else(Fault::overflow))
 }
 
 /// A zone by its name, or as an offset like `+02:00`.

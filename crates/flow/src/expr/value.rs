@@ -1,10 +1,9 @@
 //! What an expression computes with.
 
-use super::json::{Kind, Scanner, kind_of};
-use super::places::Places;
+use super::json::{Kind, kind_of};
 use super::time::Time;
-use super::{Fault, number};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A value, borrowed from the item where it can be.
 #[derive(Clone, Debug)]
@@ -41,40 +40,6 @@ impl<'a> Value<'a> {
     /// Text without a copy.
     pub fn text(text: &'a str) -> Value<'a> {
         Value::Text(Cow::Borrowed(text))
-    }
-
-    /// Reads one JSON value whose text was checked. Objects and arrays stay as text until they are looked into,
-    /// and so does what must keep its bytes if nobody computes with it.
-    pub fn from_json(raw: &'a str) -> Result<Value<'a>, Fault> {
-        Ok(match kind_of(raw) {
-            Kind::Null => Value::Null,
-            Kind::True => Value::Bool(true),
-            Kind::False => Value::Bool(false),
-            Kind::Text if memchr::memchr(b'\\', raw.as_bytes()).is_some() => Value::Json(Cow::Borrowed(raw)),
-            Kind::Text => Value::text(raw.get(1..raw.len() - 1).unwrap_or_default()),
-            Kind::Number => number::read(raw),
-            Kind::List | Kind::Object => Value::Json(Cow::Borrowed(raw)),
-        })
-    }
-
-    /// A number or text that kept its JSON, as one to compute with; all else as it is.
-    pub fn plain(self) -> Result<Value<'a>, Fault> {
-        let Value::Json(raw) = &self else { return Ok(self) };
-        match (kind_of(raw), raw) {
-            (Kind::List | Kind::Object, _) => Ok(self),
-            (Kind::Text, Cow::Borrowed(raw)) => Ok(Value::Text(super::json::unescape(raw)?)),
-            (Kind::Text, Cow::Owned(raw)) => Ok(Value::Text(super::json::unescape(raw)?.into_owned().into())),
-            _ => number::computed(raw),
-        }
-    }
-
-    /// A JSON object or array as a list or map of values, one level deep; others as they are.
-    pub fn open(&self) -> Result<Cow<'_, Value<'a>>, Fault> {
-        match self {
-            Value::Json(Cow::Borrowed(raw)) => Ok(Cow::Owned(open_json(raw)?)),
-            Value::Json(Cow::Owned(raw)) => Ok(Cow::Owned(open_json(raw)?.into_owned())),
-            other => Ok(Cow::Borrowed(other)),
-        }
     }
 
     /// The same value, borrowing nothing.
@@ -133,48 +98,10 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Reads a JSON object or array one level deep, and plain JSON whole.
-pub(super) fn open_json(raw: &str) -> Result<Value<'_>, Fault> {
-    let mut scanner = Scanner::new(raw);
-    let kind = kind_of(raw);
-    if !matches!(kind, Kind::List | Kind::Object) {
-        return Value::Json(Cow::Borrowed(raw)).plain();
-    }
-    if kind == Kind::List {
-        let mut list = vec![];
-        scanner.each_element(|v| {
-            list.push(Value::from_json(v)?);
-            Ok(())
-        })?;
-        return Ok(Value::List(list));
-    }
-    let mut map: Vec<(Value<'_>, Value<'_>)> = vec![];
-    let mut places = Places::default();
-    scanner.each_field(|k, v| {
-        let v = Value::from_json(v)?;
-        match places.place(k.clone()) {
-            Some(i) => map[i].1 = v, // a name that is written twice: the last one wins
-            None => map.push((Value::Text(k), v)),
-        }
-        Ok(())
-    })?;
-    Ok(Value::Map(map))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_of_two_equal_names_wins() {
-        let v = Value::from_json(r#"{"a":1,"b":2,"a":3}"#).expect("json");
-        let Value::Map(m) = &*v.open().expect("opens") else { panic!("a map") };
-        assert_eq!(m.len(), 2);
-        assert!(m[0].1.same(&Value::Int(3)).expect("compares"));
-        let many: String = (0..100_000).map(|i| format!("\"f{}\":{i},", i % 50_000)).collect();
-        let v = Value::from_json(&format!("{{{}}}", many.trim_end_matches(','))).expect("json").into_owned();
-        let Value::Map(m) = v.open().expect("opens").into_owned() else { panic!("a map") };
-        assert_eq!(m.len(), 50_000);
-        assert!(m[7].1.same(&Value::Int(50_007)).expect("compares"));
+/// A part of a text, without a copy where the text is the item's own.
+pub fn part<'a>(t: &Cow<'a, str>, at: Range<usize>) -> Value<'a> {
+    match t {
+        Cow::Borrowed(t) => Value::text(t.get(at).unwrap_or_default()),
+        Cow::Owned(t) => Value::Text(t.get(at).unwrap_or_default().to_string().into()),
     }
 }

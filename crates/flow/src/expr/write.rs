@@ -1,9 +1,10 @@
 //! Writing values as JSON.
 
+use super::growing::{fits, too_large};
 use super::json::{Kind, Scanner, kind_of};
 use super::places::Places;
 use super::value::Value;
-use super::{Fault, number, size};
+use super::{Fault, number};
 
 /// Appends the value as compact JSON, as long as it fits an item.
 pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
@@ -19,7 +20,7 @@ pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
             Err(_) => return Err(Fault::new("bytes that are not UTF-8 cannot be written as JSON")),
         },
         Value::Json(raw) => {
-            size::fits(out.len().saturating_add(raw.len()))?;
+            fits(out.len().saturating_add(raw.len()))?;
             out.extend_from_slice(raw.as_bytes());
         }
         Value::List(list) => between(out, (b'[', b']'), list, json)?,
@@ -115,13 +116,13 @@ enum Written<'r, 'v> {
 /// in digits (`1.0` is `1`, `1e16` is `10000000000000000`).
 pub fn canonical(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
     if let Some(digits) = number::canonical(value) {
-        size::fits(out.len().saturating_add(digits.len()))?;
+        fits(out.len().saturating_add(digits.len()))?;
         out.extend_from_slice(digits.as_bytes());
         return Ok(());
     }
     match value {
         Value::Optional(Some(v)) => canonical(out, v),
-        Value::Json(_) => canonical(out, &super::opened(value.clone())?),
+        Value::Json(_) => canonical(out, &value.clone().into_opened()?),
         Value::List(list) => between(out, (b'[', b']'), list, canonical),
         Value::Map(map) => {
             let mut fields = map.iter().map(|(k, v)| Ok((text(k)?, v))).collect::<Result<Vec<_>, Fault>>()?;
@@ -191,14 +192,14 @@ fn double(out: &mut Vec<u8>, d: f64) -> Result<(), Fault> {
 }
 
 fn string(out: &mut Vec<u8>, text: &str) -> Result<(), Fault> {
-    size::fits(out.len().saturating_add(text.len()))?;
+    fits(out.len().saturating_add(text.len()))?;
     let plain = |b: u8| b >= 0x20 && b != b'"' && b != b'\\';
     if text.bytes().all(plain) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
     } else {
-        serde_json::to_writer(Bounded(out), text).map_err(|_| size::too_large())?;
+        serde_json::to_writer(Bounded(out), text).map_err(|_| too_large())?;
     }
     Ok(())
 }
@@ -208,7 +209,7 @@ struct Bounded<'o>(&'o mut Vec<u8>);
 
 impl std::io::Write for Bounded<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if size::fits(self.0.len().saturating_add(bytes.len())).is_err() {
+        if fits(self.0.len().saturating_add(bytes.len())).is_err() {
             return Err(std::io::ErrorKind::FileTooLarge.into());
         }
         self.0.extend_from_slice(bytes);

@@ -1,6 +1,6 @@
 //! The aggregates of a reduce: partial results that can be merged in any order.
 
-use crate::expr::{Compiled, Fault, Scope, Size, Value, opened};
+use crate::expr::{Compiled, Fault, Scope, Size, Value};
 use std::collections::HashMap;
 
 /// Where an item stands among all: time, then partition, then offset, then input and stream, then child.
@@ -36,53 +36,23 @@ pub enum Kind {
     Collect,
 }
 
-const KINDS: [(&str, Kind, std::ops::RangeInclusive<usize>); 8] = [
-    ("count", Kind::Count, 0..=1),
-    ("sum", Kind::Sum, 1..=1),
-    ("avg", Kind::Avg, 1..=2),
-    ("min", Kind::Min, 1..=1),
-    ("max", Kind::Max, 1..=1),
-    ("first", Kind::First, 1..=1),
-    ("last", Kind::Last, 1..=1),
-    ("collect", Kind::Collect, 1..=1),
-];
-
-/// Aggregates of the language that this version does not have yet.
-const LATER: [&str; 4] = ["histogram", "top", "distinct", "count_distinct"];
-
-/// Whether a function is an aggregate.
-pub fn is_one(name: &str) -> bool {
-    find(name).is_some() || LATER.contains(&name)
-}
-
-fn find(name: &str) -> Option<&'static (&'static str, Kind, std::ops::RangeInclusive<usize>)> {
-    KINDS.iter().find(|(n, ..)| *n == name)
-}
-
-/// Checks a call of an aggregate.
-pub fn check(name: &str, args: usize) -> Result<(), String> {
-    match find(name) {
-        Some((_, _, takes)) if takes.contains(&args) => Ok(()),
-        Some((_, _, takes)) if takes.start() == takes.end() => {
-            Err(format!("`{name}` takes one value, {args} are given"))
-        }
-        Some((_, _, takes)) => {
-            Err(format!("`{name}` takes {} or {} values, {args} are given", takes.start(), takes.end()))
-        }
-        None => Err(format!("`{name}` is not in this version; known aggregates: {}", all())),
-    }
-}
-
-/// The aggregates there are, for messages.
-pub fn all() -> String {
-    KINDS.map(|(name, ..)| name).join(", ")
+fn kind(name: &str) -> Option<Kind> {
+    Some(match name {
+        "count" => Kind::Count,
+        "sum" => Kind::Sum,
+        "avg" => Kind::Avg,
+        "min" => Kind::Min,
+        "max" => Kind::Max,
+        "first" => Kind::First,
+        "last" => Kind::Last,
+        "collect" => Kind::Collect,
+        _ => return None,
+    })
 }
 
 /// The aggregates that a compiled expression calls.
 pub fn of(compiled: &Compiled) -> Vec<Aggregate> {
-    let one = |(name, args): &(String, Vec<Compiled>)| {
-        find(name).map(|(_, kind, _)| Aggregate { kind: *kind, args: args.clone() })
-    };
+    let one = |(name, args): &(String, Vec<Compiled>)| kind(name).map(|kind| Aggregate { kind, args: args.clone() });
     compiled.aggregates.iter().filter_map(one).collect()
 }
 
@@ -337,7 +307,7 @@ impl Aggregate {
             (Kind::Count, None | Some(Value::Bool(true))) => partial = Partial::Count(1),
             (Kind::Count, Some(Value::Bool(false))) => {}
             (Kind::Count, Some(v)) => return Err(Fault::new(format!("`count` of a condition that is {}", v.kind()))),
-            (Kind::Sum, Some(v)) => match opened(v)? {
+            (Kind::Sum, Some(v)) => match v.into_opened()? {
                 Value::Map(map) => partial = Partial::Sums(sums(&map, None)?),
                 v => {
                     let mut sum = Sum::default();
@@ -348,7 +318,7 @@ impl Aggregate {
             (Kind::Avg, Some(v)) => {
                 let weight = arg(1)?.map(|w| weight(&w)).transpose()?;
                 let total = weight.unwrap_or(1.0);
-                match opened(v)? {
+                match v.into_opened()? {
                     Value::Map(map) => partial = Partial::Avgs(sums(&map, weight)?, total),
                     v => {
                         let mut sum = Sum::default();

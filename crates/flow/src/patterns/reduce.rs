@@ -173,7 +173,7 @@ impl Reduce {
         let names = self.by.iter().map(|(n, _)| Value::text(n));
         let keys = by.len();
         let mut object: Vec<_> = names.zip(by).collect();
-        match crate::expr::opened(value)? {
+        match value.into_opened()? {
             Value::Map(fields) => {
                 for (name, value) in fields {
                     if crate::expr::find(&object[..keys], &name)?.is_none() {
@@ -190,7 +190,7 @@ impl Reduce {
 /// The values of a key.
 fn key_values(key: &[u8]) -> Result<Vec<Value<'_>>, Fault> {
     let text = std::str::from_utf8(key).map_err(|_| Fault::new("a key is not UTF-8"))?;
-    match crate::expr::opened(Value::from_json(text)?)? {
+    match Value::from_json(text)?.into_opened()? {
         Value::List(list) => Ok(list),
         _ => Ok(vec![]),
     }

@@ -46,7 +46,7 @@ impl Work {
             Shape::Value(e) => Some(vec![self.write(&e.eval(scope)?)?]),
             Shape::Object(fields) => Some(vec![self.write(&Value::Map(evaluated(fields, scope)?))?]),
             Shape::Set(fields) => Some(vec![set(fields, scope)?]),
-            Shape::Each(e) => match crate::expr::opened(e.eval(scope)?)? {
+            Shape::Each(e) => match e.eval(scope)?.into_opened()? {
                 Value::List(list) => Some(list.iter().map(|v| self.write(v)).collect::<Result<_, _>>()?),
                 other => return Err(Fault::new(format!("`each: {}` gave {}, not a list", e.text, other.kind()))),
             },
