@@ -25,6 +25,19 @@ pub struct Call {
     pub ticket: Ticket,
 }
 
+/// What a Rust function of the user gives: the value that goes on, or why it failed.
+pub type ActionResult = Result<serde_json::Value, String>;
+
+/// A Rust function that works on an item.
+#[derive(Clone)]
+pub struct ActionFn(pub Arc<dyn Fn(&Call) -> ActionResult + Send + Sync>);
+
+impl std::fmt::Debug for ActionFn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a Rust function")
+    }
+}
+
 /// A call that waits is either begun or withdrawn, never both.
 #[derive(Debug, Clone, Default)]
 pub struct Ticket(Arc<AtomicU8>);

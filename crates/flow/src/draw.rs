@@ -1,7 +1,7 @@
 //! A flow as text: a line for each way through it.
 
 use crate::model::{ActionSpec, Flow, Kind, SinkAt, SourceAt, Step, Writer};
-use crate::patterns::join::Tolerate;
+use crate::patterns::barrier::Tolerate;
 use crate::patterns::work::Shape;
 
 /// Draws the flow, a line for each way from a source to an end.
@@ -122,7 +122,7 @@ fn label(step: &Step) -> String {
         Kind::Filter(f) => format!(" where {}", f.keep.text),
         Kind::Split(s) => format!(", {} cases", s.cases.len()),
         Kind::Shard(s) => format!(" by {}, {} shards", s.by.text, s.shards.len()),
-        Kind::Join(gate) => match gate.tolerate {
+        Kind::Barrier(gate) => match gate.tolerate {
             Tolerate::Items(0) => " ◇".into(),
             Tolerate::Items(n) => format!(" ◇ tolerates {n}"),
             Tolerate::Percent(p) => format!(" ◇ tolerates {p}%"),

@@ -13,5 +13,7 @@ pub mod names;
 pub mod paths;
 pub mod patterns;
 pub mod plan;
+pub mod read;
+pub mod spec;
 pub mod template;
 pub mod tree;

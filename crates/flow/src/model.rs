@@ -1,13 +1,16 @@
 //! A flow that was checked: what `plan` and `run` work from.
 
+pub use crate::call::{ActionFn, ActionResult};
 use crate::diagnostic::Span;
 use crate::expr::{Compiled, Env, FieldType, Reads};
-use crate::patterns::{Format, Pattern, copy, filter, join, merge, reduce, shard, split, work};
+use crate::format::Format;
+pub use crate::patterns::Kind;
+pub use crate::patterns::action::{ActionSpec, Answers, Command};
+pub use crate::patterns::work::Act;
+use crate::patterns::{Pattern, barrier};
 use crate::template::Template;
 use anabranch_engine::{FlowId, StreamName};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// A checked flow.
 #[derive(Debug, Clone)]
@@ -222,102 +225,10 @@ pub enum OnError {
     Fail,
 }
 
-/// What a step does.
-#[derive(Debug, Clone)]
-#[allow(missing_docs)]
-pub enum Kind {
-    Copy(copy::Copy),
-    Filter(Box<filter::Filter>),
-    Split(Box<split::Split>),
-    Shard(Box<shard::Shard>),
-    Merge(merge::Merge),
-    Join(join::Gate),
-    Reduce(Box<reduce::Reduce>, join::Gate),
-    Pair(reduce::Shape),
-    Work(Box<work::Work>),
-    Act(Box<Act>),
-}
-
-/// Work with an action.
-#[derive(Debug, Clone)]
-pub struct Act {
-    /// What goes on.
-    pub work: work::Work,
-    /// The action.
-    pub action: ActionSpec,
-    /// Calls at once.
-    pub concurrency: usize,
-    /// How long a call may take.
-    pub timeout: Duration,
-    /// Calls before an item has failed.
-    pub attempts: u32,
-    /// The pause before the second call; it doubles from call to call.
-    pub backoff: Duration,
-    /// The longest pause.
-    pub backoff_max: Duration,
-    /// Names the work; the item's place where there is none.
-    pub idempotency_key: Option<Compiled>,
-    /// How the answers of a `pipe` find their items.
-    pub answers: Answers,
-}
-
-/// How the answers of a program that answers line by line find their items.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// A line is sent when the last one is answered.
-    InOrder,
-    /// Each answer carries the id of its item.
-    ById,
-}
-
-/// An action: what reaches out of the flow.
-#[derive(Debug, Clone)]
-pub enum ActionSpec {
-    /// A process for each item.
-    Exec(Command),
-    /// Processes that answer line by line.
-    Pipe(Command),
-    /// A Rust function.
-    Code(ActionFn),
-}
-
-/// A program and its arguments.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// The program, then its arguments.
-    pub args: Vec<Template>,
-    /// Variables it gets beside ours.
-    pub env: Vec<(String, Template)>,
-    /// Which program it is does not depend on the item.
-    pub fixed: bool,
-}
-
-/// What a Rust function of the user gives: the value that goes on, or why it failed.
-pub type ActionResult = Result<serde_json::Value, String>;
-
-/// A Rust function that works on an item.
-#[derive(Clone)]
-pub struct ActionFn(pub Arc<dyn Fn(&crate::call::Call) -> ActionResult + Send + Sync>);
-
-impl std::fmt::Debug for ActionFn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a Rust function")
-    }
-}
-
 impl Step {
     /// The verb in the language.
     pub fn verb(&self) -> &'static str {
-        match self.kind {
-            Kind::Copy(_) => "copy",
-            Kind::Filter(_) => "filter",
-            Kind::Split(_) => "split",
-            Kind::Shard(_) => "shard",
-            Kind::Merge(_) => "merge",
-            Kind::Join(_) => "join",
-            Kind::Reduce(..) | Kind::Pair(_) => "reduce",
-            Kind::Work(_) | Kind::Act(_) => "work",
-        }
+        self.kind.verb().spec.name
     }
 
     /// Its pattern; a join, a pair and an action have none that is applied to batches.
@@ -330,7 +241,7 @@ impl Step {
             Kind::Merge(p) => Some(p),
             Kind::Reduce(p, _) => Some(&**p),
             Kind::Work(p) => Some(&**p),
-            Kind::Join(_) | Kind::Pair(_) | Kind::Act(_) => None,
+            Kind::Barrier(_) | Kind::Pair(_) | Kind::Act(_) => None,
         }
     }
 
@@ -340,9 +251,9 @@ impl Step {
     }
 
     /// The gate, if the step waits for the end of its batch.
-    pub fn gate(&self) -> Option<&join::Gate> {
+    pub fn gate(&self) -> Option<&barrier::Gate> {
         match &self.kind {
-            Kind::Join(gate) | Kind::Reduce(_, gate) => Some(gate),
+            Kind::Barrier(gate) | Kind::Reduce(_, gate) => Some(gate),
             _ => None,
         }
     }

@@ -1,12 +1,48 @@
 //! The flow as written: keys are known and of the right kind, names are not yet resolved.
 
-use super::keys::{Faults, Keys, text, texts};
-use super::words;
+use super::streams;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::patterns::{STEP_KEYS, VERBS, Verb};
+use crate::read::keys::{Faults, Keys, text, texts};
+use crate::read::{Name, words};
+use crate::spec::{Is, Key, Part};
 use crate::tree::{Kind, Node};
 
-/// A name and where it is written.
-pub type Name = (String, Span);
+/// Keys of a flow.
+pub const KEYS: &[Key] = &[
+    Key::new("flow", Is::Text, "The name of the flow: `a-z`, `0-9` and `-`.", "flow: word-count").needed(),
+    Key::new("doc", Is::Text, "What the flow is for.", "doc: counts the words of a book"),
+    Key::new(
+        "env",
+        Is::Variables,
+        "Variables that the flow may use, with their defaults: `${NAME}` in paths and arguments, `env.NAME` in expressions.",
+        "env: { DIR: in, TOKEN: null }",
+    ),
+    Key::new("timezone", Is::Text, "Time zone of `run.date`, `floor` and `format`.", "timezone: Europe/Stockholm")
+        .usual("UTC"),
+    Key::new(
+        "defaults",
+        Is::Named(Part::Defaults),
+        "Keys for every stream and step that may have them.",
+        "defaults: { partitions: 10, on-error: fail }",
+    ),
+    Key::new(
+        "streams",
+        Is::Named(Part::Stream),
+        "The public streams of the flow.",
+        "streams: { sales: { source: sales.jsonl } }",
+    ),
+    Key::new(
+        "steps",
+        Is::Named(Part::Step),
+        "The steps of the flow.",
+        "steps: { big: { filter: sales, where: item.amount > 10.0 } }",
+    ),
+    Key::new("schedule", Is::Later, "When the flow runs.", "schedule: { cron: '15 2 * * *' }"),
+    Key::new("batch", Is::Later, "What is a batch where the flow follows its input.", "batch: { every: 1h }"),
+    Key::new("tests", Is::Later, "Tests of the flow.", "tests: {}"),
+    Key::new("secrets", Is::Later, "Variables that are never shown.", "secrets: [TOKEN]"),
+];
 
 /// The flow as written.
 pub struct Draft<'n> {
@@ -29,7 +65,7 @@ pub struct DraftStep<'n> {
     /// Its name.
     pub name: Name,
     /// Its verb.
-    pub verb: &'static str,
+    pub verb: &'static Verb,
     /// Where its verb is written.
     pub verb_span: Span,
     /// Its inputs.
@@ -38,14 +74,13 @@ pub struct DraftStep<'n> {
     pub keys: Keys<'n>,
 }
 
-const VERBS: [&str; 8] = ["copy", "filter", "split", "shard", "merge", "join", "reduce", "work"];
 /// Of these a later version makes use; a run today does not need them. Each with what is not done meanwhile.
 const PARTS_FOR_LATER: [(&str, &str); 3] =
     [("schedule", "`run` runs once, now"), ("batch", "a run is one batch"), ("tests", "they are not run")];
 
 /// Reads the top level. `defaults` are written into the streams and steps that they fit.
 pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
-    let mut keys = Keys::of(root, "a flow", faults)?;
+    let mut keys = Keys::of(root, "a flow", KEYS, faults)?;
     let name = keys.text("flow", faults).map(|(t, s)| (t.to_string(), s));
     if name.is_none() && keys.key_span("flow").is_none() {
         faults.push(
@@ -69,11 +104,10 @@ pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
     if streams.is_none() && steps.is_none() {
         faults.push(Diagnostic::error("no-steps", root.span, "a flow has `streams` and `steps`"));
     }
-    let streams =
-        streams.map_or_else(Vec::new, |n| each(n, "streams", "the stream", defaults, super::streams::KEYS, faults));
-    let steps = steps.map_or_else(Vec::new, |n| each(n, "steps", "the step", defaults, super::steps::KEYS, faults));
+    let streams = streams.map_or_else(Vec::new, |n| each(n, &STREAMS, defaults, faults));
+    let steps = steps.map_or_else(Vec::new, |n| each(n, &STEPS, defaults, faults));
     let steps = steps.into_iter().filter_map(|(name, keys)| step(name, keys, faults)).collect();
-    keys.done(&["secrets"], |_| None, faults);
+    keys.done(|_| None, faults);
     Some(Draft { name: name?, doc, env, timezone, streams, steps })
 }
 
@@ -82,7 +116,7 @@ fn known_defaults(node: &Node, faults: &mut Faults) {
     let Kind::Map(map) = &node.kind else {
         return faults.push(Diagnostic::error("not-a-map", node.span, "`defaults` is a map from keys to values"));
     };
-    let known = || super::streams::KEYS.iter().chain(super::steps::KEYS).copied();
+    let known = || keys_of_streams().chain(keys_of_steps());
     for (k, _) in map {
         let Some(key) = k.as_str().filter(|key| !known().any(|k| k == *key)) else { continue };
         let label = crate::names::nearest(key, known()).map(|near| format!("did you mean `{near}`?"));
@@ -105,18 +139,44 @@ fn env(node: &Node, faults: &mut Faults) -> Vec<(Name, Option<String>)> {
     out
 }
 
+/// Names of the keys that a stream may have.
+fn keys_of_streams() -> impl Iterator<Item = &'static str> {
+    streams::KEYS.iter().map(|k| k.name)
+}
+
+/// Names of the keys that a step may have, whatever its verb is.
+fn keys_of_steps() -> impl Iterator<Item = &'static str> {
+    STEP_KEYS.iter().chain(VERBS.iter().flat_map(|v| v.spec.keys)).map(|k| k.name)
+}
+
+/// A part of a flow that is a map from names.
+struct Section {
+    part: &'static str,
+    of: &'static str,
+    keys: &'static [Key],
+    has: fn(&str) -> bool,
+}
+
+const STREAMS: Section = Section {
+    part: "streams",
+    of: "the stream",
+    keys: streams::KEYS,
+    has: |k| keys_of_streams().any(|known| known == k),
+};
+const STEPS: Section =
+    Section { part: "steps", of: "the step", keys: STEP_KEYS, has: |k| keys_of_steps().any(|known| known == k) };
+
 fn each<'n>(
     node: &'n Node,
-    part: &str,
-    of: &str,
+    section: &Section,
     defaults: Option<&'n Node>,
-    known: &[&str],
     faults: &mut Faults,
 ) -> Vec<(Name, Keys<'n>)> {
+    let Section { part, of, keys: spec, has } = section;
     let Kind::Map(map) = &node.kind else {
         if !node.is_null() {
             let fault = Diagnostic::error("not-a-map", node.span, format!("`{part}` is a map from names to {part}"));
-            let example = if part == "steps" { "NAME: { copy: …, to: … }" } else { "NAME: { source: … }" };
+            let example = if *part == "steps" { "NAME: { copy: …, to: … }" } else { "NAME: { source: … }" };
             faults.push(match node.kind {
                 Kind::List(_) => fault.label(format!("write  {example}  for each, without `-`")),
                 _ => fault.label(format!("as in  {example}")),
@@ -130,14 +190,14 @@ fn each<'n>(
         if name.starts_with("x-") && !matches!(v.kind, Kind::Map(_)) {
             continue;
         }
-        if v.is_null() && part == "streams" {
-            out.push(((name.to_string(), k.span), Keys::empty(format!("{of} {name}"), k.span)));
+        if v.is_null() && *part == "streams" {
+            out.push(((name.to_string(), k.span), Keys::empty(format!("{of} {name}"), k.span, spec)));
             continue;
         }
-        let Some(mut keys) = Keys::of(v, format!("{of} {name}"), faults) else { continue };
+        let Some(mut keys) = Keys::of(v, format!("{of} {name}"), spec, faults) else { continue };
         keys.span = k.span;
         if let Some(Node { kind: Kind::Map(defaults), .. }) = defaults {
-            keys.add_defaults(defaults.iter().filter(|(k, _)| k.as_str().is_some_and(|k| known.contains(&k))));
+            keys.add_defaults(defaults.iter().filter(|(k, _)| k.as_str().is_some_and(has)));
         }
         out.push(((name.to_string(), k.span), keys));
     }
@@ -145,27 +205,32 @@ fn each<'n>(
 }
 
 fn step<'n>(name: Name, mut keys: Keys<'n>, faults: &mut Faults) -> Option<DraftStep<'n>> {
-    let found: Vec<&'static str> = VERBS.into_iter().filter(|v| keys.key_span(v).is_some()).collect();
+    let found: Vec<&'static Verb> = VERBS.into_iter().filter(|v| keys.key_span(v.spec.name).is_some()).collect();
     match found.as_slice() {
         [] => {
-            let label = keys.names().find_map(words::verb).unwrap_or_else(|| format!("one of {}", VERBS.join(", ")));
+            let label = keys
+                .names()
+                .find_map(words::verb)
+                .unwrap_or_else(|| format!("one of {}", VERBS.map(|v| v.spec.name).join(", ")));
             faults.push(Diagnostic::error("no-verb", name.1, format!("the step {} has no verb", name.0)).label(label));
             None
         }
         [verb] => {
-            let verb_span = keys.key_span(verb).unwrap_or(name.1);
-            let node = keys.node(verb)?;
-            let many = matches!(*verb, "merge" | "join" | "reduce");
-            if !many && matches!(node.kind, Kind::List(_)) {
+            let word = verb.spec.name;
+            let verb_span = keys.key_span(word).unwrap_or(name.1);
+            let node = keys.take(word)?;
+            keys.may_have(verb.spec.keys);
+            if !verb.spec.many && matches!(node.kind, Kind::List(_)) {
                 faults.push(
-                    Diagnostic::error("one-input", node.span, format!("`{verb}` reads one stream"))
+                    Diagnostic::error("one-input", node.span, format!("`{word}` reads one stream"))
                         .help("put a merge before it:  all: { merge: [a, b] }"),
                 );
             }
-            let inputs = texts(node, verb, faults).into_iter().map(|(t, s)| (t.to_string(), s)).collect();
+            let inputs = texts(node, word, faults).into_iter().map(|(t, s)| (t.to_string(), s)).collect();
             Some(DraftStep { name, verb, verb_span, inputs, keys })
         }
         [one, two, ..] => {
+            let (one, two) = (one.spec.name, two.spec.name);
             let at = keys.key_span(two).unwrap_or(name.1);
             faults.push(
                 Diagnostic::error("two-verbs", at, format!("the step {} has two verbs, {one} and {two}", name.0))

@@ -1,24 +1,25 @@
 //! The check: from a flow as written to a [`Flow`] that can run, with every fault in one pass.
 
-mod action;
-mod compile;
 mod draft;
+mod files;
 mod hash;
-mod keys;
+mod names;
 mod shape;
+mod sinks;
+mod sources;
 mod steps;
 mod streams;
 mod whole;
 mod wire;
-mod words;
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::Env;
 use crate::model::{Flow, Step, Stream};
+use crate::read::Reading;
+use crate::read::keys::Faults;
 use crate::tree::{self, Node};
 use anabranch_engine::FlowId;
 use draft::Draft;
-use keys::Faults;
 
 /// What a check found.
 #[derive(Debug)]
@@ -88,21 +89,23 @@ fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faul
     let (mut streams, formats): (Vec<Stream>, Vec<_>) = declared.into_iter().unzip();
     shape::connect(&name, &mut streams, &wired, faults);
     let order = shape::order(&streams, &wired, faults)?;
-    let mut formats: Vec<Option<crate::patterns::Format>> = formats;
+    let mut formats: Vec<Option<crate::format::Format>> = formats;
     formats.resize(streams.len(), None);
     let mut steps: Vec<Option<Step>> = vec![];
     steps.resize_with(wired.len(), || None);
     for i in order {
         let format = shape::formats(&mut streams, &mut formats, &wired[i]);
         let shard = wired[i].shards.is_some();
-        let out = wired[i]
+        let ports = wired[i].ports.clone();
+        let out = ports
             .outputs
             .first()
             .and_then(|((n, _), _)| streams.iter().find(|s| s.name == *n))
             .map_or(format, |s| s.format);
         let types = shape::types(&streams, &wired, i);
-        let context = steps::Context { format, out, env: &env, shard, types };
-        let built = steps::build(&mut wired[i], &context, faults);
+        let (inputs, verb_span) = (wired[i].inputs.len(), wired[i].draft.verb_span);
+        let reading = Reading { format, out, env: &env, shard, types, inputs, verb_span, ports: &ports };
+        let built = steps::build(&mut wired[i], &reading, faults);
         steps[i] = built.map(|built| shape::step(&name, &streams, &wired[i], built));
     }
     let whole: Option<Vec<Step>> = steps.into_iter().collect();

@@ -1,14 +1,14 @@
 //! The shape of the flow: writers, readers, order, formats.
 
-use super::keys::Faults;
 use super::steps::Built;
 use super::streams::internal;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
 use crate::expr::FieldType;
+use crate::format::Format;
 use crate::model::{Lines, SinkAt, Step, Stream, Writer};
 use crate::names::nearest;
-use crate::patterns::Format;
+use crate::read::keys::Faults;
 use anabranch_engine::FlowId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ fn find(streams: &[Stream], name: &str) -> Option<usize> {
 /// Makes the streams that are only named, and tells each its writer and readers.
 pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], faults: &mut Faults) {
     for (s, step) in wired.iter().enumerate() {
-        for (port, (out, _)) in step.outputs.iter().enumerate() {
+        for (port, (out, _)) in step.ports.outputs.iter().enumerate() {
             let i = find(streams, &out.0).or_else(|| {
                 streams.push(internal(flow, out)?);
                 Some(streams.len() - 1)
@@ -57,7 +57,7 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
         }
     }
     for step in wired {
-        for ((name, span), explicit) in &step.outputs {
+        for ((name, span), explicit) in &step.ports.outputs {
             let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
             if *explicit && !stream.declared && stream.readers.is_empty() && !is_meant(name, streams, wired) {
                 let read: Vec<&str> = wired.iter().flat_map(|w| w.inputs.iter().map(|(n, _)| n.as_str())).collect();
@@ -145,10 +145,10 @@ pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired
         Some(first) if inputs.iter().all(|f| f == first) => *first,
         _ => Format::Json,
     };
-    let routes = routes(step.draft.verb);
-    for (port, ((name, _), _)) in step.outputs.iter().enumerate() {
+    let routes = step.draft.verb.routes;
+    for (port, ((name, _), _)) in step.ports.outputs.iter().enumerate() {
         let Some(i) = find(streams, name) else { continue };
-        let made = if routes && step.done != Some(port) { format } else { by_sink(&streams[i]) };
+        let made = if routes && step.ports.done != Some(port) { format } else { by_sink(&streams[i]) };
         let chosen = said.get(i).copied().flatten().unwrap_or(made);
         streams[i].format = chosen;
         if let Some(said) = said.get_mut(i) {
@@ -170,7 +170,7 @@ pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: usize) -> BTreeMap<S
             let Some(stream) = find(streams, name).map(|i| &streams[i]) else { continue };
             match stream.writer {
                 Writer::Source => of_all.push(stream.entry.fields.iter().map(|f| (f.name.clone(), f.of)).collect()),
-                Writer::Step(w, _) if routes(wired[w].draft.verb) => todo.push(w),
+                Writer::Step(w, _) if wired[w].draft.verb.routes => todo.push(w),
                 _ => of_all.push(BTreeMap::new()),
             }
         }
@@ -179,11 +179,6 @@ pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: usize) -> BTreeMap<S
         Some((first, rest)) if rest.iter().all(|r| r == first) => first.clone(),
         _ => BTreeMap::new(),
     }
-}
-
-/// Whether a verb only decides where items go.
-fn routes(verb: &str) -> bool {
-    matches!(verb, "copy" | "filter" | "split" | "shard" | "merge" | "join")
 }
 
 /// What is made for a file of lines is text, everything else JSON.
@@ -206,8 +201,8 @@ pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) 
     while groups.len() < inputs.len() {
         groups.push(groups[0].clone());
     }
-    let mut outputs: Vec<usize> = wired.outputs.iter().filter_map(|(n, _)| index(n)).collect();
-    let done = wired.done.and_then(|_| outputs.pop());
+    let mut outputs: Vec<usize> = wired.ports.outputs.iter().filter_map(|(n, _)| index(n)).collect();
+    let done = wired.ports.done.and_then(|_| outputs.pop());
     Step {
         name,
         span: wired.draft.name.1,

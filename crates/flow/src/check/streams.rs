@@ -1,33 +1,56 @@
 //! Declared streams: what fills them, what stores them, what their items must be.
 
-use super::compile::{expression, source_names};
-use super::draft::Name;
-use super::keys::{Faults, Keys, text};
+use super::names::check_name;
+use super::sinks::{self, sink};
+use super::sources::{self, source};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::expr::{Env, FieldType, Reads};
-use crate::model::{Entry, Field, Lines, Mode, Sink, SinkAt, Source, SourceAt, Stream, Writer};
-use crate::patterns::Format;
+use crate::expr::{Env, FieldType};
+use crate::format::Format;
+use crate::model::{Entry, Field, Lines, Stream, Writer};
+use crate::read::compile::{expression, source_names};
+use crate::read::keys::{Faults, Keys, text};
+use crate::read::{Name, words};
+use crate::spec::{Is, Key};
 use crate::tree::{Kind, Node};
-use anabranch_engine::{FlowId, StreamName};
+use anabranch_engine::{FlowId, StreamName, limits};
 use std::collections::BTreeMap;
 
 /// Keys of a stream.
-pub const KEYS: &[&str] = &[
-    "doc",
-    "source",
-    "sink",
-    "format",
-    "keep",
-    "fields",
-    "key",
-    "time",
-    "partitions",
-    "replication-factor",
-    "config",
-    "topic",
+pub const KEYS: &[Key] = &[
+    Key::new("doc", Is::Text, "What the stream is.", "doc: one order a line"),
+    Key::new(
+        "source",
+        Is::TextOr(sources::KEYS),
+        "What fills the stream: a file, all files of a pattern, `stdin`, or a list.",
+        "source: in/*.jsonl",
+    ),
+    Key::new("sink", Is::TextOr(sinks::KEYS), "What stores the stream: a file or `stdout`.", "sink: out/counts.jsonl"),
+    Key::new("format", Is::Word(&["json", "text", "bytes"]), "What an item is.", "format: text")
+        .depends("the file; else `json`"),
+    Key::new("keep", Is::Flag, "Whether the items also stay in the log, although a file has them.", "keep: true")
+        .usual("false"),
+    Key::new(
+        "fields",
+        Is::Types,
+        "Fields that items must have at the source, and their types: `string`, `int`, `double`, `bool`, `timestamp`, `list`, `map`; with `|null` a field may be missing.",
+        "fields: { user: string, age: 'int|null' }",
+    ),
+    Key::new("key", Is::Expression, "The key that an item gets at the source.", "key: item.user"),
+    Key::new("time", Is::Expression, "The timestamp that an item gets at the source.", "time: timestamp(item.at)")
+        .depends("the start of the run"),
+    Key::new("partitions", Is::Number(1, limits::PARTITIONS as u64), "Partitions of the stream.", "partitions: 10")
+        .depends("those of the input of its writer; 1 at a source"),
+    Key::new(
+        "replication-factor",
+        Is::Number(1, 32_000),
+        "Copies of each partition on Kafka.",
+        "replication-factor: 3",
+    )
+    .depends("the broker"),
+    Key::new("config", Is::Settings, "Settings of the topic, by Kafka's names.", "config: { retention.ms: 86400000 }"),
+    Key::new("topic", Is::Text, "The name of the stream outside the flow.", "topic: sales.v2")
+        .depends("the name of the stream"),
 ];
-const LATER_FORMATS: [&str; 3] = ["json", "csv", "tsv"];
-const LATER_KINDS: [&str; 4] = ["url", "kafka", "ticks", "workqueue"];
 
 /// A stream that is only named by steps.
 pub fn internal(flow: &FlowId, (name, span): &Name) -> Option<Stream> {
@@ -60,11 +83,11 @@ pub fn declared(
     env: &Env,
     faults: &mut Faults,
 ) -> Option<(Stream, Option<Format>)> {
-    super::wire::check_name(name, *span, faults);
+    check_name(name, *span, faults);
     let topic = keys.text("topic", faults).map_or(name.as_str(), |(t, _)| t);
     let mut stream = bare(name, *span, StreamName::new(topic).ok()?);
     keys.node("doc");
-    let written = keys.word("format", &["json", "text", "bytes"], faults).map(|w| match w {
+    let written = keys.word("format", faults).map(|w| match w {
         "json" => Format::Json,
         "text" => Format::Text,
         _ => Format::Bytes,
@@ -75,15 +98,14 @@ pub fn declared(
     let format = written.or(stream.source.as_ref().map(|s| by_file(s.lines)));
     stream.format = format.unwrap_or_default();
     stream.keep = keys.flag("keep", faults).unwrap_or(false);
-    stream.partitions =
-        keys.number("partitions", 1..=u64::from(anabranch_engine::limits::PARTITIONS), faults).map(|n| n as u32);
-    stream.replication_factor = keys.number("replication-factor", 1..=32_000, faults).map(|n| n as u16);
+    stream.partitions = keys.number("partitions", faults).map(|n| n as u32);
+    stream.replication_factor = keys.number("replication-factor", faults).map(|n| n as u16);
     stream.config = keys.node("config").map_or_else(BTreeMap::new, |n| config(n, faults));
     if stream.source.is_some() {
         stream.writer = Writer::Source;
     }
     entry(&mut keys, &mut stream, env, faults);
-    keys.done(&[], super::words::key, faults);
+    keys.done(words::key, faults);
     Some((stream, format))
 }
 
@@ -140,211 +162,4 @@ fn entry(keys: &mut Keys<'_>, stream: &mut Stream, env: &Env, faults: &mut Fault
         let what = "`key`, `time` and `fields` are given to items at a source, and this stream has none";
         faults.push(Diagnostic::error("no-source", stream.span, what));
     }
-}
-
-/// How a file holds items, by its name.
-fn lines_of(path: &str, span: Span, faults: &mut Faults) -> Lines {
-    let lower = path.to_lowercase();
-    for packed in [".gz", ".zst"] {
-        if lower.ends_with(packed) {
-            faults.push(Diagnostic::error(
-                "not-in-this-version",
-                span,
-                format!("packed files ({packed}) are not read or written in this version"),
-            ));
-        }
-    }
-    match lower.rsplit_once('.').map(|(_, e)| e) {
-        Some("jsonl" | "ndjson") => Lines::Json,
-        Some(e) if LATER_FORMATS.contains(&e) => {
-            let what = format!("the format {e} is not in this version; known formats: jsonl, lines");
-            faults.push(Diagnostic::error("not-in-this-version", span, what));
-            Lines::Text
-        }
-        _ => Lines::Text,
-    }
-}
-
-fn lines_key(keys: &mut Keys<'_>, faults: &mut Faults) -> Option<Lines> {
-    let (word, span) = keys.text("format", faults)?;
-    match word {
-        "lines" => Some(Lines::Text),
-        "jsonl" => Some(Lines::Json),
-        later if LATER_FORMATS.contains(&later) => {
-            faults.push(Diagnostic::error(
-                "not-in-this-version",
-                span,
-                format!("the format {later} is not in this version; known formats: jsonl, lines"),
-            ));
-            None
-        }
-        _ => {
-            faults.push(Diagnostic::error("unknown-word", span, "`format` is one of: lines, jsonl"));
-            None
-        }
-    }
-}
-
-/// Says so where a kind is of a later version; `true` if it was.
-fn later_kind(keys: &mut Keys<'_>, faults: &mut Faults) -> bool {
-    let found = LATER_KINDS.into_iter().find_map(|k| keys.key_span(k).map(|s| (k, s)));
-    if let Some((kind, span)) = found {
-        faults.push(Diagnostic::error("not-in-this-version", span, format!("`{kind}` is not in this version")));
-    }
-    found.is_some()
-}
-
-/// `${NAME}` filled in.
-fn filled(text: &str, span: Span, env: &Env, faults: &mut Faults) -> String {
-    super::compile::interpolate(text, span, env, faults)
-}
-
-fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Faults) -> Option<Source> {
-    let plain = format.filter(|f| *f != Format::Json).map(|_| Lines::Text);
-    if let Some(path) = node.as_str() {
-        if node.is_null() {
-            text(node, "source", faults);
-            return None;
-        }
-        if path == "stdin" {
-            let lines = if format == Some(Format::Json) { Lines::Json } else { Lines::Text };
-            return Some(Source { from: SourceAt::Stdin, lines });
-        }
-        if path.contains("://") {
-            faults.push(Diagnostic::error("not-in-this-version", node.span, "a URL as source is not in this version"));
-            return None;
-        }
-        let lines = plain.unwrap_or_else(|| lines_of(path, node.span, faults));
-        return Some(Source { from: SourceAt::Files(filled(path, node.span, env, faults)), lines });
-    }
-    let mut keys = Keys::of(node, "a source", faults)?;
-    if later_kind(&mut keys, faults) {
-        return None;
-    }
-    let chosen = lines_key(&mut keys, faults).or(plain);
-    let from = if let Some((path, span)) = keys.text("file", faults) {
-        let lines = chosen.unwrap_or_else(|| lines_of(path, span, faults));
-        Source { from: SourceAt::Files(filled(path, span, env, faults)), lines }
-    } else if keys.node("stdin").is_some() {
-        Source {
-            from: SourceAt::Stdin,
-            lines: chosen.unwrap_or(if format == Some(Format::Json) { Lines::Json } else { Lines::Text }),
-        }
-    } else if let Some(items) = keys.node("items") {
-        let Kind::List(list) = &items.kind else {
-            faults.push(Diagnostic::error("not-a-list", items.span, "`items` is a list of values"));
-            return None;
-        };
-        let text = format.is_some_and(|f| f != Format::Json);
-        let items =
-            list.iter().map(|n| if text { n.as_str().unwrap_or_default().to_string() } else { json_of(n) }).collect();
-        Source { from: SourceAt::Items(items), lines: if text { Lines::Text } else { Lines::Json } }
-    } else {
-        faults.push(
-            Diagnostic::error("no-kind", node.span, "a source is a file, stdin or items")
-                .label("as in  { file: in.jsonl }"),
-        );
-        return None;
-    };
-    keys.word("read", &["all"], faults);
-    keys.word("when-done", &["keep"], faults);
-    keys.done(&[], |_| None, faults);
-    Some(from)
-}
-
-/// A node as JSON: what is plain may be a number, true, false or null.
-fn json_of(node: &Node) -> String {
-    match &node.kind {
-        Kind::Scalar { text, plain } => {
-            let meant = *plain && crate::expr::json::check(text.as_bytes()).is_ok();
-            if node.is_null() {
-                "null".into()
-            } else if meant {
-                text.clone()
-            } else {
-                serde_json::Value::from(text.as_str()).to_string()
-            }
-        }
-        Kind::List(l) => format!("[{}]", l.iter().map(json_of).collect::<Vec<_>>().join(",")),
-        Kind::Map(m) => {
-            let pair = |(k, v): &(Node, Node)| {
-                format!("{}:{}", serde_json::Value::from(k.as_str().unwrap_or_default()), json_of(v))
-            };
-            format!("{{{}}}", m.iter().map(pair).collect::<Vec<_>>().join(","))
-        }
-        Kind::Code(_) | Kind::Action(_) => "null".into(),
-    }
-}
-
-fn sink(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
-    let run = super::compile::run_names(env);
-    let file = |path: &str, span: Span, faults: &mut Faults| match super::compile::filled(
-        path,
-        span,
-        &run,
-        env,
-        &mut Reads::default(),
-        faults,
-    ) {
-        Ok(t) => Some(SinkAt::File(t)),
-        Err(f) => {
-            let text = f.text.replace("there is no name `item`", "a path made of item data is not in this version");
-            faults.push(Diagnostic::error("bad-template", span, text));
-            None
-        }
-    };
-    if let Some(path) = node.as_str() {
-        if node.is_null() {
-            text(node, "sink", faults);
-            return None;
-        }
-        if path == "stdout" {
-            return Some(Sink {
-                to: SinkAt::Stdout,
-                lines: Lines::Text,
-                mode: Mode::Append,
-                mode_said: false,
-                whole: false,
-            });
-        }
-        if path.contains("://") {
-            faults.push(Diagnostic::error("not-in-this-version", node.span, "a URL as sink is not in this version"));
-            return None;
-        }
-        let lines = lines_of(path, node.span, faults);
-        return Some(Sink {
-            to: file(path, node.span, faults)?,
-            lines,
-            mode: Mode::Replace,
-            mode_said: false,
-            whole: false,
-        });
-    }
-    let mut keys = Keys::of(node, "a sink", faults)?;
-    if later_kind(&mut keys, faults) {
-        return None;
-    }
-    let chosen = lines_key(&mut keys, faults);
-    let (to, lines, usual) = if let Some((path, span)) = keys.text("file", faults) {
-        (file(path, span, faults)?, chosen.unwrap_or_else(|| lines_of(path, span, faults)), Mode::Replace)
-    } else if keys.node("stdout").is_some() {
-        (SinkAt::Stdout, chosen.unwrap_or(Lines::Text), Mode::Append)
-    } else {
-        faults.push(
-            Diagnostic::error("no-kind", node.span, "a sink is a file or stdout")
-                .label("as in  { file: out.jsonl, mode: append }"),
-        );
-        return None;
-    };
-    let mode = keys.word("mode", &["replace", "append", "fail"], faults);
-    let written = keys.word("write", &["value", "item"], faults);
-    keys.done(&["roll"], |_| None, faults);
-    let mode_said = mode.is_some();
-    let mode = match mode {
-        Some("append") => Mode::Append,
-        Some("fail") => Mode::Fail,
-        Some(_) => Mode::Replace,
-        None => usual,
-    };
-    Some(Sink { to, lines, mode, mode_said, whole: written == Some("item") })
 }

@@ -1,13 +1,13 @@
 //! What can only be said of the whole flow: modes of sinks, files and groups with one user, results that
 //! nobody reads.
 
-use super::keys::Faults;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Flow, Kind, Mode, SinkAt, SourceAt, Stream, Writer};
 use crate::names::nearest;
 use crate::paths;
-use crate::patterns::join::IfFailed;
+use crate::patterns::barrier::IfFailed;
+use crate::read::keys::Faults;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
         }
     }
     for (step, wired) in flow.steps.iter().zip(wired) {
-        let makes = matches!(step.kind, Kind::Reduce(..) | Kind::Join(_) | Kind::Filter(_) | Kind::Pair(_));
+        let makes = matches!(step.kind, Kind::Reduce(..) | Kind::Barrier(_) | Kind::Filter(_) | Kind::Pair(_));
         let lost = step.outputs.first().map(|o| &flow.streams[*o]).is_some_and(|s| !s.declared && s.readers.is_empty());
         if makes && lost {
             let what = format!("the output of `{}` is not used", step.name);
@@ -69,7 +69,7 @@ fn gates_before_pairs(flow: &mut Flow) {
     let before: BTreeSet<usize> = pairs.flat_map(|s| &s.inputs).flat_map(|i| flow.above(*i)).collect();
     for stream in before {
         if let Writer::Step(w, _) = flow.streams[stream].writer
-            && let Kind::Join(gate) | Kind::Reduce(_, gate) = &mut flow.steps[w].kind
+            && let Kind::Barrier(gate) | Kind::Reduce(_, gate) = &mut flow.steps[w].kind
         {
             gate.if_failed = IfFailed::Fail;
         }
@@ -100,7 +100,7 @@ fn ways_to(flow: &Flow, stream: usize, known: &mut Vec<Option<u64>>) -> u64 {
     }
     let n = match s.writer {
         Writer::Step(w, _) if !s.is_public() => match flow.steps.get(w) {
-            Some(step) if matches!(step.kind, Kind::Copy(_) | Kind::Join(_)) && step.done != Some(stream) => {
+            Some(step) if matches!(step.kind, Kind::Copy(_) | Kind::Barrier(_)) && step.done != Some(stream) => {
                 step.inputs.iter().fold(0u64, |n, s| n.saturating_add(ways_to(flow, *s, known)))
             }
             _ => 1,

@@ -2,7 +2,8 @@
 //! shard and merge. JSON text becomes its text, every other JSON value stays as it is written; text becomes a JSON string.
 
 use crate::expr::{Fault, json};
-use crate::patterns::{Body, Format, Making, Origin, Part};
+use crate::format::Format;
+use crate::patterns::{Body, Making, Origin, Part};
 use anabranch_engine::{Record, Result, Rows, limits};
 use std::borrow::Cow;
 use std::sync::Arc;

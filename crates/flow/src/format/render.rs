@@ -1,8 +1,8 @@
 //! Items as lines of a sink.
 
 use crate::expr::{Fault, json};
+use crate::format::Format;
 use crate::model::{Lines, Sink};
-use crate::patterns::Format;
 use anabranch_engine::Record;
 
 /// Appends an item as one line, without the line end.

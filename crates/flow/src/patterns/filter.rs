@@ -1,9 +1,52 @@
 //! Filter: outputs are exactly the items for which `where` holds; the others are
 //! counted, or go to `otherwise`. An item for which it cannot be told has failed.
 
-use super::{Effects, Pattern, Scratch, View};
+use super::{Effects, Kind, Pattern, Scratch, Verb, View};
+use crate::diagnostic::Diagnostic;
 use crate::expr::{Compiled, Reads};
+use crate::read::compile::predicate;
+use crate::read::keys::{Faults, Keys};
+use crate::read::ports::{Otherwise, Ports};
+use crate::read::{Name, Reading};
+use crate::spec::{Is, Key, Spec};
 use anabranch_engine::Rows;
+
+/// The verb.
+pub const VERB: Verb = Verb {
+    spec: Spec {
+        name: "filter",
+        doc: "Keeps the items for which `where` is true. The others are counted, or go to `otherwise`.",
+        many: false,
+        keys: &[
+            Key::new("where", Is::Condition, "What must hold for an item to be kept.", "where: item.amount > 10.0")
+                .needed(),
+            Key::new("otherwise", Is::StreamOr(&["drop"]), "Where the others go.", "otherwise: small").usual("drop"),
+            Key::new("to", Is::Stream, "The output.", "to: big").depends("the name of the step"),
+        ],
+        example: "big: { filter: sales, where: item.amount > 10.0, otherwise: small }",
+    },
+    routes: true,
+    fans_out: false,
+    ports,
+    read,
+};
+
+fn ports(keys: &mut Keys<'_>, name: &Name, ports: &mut Ports, faults: &mut Faults) {
+    Ports::only(keys, name, ports, faults);
+    ports.rest(keys, "filter", faults);
+}
+
+fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Option<Kind> {
+    let mut reads = Reads::default();
+    let keep = keys.needed("where", faults).and_then(|n| predicate(n, "where", &reading.names(), &mut reads, faults));
+    if reading.ports.otherwise == Some(Otherwise::Error) {
+        let at = keys.key_span("otherwise").unwrap_or(keys.span);
+        let what = "a filter drops the others or sends them to a stream";
+        faults.push(Diagnostic::error("otherwise", at, what).label("drop, or a stream"));
+    }
+    let otherwise = matches!(reading.ports.otherwise, Some(Otherwise::To(_)));
+    Some(Kind::Filter(Box::new(Filter { keep: keep?, reads, otherwise })))
+}
 
 /// Keeps the items for which an expression holds. Output 0 has them, output 1 the others.
 #[derive(Debug, Clone)]

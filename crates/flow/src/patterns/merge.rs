@@ -1,6 +1,23 @@
 //! Merge: the multiset union of its inputs; the order of each input partition is kept.
 
-use super::{Effects, Pattern, Scratch, View};
+use super::{Effects, Kind, Pattern, Scratch, Verb, View};
+use crate::read::ports::Ports;
+use crate::spec::{Is, Key, Spec};
+
+/// The verb.
+pub const VERB: Verb = Verb {
+    spec: Spec {
+        name: "merge",
+        doc: "Sends the items of all inputs to one output, untouched and unread. The order of each input partition is kept.",
+        many: true,
+        keys: &[Key::new("to", Is::Stream, "The output.", "to: all").depends("the name of the step")],
+        example: "all: { merge: [clicks, taps] }",
+    },
+    routes: true,
+    fans_out: false,
+    ports: Ports::only,
+    read: |_, _, _| Some(Kind::Merge(Merge)),
+};
 
 /// Sends the items of every input to one output, untouched and unread.
 #[derive(Debug, Clone)]

@@ -3,26 +3,113 @@
 //! A pattern does no I/O and knows no clock. What it keeps between batches is
 //! its [`Scratch`], which is never durable: it is rebuilt by reading the input again.
 
+pub mod action;
 pub mod aggregate;
+pub mod barrier;
 pub mod copy;
 pub mod filter;
-pub mod groups;
-pub mod join;
+pub mod fold;
 pub mod merge;
 pub mod part;
 pub mod reduce;
 pub mod shard;
 pub mod split;
+pub mod table;
 #[cfg(test)]
 pub(crate) mod trial;
 pub mod work;
 
-pub use part::{Body, Effects, Emit, Format, MadeFrom, Making, Origin, Part, Vars, View, What};
+pub use part::{Body, Effects, Emit, MadeFrom, Making, Origin, Part, Vars, View, What};
 
 use crate::expr::Fault;
+use crate::read::keys::{Faults, Keys};
+use crate::read::ports::Ports;
+use crate::read::{Name, Reading};
+use crate::spec::{Is, Key, Spec};
 use anabranch_engine::limits;
-use groups::Groups;
 use std::ops::Range;
+use table::Groups;
+
+/// A verb: what it is called, which outputs it has, and how its keys are read.
+#[derive(Clone, Copy)]
+pub struct Verb {
+    /// Its keys, and what it does.
+    pub spec: Spec,
+    /// Whether it only decides where items go.
+    pub routes: bool,
+    /// Whether it names several outputs itself, so that it cannot be replicated.
+    pub fans_out: bool,
+    /// Reads the names of its outputs.
+    pub ports: ReadPorts,
+    /// Reads the rest.
+    pub read: ReadKeys,
+}
+
+/// Reads the outputs of a step.
+pub type ReadPorts = for<'n> fn(&mut Keys<'n>, &Name, &mut Ports, &mut Faults);
+/// Reads what a step does.
+pub type ReadKeys = for<'n> fn(&mut Keys<'n>, &Reading<'_>, &mut Faults) -> Option<Kind>;
+
+/// Keys of every step.
+pub const STEP_KEYS: &[Key] = &[
+    Key::new("doc", Is::Text, "What the step is for.", "doc: leaves test orders out"),
+    Key::new(
+        "on-error",
+        Is::Word(&["dead-letter", "skip", "fail"]),
+        "What becomes of an item that fails: it is kept with its error, it is counted, or the run stops.",
+        "on-error: fail",
+    )
+    .usual("dead-letter"),
+    Key::new(
+        "group",
+        Is::Texts,
+        "The consumer group that shows how far the step is; a list has one for each input.",
+        "group: group1",
+    )
+    .depends("FLOW.STEP"),
+];
+
+/// All verbs of the language.
+pub const VERBS: [&Verb; 8] =
+    [&copy::VERB, &filter::VERB, &split::VERB, &shard::VERB, &merge::VERB, &barrier::VERB, &reduce::VERB, &work::VERB];
+
+impl PartialEq for Verb {
+    fn eq(&self, other: &Verb) -> bool {
+        self.spec.name == other.spec.name
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Copy(copy::Copy),
+    Filter(Box<filter::Filter>),
+    Split(Box<split::Split>),
+    Shard(Box<shard::Shard>),
+    Merge(merge::Merge),
+    Barrier(barrier::Gate),
+    Reduce(Box<reduce::Reduce>, barrier::Gate),
+    Pair(fold::Shape),
+    Work(Box<work::Work>),
+    Act(Box<work::Act>),
+}
+
+impl Kind {
+    /// The verb of a step that does this.
+    pub fn verb(&self) -> &'static Verb {
+        match self {
+            Kind::Copy(_) => &copy::VERB,
+            Kind::Filter(_) => &filter::VERB,
+            Kind::Split(_) => &split::VERB,
+            Kind::Shard(_) => &shard::VERB,
+            Kind::Merge(_) => &merge::VERB,
+            Kind::Barrier(_) => &barrier::VERB,
+            Kind::Reduce(..) | Kind::Pair(_) => &reduce::VERB,
+            Kind::Work(_) | Kind::Act(_) => &work::VERB,
+        }
+    }
+}
 
 /// What a pattern remembers between batches of one run.
 #[derive(Debug, Default)]

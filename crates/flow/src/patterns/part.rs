@@ -1,6 +1,7 @@
 //! A batch on its way through a unit, and what a pattern makes of it.
 
-use crate::expr::{Content, Env, Fault, Place, Reads, RunVars, Scope, Value, json, write};
+use crate::expr::{Content, Env, Fault, Place, Reads, RunVars, Scope, Value, json};
+use crate::format::Format;
 use anabranch_engine::{Batch, Builder, Codec, Handle, Record, Result, Rows, batch::Records, limits};
 use std::sync::{Arc, OnceLock};
 
@@ -165,30 +166,6 @@ pub struct Vars {
     pub run: RunVars,
     /// The variables.
     pub env: Env,
-}
-
-/// How the value of an item is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// JSON.
-    #[default]
-    Json,
-    /// UTF-8 text.
-    Text,
-    /// Bytes.
-    Bytes,
-}
-
-impl Format {
-    /// The bytes of an item with this value: JSON, or text as it is.
-    pub fn write(self, value: &Value<'_>) -> std::result::Result<Vec<u8>, Fault> {
-        if self != Format::Json {
-            return write::item(value);
-        }
-        let mut out = vec![];
-        write::json(&mut out, value)?;
-        Ok(out)
-    }
 }
 
 impl<'a> View<'a> {

@@ -4,14 +4,111 @@
 //! order, when the input has ended. Its state is never stored: after a crash the
 //! input of the run is read again, with everything but the folding left out.
 
-use super::aggregate::{Aggregate, Kind, Partial, Rank};
-use super::groups::{self, Groups, Met};
-use super::{Effects, Finals, Format, Pattern, Scratch, Stripe, Vars, View, bounded};
-use crate::expr::{Compiled, Fault, Reads, Scope, Size, Value, write};
+use super::aggregate::{Aggregate, Kind as Which, Partial, Rank};
+use super::barrier::{Gate, IF_FAILED, TOLERATE, Tolerate};
+use super::fold::{Fold, Shape, by, by_aggregates, folded};
+use super::table::{self, Groups, Met};
+use super::{Effects, Finals, Kind, Pattern, Scratch, Stripe, Vars, Verb, View, bounded};
+use crate::diagnostic::Diagnostic;
+use crate::expr::{Compiled, Fault, Names, Reads, Scope, Size, Value, write};
+use crate::format::Format;
+use crate::read::Reading;
+use crate::read::keys::{Faults, Keys};
+use crate::read::ports::Ports;
+use crate::spec::{Is, Key, Spec};
 use anabranch_engine::Item;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::ops::Range;
+
+/// The verb.
+pub const VERB: Verb = Verb {
+    spec: Spec {
+        name: "reduce",
+        doc: "Folds many items into one, or into one for each key; or pairs the items of two streams.",
+        many: true,
+        keys: &[
+            Key::new(
+                "by",
+                Is::Shape,
+                "The key: a field of the item, or a map of names and expressions. Its fields stand in the result.",
+                "by: item.user",
+            )
+            .depends("one result"),
+            Key::new(
+                "value",
+                Is::Shape,
+                "The result: expressions over the aggregates; of a pair over `a` and `b`.",
+                "value: { count: count() }",
+            ),
+            Key::new("fold", Is::Shape, "Makes one value of two, `a` and `b`, until one is left.", "fold: 'a + b'"),
+            TOLERATE.usual("100%"),
+            IF_FAILED,
+            Key::new(
+                "pair",
+                Is::Word(&["lockstep"]),
+                "Pairs the i-th items of each partition of two inputs.",
+                "pair: lockstep",
+            ),
+            Key::new("emit", Is::Word(&["final"]), "When results are written.", "emit: final").usual("final"),
+            Key::new("to", Is::Stream, "The output.", "to: counts").depends("the name of the step"),
+        ],
+        example: "counts: { reduce: words, by: { word: item }, value: { count: count() } }",
+    },
+    routes: false,
+    fans_out: false,
+    ports: Ports::only,
+    read,
+};
+
+fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Option<Kind> {
+    if keys.key_span("pair").is_some() {
+        return pair_of_two(keys, reading, faults);
+    }
+    let names = reading.names();
+    let mut reads = Reads::default();
+    if keys.word("emit", faults).is_none()
+        && let Some(span) = keys.key_span("emit")
+    {
+        let what = "`emit: changes` and `emit: 10s` are not in this version";
+        faults.push(Diagnostic::error("not-in-this-version", span, what));
+    }
+    let gate = Gate::read(keys, Tolerate::Percent(100.0), faults);
+    let by = by(keys, &names, &mut reads, faults);
+    let (fold, aggregates) = match (keys.node("value"), keys.node("fold")) {
+        (Some(value), None) => by_aggregates(value, &names, &mut reads, faults)?,
+        (None, Some(fold)) => {
+            reads.item = true;
+            let names = Names { item: false, extra: vec!["a", "b"], ..names };
+            (Fold::Pairs(folded(fold, "fold", &names, faults)?), vec![])
+        }
+        (both, _) => {
+            let what = if both.is_some() { "`value` or `fold`, not both" } else { "`reduce` needs `value` or `fold`" };
+            faults.push(
+                Diagnostic::error("missing-key", keys.span, what)
+                    .label("as in  value: { count: count() }  or  fold: 'a + b'"),
+            );
+            return None;
+        }
+    };
+    Some(Kind::Reduce(Box::new(Reduce { by: by?, fold, reads, aggregates, format: reading.out }), gate))
+}
+
+/// A reduce with `pair`.
+fn pair_of_two(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Option<Kind> {
+    keys.word("pair", faults)?;
+    if reading.inputs != 2 {
+        let what = format!("`pair` needs two inputs, {} are given", reading.inputs);
+        faults.push(Diagnostic::error("pair-inputs", reading.verb_span, what).label("as in  reduce: [left, right]"));
+    }
+    let names = Names { item: false, extra: vec!["a", "b"], ..reading.names() };
+    let Some(value) = keys.node("value") else {
+        let fault = Diagnostic::error("missing-key", keys.span, format!("{} needs `value`", keys.of));
+        faults.push(fault.label("as in  value: { left: a, right: b }"));
+        return None;
+    };
+    Some(Kind::Pair(folded(value, "value", &names, faults)?))
+}
 
 /// Folds many items into one for each key.
 #[derive(Debug, Clone)]
@@ -28,47 +125,8 @@ pub struct Reduce {
     pub format: Format,
 }
 
-/// How items become a value.
-#[derive(Debug, Clone)]
-pub enum Fold {
-    /// One expression over aggregates.
-    Value(Compiled),
-    /// An object of expressions over aggregates; the number says how many aggregates come before each.
-    Object(Vec<(String, Compiled, usize)>),
-    /// An expression over `a` and `b`, applied again and again; a lone item passes unchanged.
-    Pairs(Shape),
-}
-
-/// One expression, or an object of them.
-#[derive(Debug, Clone)]
-pub enum Shape {
-    /// One.
-    One(Compiled),
-    /// An object.
-    Object(Vec<(String, Compiled)>),
-}
-
-impl Shape {
-    /// The value for what `scope` shows.
-    pub fn eval(&self, scope: &Scope<'_>) -> Result<Value<'static>, Fault> {
-        match self {
-            Shape::One(e) => Ok(e.eval(scope)?.into_owned()),
-            Shape::Object(fields) => {
-                let mut size = Size::written();
-                let mut object = Vec::with_capacity(fields.len());
-                for (name, e) in fields {
-                    let value = e.eval(scope)?;
-                    size.add(&value)?;
-                    object.push((Value::Text(name.clone().into()), value.into_owned()));
-                }
-                Ok(Value::Map(object))
-            }
-        }
-    }
-}
-
 /// A folded value of `fold`; the rank is that of its last item.
-const PAIRS: Kind = Kind::Last;
+const PAIRS: Which = Which::Last;
 
 impl Reduce {
     /// The key of what `scope` shows, as compact JSON.
@@ -105,7 +163,7 @@ impl Reduce {
                 }
             }
         }
-        let hash = groups::hash(row.key);
+        let hash = table::hash(row.key);
         let groups = &mut scratch.chunk_stripe(hash).groups;
         let at = groups.find(hash, row.key);
         let newest = row.timestamp;
@@ -228,7 +286,7 @@ struct Row<'a> {
 /// Tells items of two inputs, or of two streams behind one, apart that have one place: the first input goes first, and of
 /// streams always the same one.
 fn source(input: usize, stream: &str) -> u64 {
-    (input as u64) << 32 | groups::hash(stream.as_bytes()) >> 32
+    (input as u64) << 32 | table::hash(stream.as_bytes()) >> 32
 }
 
 /// `fold` applied to what is folded and what comes; by how many bytes it grew.
@@ -272,7 +330,7 @@ impl Pattern for Reduce {
         if self.by.is_empty() && scratch.keys() == 0 && !matches!(self.fold, Fold::Pairs(_)) {
             let newest = vars.run.started.as_millisecond();
             let nothing = self.aggregates.iter().map(|a| Partial::new(a.kind));
-            let hash = groups::hash(b"[]");
+            let hash = table::hash(b"[]");
             scratch.stripe(hash).groups.add(hash, b"[]", newest, nothing);
         }
         if scratch.sorted.len() < scratch.keys() {

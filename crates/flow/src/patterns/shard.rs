@@ -4,10 +4,103 @@
 //! (murmur2). Numbered streams use another hash (xxh3), so that the items of one
 //! of them still spread over all its partitions.
 
-use super::split::Otherwise;
-use super::{Effects, Pattern, Scratch, View};
-use crate::expr::{Compiled, Fault, Reads, Scope, Value, write};
-use anabranch_engine::{Rows, partition};
+use super::{Effects, Kind, Pattern, Scratch, Verb, View};
+use crate::diagnostic::Diagnostic;
+use crate::expr::{Compiled, Fault, Reads, Scope, Value, json, write};
+use crate::read::compile::expression;
+use crate::read::keys::{Faults, Keys, text};
+use crate::read::ports::{Otherwise, Ports};
+use crate::read::{Name, Reading};
+use crate::spec::{Is, Key, Spec};
+use crate::tree::{self, Node};
+use anabranch_engine::{Rows, limits, partition};
+
+/// The verb.
+pub const VERB: Verb = Verb {
+    spec: Spec {
+        name: "shard",
+        doc: "Sends all items of one key to one shard: a stream of its own, or a partition of one stream.",
+        many: false,
+        keys: &[
+            Key::new("by", Is::Expression, "The key. An item whose key is null fails.", "by: item.user").needed(),
+            Key::new("shards", Is::Shards, "How many shards, by hash; or a list of values, one for each shard.", "shards: 4")
+                .needed(),
+            Key::new(
+                "to",
+                Is::Stream,
+                "`'x-{shard}'` is a stream for each shard; any other name is one stream, whose partitions are the shards.",
+                "to: 'x-{shard}'  (a stream per shard) or  to: x  (the partitions of one stream)",
+            )
+            .needed(),
+            Key::new(
+                "otherwise",
+                Is::StreamOr(&["drop", "error"]),
+                "Where an item goes whose key is not in the list. A list needs it.",
+                "otherwise: error",
+            ),
+        ],
+        example: "by-user: { shard: clicks, by: item.user, shards: 4, to: 'clicks-{shard}' }",
+    },
+    routes: true,
+    fans_out: true,
+    ports,
+    read,
+};
+
+fn ports(keys: &mut Keys<'_>, _: &Name, ports: &mut Ports, faults: &mut Faults) {
+    let shards = keys.node("shards");
+    let mut labels: Vec<String> = vec![];
+    match (shards, shards.and_then(number)) {
+        (Some(Node { kind: tree::Kind::List(list), .. }), _) if !list.is_empty() => {
+            labels = list.iter().filter_map(|n| text(n, "shards", faults)).map(str::to_string).collect();
+        }
+        (Some(_), Some(n)) => labels = (0..n).map(|i| i.to_string()).collect(),
+        (Some(node), None) => {
+            let what = "`shards` is a number of shards, or a list of values";
+            faults.push(Diagnostic::error("shards", node.span, what));
+        }
+        (None, _) => keys.missing("shards", "shard", faults),
+    }
+    match keys.text("to", faults) {
+        Some((to, span)) if to.contains("{shard}") => {
+            let family: Vec<_> = labels.iter().map(|l| (l.clone(), to.replace("{shard}", l))).collect();
+            ports.outputs.extend(family.iter().map(|(_, n)| ((n.clone(), span), true)));
+            ports.family = Some((to.to_string(), family));
+        }
+        Some((to, span)) => ports.outputs.push(((to.to_string(), span), true)),
+        None => keys.missing("to", "shard", faults),
+    }
+    ports.rest(keys, "shard", faults);
+    if shards.is_some_and(|n| matches!(&n.kind, tree::Kind::List(list) if !list.is_empty())) {
+        ports.needs_rest(keys, "`shard` by a list of values needs `otherwise`", faults);
+    }
+}
+
+fn number(node: &Node) -> Option<u32> {
+    node.as_str().and_then(|t| t.parse::<u32>().ok()).filter(|n| (1..=limits::PARTITIONS).contains(n))
+}
+
+fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Option<Kind> {
+    let mut reads = Reads::default();
+    let by = keys.needed("by", faults).and_then(|n| expression(n, "by", &reading.names(), &mut reads, faults));
+    let shards = match keys.node("shards")? {
+        Node { kind: tree::Kind::List(list), .. } if !list.is_empty() => {
+            Shards::List(list.iter().filter_map(constant).collect())
+        }
+        node => Shards::Hash(number(node)?),
+    };
+    let otherwise = reading.ports.otherwise.unwrap_or(Otherwise::Drop);
+    Some(Kind::Shard(Box::new(Shard { by: by?, reads, shards, streams: reading.ports.family.is_some(), otherwise })))
+}
+
+/// A value in a list of shards: what is plain may be a number or a truth.
+fn constant(node: &Node) -> Option<Value<'static>> {
+    let tree::Kind::Scalar { text, plain } = &node.kind else { return None };
+    if *plain && json::check(text.as_bytes()).is_ok() {
+        return Value::from_json(text).ok().map(Value::into_owned);
+    }
+    Some(Value::Text(text.clone().into()))
+}
 
 /// Sends each item to the shard of its key.
 #[derive(Debug, Clone)]

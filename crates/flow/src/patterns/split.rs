@@ -1,9 +1,96 @@
 //! Split: outputs partition the input (`match: first`) or cover it (`match: all`).
 //! Nothing is dropped unless `otherwise: drop` says so, and then it is counted.
 
-use super::{Effects, Pattern, Scratch, View};
+use super::{Effects, Kind, Pattern, Scratch, Verb, View};
+use crate::diagnostic::Diagnostic;
 use crate::expr::{Compiled, Fault, Reads, Scope};
+use crate::read::compile::predicate;
+use crate::read::keys::{Faults, Keys, text};
+use crate::read::ports::{Otherwise, Ports};
+use crate::read::{Name, Reading, words};
+use crate::spec::{Is, Key, Spec};
+use crate::tree::{self, Node};
 use anabranch_engine::Rows;
+
+/// The verb.
+pub const VERB: Verb = Verb {
+    spec: Spec {
+        name: "split",
+        doc: "Sends each item to the first case that holds for it, or to all of them.",
+        many: false,
+        keys: &[
+            Key::new("cases", Is::Maps(CASE), "The cases, in order.", "cases: [{ where: item.big, to: large }]")
+                .needed(),
+            Key::new(
+                "match",
+                Is::Word(&["first", "all"]),
+                "Whether the first case that holds counts, or every one.",
+                "match: all",
+            )
+            .usual("first"),
+            Key::new(
+                "otherwise",
+                Is::StreamOr(&["drop", "error"]),
+                "Where an item goes for which no case holds.",
+                "otherwise: drop",
+            )
+            .needed(),
+        ],
+        example: "by-size: { split: sales, cases: [{ where: item.amount > 100.0, to: large }], otherwise: small }",
+    },
+    routes: true,
+    fans_out: true,
+    ports,
+    read,
+};
+
+const CASE: &[Key] = &[
+    Key::new("where", Is::Condition, "What must hold.", "where: item.big").needed(),
+    Key::new("to", Is::Stream, "Where the item goes then.", "to: large").needed(),
+];
+
+fn ports(keys: &mut Keys<'_>, _: &Name, ports: &mut Ports, faults: &mut Faults) {
+    match keys.node("cases") {
+        Some(Node { kind: tree::Kind::List(cases), .. }) if !cases.is_empty() => {
+            for case in cases {
+                let Some(mut keys) = Keys::of(case, "a case", CASE, faults) else { continue };
+                match (keys.node("where"), keys.text("to", faults)) {
+                    (Some(_), Some((to, span))) => drop(ports.port((to.to_string(), span))),
+                    _ => faults.push(
+                        Diagnostic::error("missing-key", case.span, "a case has `where` and `to`")
+                            .label("as in  { where: item.big, to: large }"),
+                    ),
+                }
+                keys.done(words::key, faults);
+            }
+        }
+        Some(node) => faults.push(
+            Diagnostic::error("no-cases", node.span, "`cases` is a list")
+                .label("as in  [{ where: item.big, to: large }]"),
+        ),
+        None => keys.missing("cases", "split", faults),
+    }
+    ports.rest(keys, "split", faults);
+    ports.needs_rest(keys, "`split` needs `otherwise`, so that nothing is dropped unseen", faults);
+}
+
+fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Option<Kind> {
+    let (names, mut reads) = (reading.names(), Reads::default());
+    let all = keys.word("match", faults) == Some("all");
+    let Some(Node { kind: tree::Kind::List(written), .. }) = keys.node("cases") else { return None };
+    let mut cases = vec![];
+    for case in written {
+        // what is wrong with it is said with the outputs
+        let Some(mut keys) = Keys::of(case, "a case", CASE, &mut vec![]) else { continue };
+        let (Some(holds), Some(to)) = (keys.node("where"), keys.node("to")) else { continue };
+        let Some(to) = text(to, "to", &mut vec![]) else { continue };
+        let port = reading.ports.outputs.iter().position(|((name, _), _)| name == to);
+        cases.push(predicate(holds, "where", &names, &mut reads, faults).zip(port));
+    }
+    let cases: Vec<(Compiled, usize)> = cases.into_iter().collect::<Option<_>>()?;
+    let (otherwise, outputs) = (reading.ports.otherwise.unwrap_or(Otherwise::Drop), reading.ports.outputs.len());
+    (!cases.is_empty()).then(|| Kind::Split(Box::new(Split { cases, reads, all, otherwise, outputs })))
+}
 
 /// Sends each item to the cases that hold for it. Output i is case i, the last one is `otherwise`.
 #[derive(Debug, Clone)]
@@ -18,17 +105,6 @@ pub struct Split {
     pub otherwise: Otherwise,
     /// Outputs.
     pub outputs: usize,
-}
-
-/// What becomes of an item that no case wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Otherwise {
-    /// It is counted.
-    Drop,
-    /// It has failed.
-    Error,
-    /// It goes to this output.
-    To(usize),
 }
 
 impl Split {

@@ -1,7 +1,8 @@
 //! For tests: a pattern applied to lines, as batches, and what came out at each port.
 
-use super::{Body, Effects, Finals, Format, Origin, Part, Scratch, Vars, View, What};
+use super::{Body, Effects, Finals, Origin, Part, Scratch, Vars, View, What};
 use crate::check::check_text;
+use crate::format::Format;
 use crate::model::Step;
 use anabranch_engine::{Builder, Codec, Rows};
 use proptest::prelude::*;

@@ -1,8 +1,151 @@
 //! Work: user code. What is here only shapes: from an item, and the result of an
 //! action if there is one, to the items that go on.
 
-use super::{Effects, Emit, Format, Making, Pattern, Scratch, View, What};
-use crate::expr::{Compiled, Content, Fault, Reads, Scope, Size, Value, write};
+use super::action::{self, ActionSpec, Answers, Calls};
+use super::{Effects, Emit, Kind, Making, Pattern, Scratch, Verb, View, What};
+use crate::diagnostic::Diagnostic;
+use crate::expr::{Compiled, Content, Fault, Names, Reads, Scope, Size, Value, write};
+use crate::format::Format;
+use crate::read::Reading;
+use crate::read::compile::{expression, object};
+use crate::read::keys::{Faults, Keys};
+use crate::read::ports::Ports;
+use crate::spec::{Is, Key, Spec};
+use std::time::Duration;
+
+/// The verb.
+pub const VERB: Verb = Verb {
+    spec: Spec {
+        name: "work",
+        doc: "Your own code for each item: a program, a program that stays, or an expression that makes a new value.",
+        many: false,
+        keys: &[
+            Key::new(
+                "value",
+                Is::Shape,
+                "What goes on for an item, made of `item` and `result`.",
+                "value: { id: item.id }",
+            ),
+            Key::new(
+                "set",
+                Is::Fields,
+                "The item with these fields replaced or added.",
+                "set: { total: 'item.price * item.count' }",
+            ),
+            Key::new("each", Is::Expression, "An item for each element of a list.", "each: item.lines"),
+            action::KEYS[0],
+            action::KEYS[1],
+            action::KEYS[2],
+            action::KEYS[3],
+            action::KEYS[4],
+            action::KEYS[5],
+            action::KEYS[6],
+            action::KEYS[7],
+            Key::new("to", Is::Stream, "The output.", "to: tagged").depends("the name of the step"),
+            action::KEYS[8],
+            action::KEYS[9],
+            action::CODE,
+        ],
+        example: "tagged: { work: photos, exec: [./tag, '{item.path}'], set: { tags: result }, concurrency: 8 }",
+    },
+    routes: false,
+    fans_out: false,
+    ports: Ports::only,
+    read,
+};
+
+/// Work with an action.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// What goes on.
+    pub work: Work,
+    /// The action.
+    pub action: ActionSpec,
+    /// Calls at once.
+    pub concurrency: usize,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Calls before an item has failed.
+    pub attempts: u32,
+    /// The pause before the second call; it doubles from call to call.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+    /// Names the work; the item's place where there is none.
+    pub idempotency_key: Option<Compiled>,
+    /// How the answers of a `pipe` find their items.
+    pub answers: Answers,
+}
+
+fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Option<Kind> {
+    let names = reading.names();
+    let mut reads = Reads::default();
+    let meant = ["exec", "pipe", "http"].iter().any(|k| keys.key_span(k).is_some());
+    let action = action::read(keys, reading, &names, &mut reads, faults);
+    let shaping = Names { extra: if action.is_some() { vec!["result"] } else { vec![] }, ..names.clone() };
+    let shape = shape(keys, &shaping, &mut reads, faults)?;
+    let Some(action) = action else {
+        Calls::are_unused(keys, faults);
+        if matches!(shape, Shape::Result) && !meant {
+            faults.push(
+                Diagnostic::error("no-work", keys.span, format!("{} does nothing", keys.of))
+                    .label("it needs `value`, `set`, `each`, `exec` or `pipe`"),
+            );
+        }
+        return Some(Kind::Work(Box::new(Work { shape, reads, format: reading.out })));
+    };
+    let Calls { concurrency, timeout, attempts, backoff, backoff_max, answers } = Calls::read(keys, &action, faults);
+    let idempotency_key =
+        keys.node("idempotency-key").and_then(|n| expression(n, "idempotency-key", &names, &mut reads, faults));
+    reads.item |= reading.format != reading.out; // an item without a result is written in the other format
+    let work = Work { shape, reads, format: reading.out };
+    Some(Kind::Act(Box::new(Act {
+        work,
+        action,
+        concurrency,
+        timeout,
+        attempts,
+        backoff,
+        backoff_max,
+        idempotency_key,
+        answers,
+    })))
+}
+
+fn shape(keys: &mut Keys<'_>, names: &Names, reads: &mut Reads, faults: &mut Faults) -> Option<Shape> {
+    let found: Vec<&'static str> =
+        ["value", "set", "each"].into_iter().filter(|k| keys.key_span(k).is_some()).collect();
+    if let [_, second, ..] = found.as_slice() {
+        let at = keys.key_span(second).unwrap_or(keys.span);
+        faults.push(Diagnostic::error("two-shapes", at, "a work has one of `value`, `set` and `each`"));
+    }
+    let Some(first) = found.first() else { return Some(Shape::Result) };
+    let node = keys.node(first)?;
+    let fields = object(node, first, names, reads, faults);
+    Some(match (*first, fields) {
+        ("value", Some(fields)) => Shape::Object(fields),
+        ("value", None) => Shape::Value(expression(node, "value", names, reads, faults)?),
+        ("set", Some(fields)) => {
+            reads.item = true;
+            Shape::Set(fields)
+        }
+        ("set", None) => {
+            faults.push(
+                Diagnostic::error("not-a-map", node.span, "`set` is a map from fields to expressions")
+                    .label("as in  set: { total: 'item.price * item.count' }"),
+            );
+            return None;
+        }
+        (_, Some(_)) => {
+            faults.push(
+                Diagnostic::error("each", node.span, "`each` is an expression that gives a list")
+                    .label("as in  each: item.lines"),
+            );
+            return None;
+        }
+        (_, None) => Shape::Each(expression(node, "each", names, reads, faults)?),
+    })
+}
 
 /// What goes on for an item.
 #[derive(Debug, Clone)]

@@ -49,7 +49,7 @@ struct Planner<'f> {
 
 impl Planner<'_> {
     fn is_join(&self, step: usize) -> bool {
-        matches!(self.flow.steps[step].kind, Kind::Join(_))
+        matches!(self.flow.steps[step].kind, Kind::Barrier(_))
     }
 
     /// What makes the stream; the `done:` stream of a join is written by no pattern.
@@ -62,7 +62,7 @@ impl Planner<'_> {
 
     /// Whether the stream is what a join lets through.
     fn of_join(&self, s: usize) -> bool {
-        matches!(self.writer_kind(s), Some(Kind::Join(_)))
+        matches!(self.writer_kind(s), Some(Kind::Barrier(_)))
     }
 
     fn reads_stdin(&self, s: usize) -> bool {

@@ -80,7 +80,7 @@ impl RunContext {
     pub fn is_view(&self, stream: usize) -> bool {
         match self.flow.streams[stream].writer {
             Writer::Step(w, _) => {
-                matches!(self.flow.steps[w].kind, Kind::Join(_)) && self.flow.steps[w].done != Some(stream)
+                matches!(self.flow.steps[w].kind, Kind::Barrier(_)) && self.flow.steps[w].done != Some(stream)
             }
             _ => false,
         }

@@ -5,7 +5,7 @@ use crate::ledger::{Standing, marks};
 use anabranch_engine::Account;
 use anabranch_engine::account::Reader;
 use anabranch_flow::model::{Kind, Writer};
-use anabranch_flow::patterns::join::Verdict;
+use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{Node, Reach, Root, name};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,7 +3,7 @@
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::{Standing, marks};
 use anabranch_flow::model::{Kind, Writer};
-use anabranch_flow::patterns::join::Verdict;
+use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{How, Node, Root, name};
 
 impl<'a> Standing<'a> {

@@ -1,6 +1,6 @@
 //! Facts: what follows from the accounts.
 
-use anabranch_flow::patterns::join::Verdict;
+use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::Root;
 
 /// What follows from the accounts.

@@ -51,7 +51,7 @@ impl RunView {
         let done = standing.done(facts);
         let steps = context.flow.steps.iter().enumerate().map(|(s, step)| {
             let taken = match step.kind {
-                Kind::Join(_) => standing.arrived(facts, s),
+                Kind::Barrier(_) => standing.arrived(facts, s),
                 _ => standing.tally(&step.name, Tally::taken),
             };
             let unit = context.plan.unit_of(Node::Step(s));

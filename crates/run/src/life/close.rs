@@ -14,7 +14,7 @@ use crate::worker::{mirror, sinks};
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, Result, RunRecord, StreamName, limits};
 use anabranch_flow::model::{Kind, Mode, Writer};
-use anabranch_flow::patterns::join::Verdict;
+use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{Node, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

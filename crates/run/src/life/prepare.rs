@@ -79,7 +79,7 @@ fn looks_at_headers(flow: &Flow) -> bool {
         Kind::Reduce(r, _) => r.reads.headers,
         Kind::Work(w) => w.reads.headers,
         Kind::Act(a) => a.work.reads.headers,
-        Kind::Copy(_) | Kind::Merge(_) | Kind::Join(_) | Kind::Pair(_) => false,
+        Kind::Copy(_) | Kind::Merge(_) | Kind::Barrier(_) | Kind::Pair(_) => false,
     });
     let entries = flow.streams.iter().any(|s| s.entry.reads.headers);
     steps || entries || flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole))

@@ -5,8 +5,9 @@ use crate::world::Seat;
 use anabranch_engine::{Error, Record, Result, limits};
 use anabranch_flow::call::{Call, Ticket};
 use anabranch_flow::expr::{Fault, Scope, write};
+use anabranch_flow::format::Format;
 use anabranch_flow::model::{Act, ActionSpec, Answers, Step};
-use anabranch_flow::patterns::{Format, View};
+use anabranch_flow::patterns::View;
 use anabranch_flow::template::Template;
 use bytes::Bytes;
 

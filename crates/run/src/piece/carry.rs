@@ -6,9 +6,10 @@ use crate::piece::letter::{Failed, Reason};
 use crate::piece::outcome::Outcome;
 use anabranch_engine::{Error, Item, Result, partition};
 use anabranch_flow::expr::Fault;
+use anabranch_flow::format::Format;
 use anabranch_flow::format::convert;
 use anabranch_flow::model::{OnError, Step};
-use anabranch_flow::patterns::{Body, Effects, Format, Origin, Part, View, What};
+use anabranch_flow::patterns::{Body, Effects, Origin, Part, View, What};
 use anabranch_flow::plan::{Node, name};
 use std::sync::Arc;
 

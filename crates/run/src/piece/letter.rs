@@ -1,7 +1,7 @@
 //! Dead letters: items that failed, with the story of their failure in headers. They are written and read here alone.
 
 use crate::context::RunContext;
-use anabranch_engine::{Builder, Codec, Handle, Item, LaneNo, Result, limits};
+use anabranch_engine::{Builder, Codec, Handle, Item, LaneNo, Result, StreamName, limits};
 use anabranch_flow::patterns::{Body, Origin, Part};
 use anabranch_flow::plan::{Node, Root};
 use bytes::Bytes;
@@ -112,18 +112,17 @@ impl DeadLetter {
     ///
     /// # Errors
     ///
-    /// The engine does not say how large an item of that stream may be.
-    pub fn to_item(self, context: &RunContext) -> Result<Item> {
+    /// What `largest` gives, which is asked only where it matters.
+    pub fn to_item(self, stream: &StreamName, largest: impl FnOnce() -> Result<usize>) -> Result<Item> {
         let mut letter = self.whole();
-        if size(&letter) <= limits::LETTER_BYTES || size(&letter) <= context.engine.largest(&context.dead)? {
+        if size(&letter) <= limits::LETTER_BYTES || size(&letter) <= largest()? {
             return Ok(letter);
         }
         let (bytes, kept) = (size(&letter), limits::OVERSIZE_KEPT_BYTES);
         letter.value = letter.value.map(|v| v.slice(..v.len().min(kept)));
         letter.key = letter.key.map(|k| k.slice(..k.len().min(kept)));
         letter.headers.retain(|(name, _)| name.starts_with(OURS));
-        let cut =
-            format!("of {bytes} bytes the first {kept} of the value are kept: more is not taken by {}", context.dead);
+        let cut = format!("of {bytes} bytes the first {kept} of the value are kept: more is not taken by {stream}");
         letter.headers.push((format!("{OURS}cut"), Some(cut.into())));
         Ok(letter)
     }

@@ -9,7 +9,7 @@ use anabranch_engine::account::Reader;
 use anabranch_engine::{Batch, Error, Item, Packer, Result, limits, partition};
 use anabranch_flow::expr::Fault;
 use anabranch_flow::model::Kind;
-use anabranch_flow::patterns::join::Verdict;
+use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::patterns::{Body, Finals, Origin, Part, Pattern, Scratch};
 use anabranch_flow::plan::{Node, Root};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn ready(worker: &Worker) -> Option<usize> {
         open && !said
             && match step.kind {
                 Kind::Reduce(..) => folded_again(),
-                Kind::Join(_) => step.done.is_some() && published(worker, *s),
+                Kind::Barrier(_) => step.done.is_some() && published(worker, *s),
                 _ => false,
             }
     })

@@ -57,7 +57,7 @@ impl Pending {
             for failed in std::mem::take(&mut self.dead) {
                 *count += 1;
                 let letter = DeadLetter::new(context.number, account.lane, *count, failed);
-                letters.push_item(&letter.to_item(context)?);
+                letters.push_item(&letter.to_item(&context.dead, || context.engine.largest(&context.dead))?);
             }
             let to = Dest { stream: context.dead.clone(), partition: account.lane };
             puts.extend(letters.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));

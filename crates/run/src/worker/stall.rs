@@ -3,7 +3,7 @@
 use crate::ledger::facts::Progress;
 use crate::worker::Worker;
 use anabranch_engine::Error;
-use anabranch_flow::patterns::join::Verdict;
+use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{How, Root, name};
 
 /// Why a run cannot go on, if nothing that is under way or that others do can change that. Only where this process has

@@ -1,6 +1,6 @@
 //! What our evaluator says, in the form that both sides write.
 
-use anabranch_flow::expr::{Content, Env, Names, Reads, RunVars, Scope, Value, compile, json, opened};
+use anabranch_flow::expr::{Content, Env, Names, Reads, RunVars, Scope, Value, compile, json};
 use std::fmt::Write;
 
 /// The value of an expression for an item, or `error` and why.
@@ -27,7 +27,7 @@ pub fn says(expression: &str, item: &str) -> String {
 }
 
 fn write(out: &mut String, value: &Value<'_>) {
-    let done = match opened(value.clone()).expect("opens") {
+    let done = match value.clone().into_opened().expect("opens") {
         Value::Null => write!(out, "null"),
         Value::Bool(b) => write!(out, "{b}"),
         Value::Int(i) => write!(out, "int:{i}"),

@@ -46,7 +46,7 @@ impl Auditor<'_> {
     /// What a consumer got of a stream: taken, arrived at a join, or waiting for a partner.
     fn got(&self, node: Node, input: usize, stream: usize) -> u64 {
         if let Node::Step(s) = node
-            && let Kind::Join(_) = self.now.context.flow.steps[s].kind
+            && let Kind::Barrier(_) = self.now.context.flow.steps[s].kind
         {
             return self.now.arrived_by(self.facts, s, input);
         }
@@ -60,7 +60,7 @@ impl Auditor<'_> {
     fn over_outside(&self, node: Node, input: usize, stream: usize) -> bool {
         let outside = |from: usize| self.now.context.flow.streams[from].writer == Writer::Outside;
         match node {
-            Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Join(_)) => {
+            Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Barrier(_)) => {
                 self.now.context.plan.view(s).iter().any(|r| r.input == input && outside(r.from))
             }
             _ => self.roots_of(node, stream).any(|r| outside(r.from)),
@@ -151,7 +151,7 @@ impl Auditor<'_> {
             }
         }
         for (stream, node, input) in context.plan.edges.keys().copied() {
-            let waits = matches!(node, Node::Step(i) if matches!(flow.steps[i].kind, Kind::Join(_) | Kind::Pair(_)));
+            let waits = matches!(node, Node::Step(i) if matches!(flow.steps[i].kind, Kind::Barrier(_) | Kind::Pair(_)));
             let done = context.plan.unit_of(node).is_some_and(|u| self.is_finished(u));
             if !done || waits {
                 continue;
@@ -223,7 +223,7 @@ impl Auditor<'_> {
         let made = self.made(stream)?;
         let shut = match self.now.context.flow.streams[stream].writer {
             Writer::Step(w, _) if self.now.context.is_view(stream) => {
-                self.facts.gates[w] != Some(anabranch_flow::patterns::join::Verdict::Open)
+                self.facts.gates[w] != Some(anabranch_flow::patterns::barrier::Verdict::Open)
             }
             _ => false,
         };

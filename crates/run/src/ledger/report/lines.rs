@@ -4,7 +4,7 @@ use crate::ledger::facts::Progress;
 use crate::ledger::marks;
 use crate::ledger::report::{Auditor, StepLine};
 use anabranch_flow::model::{Kind, Writer};
-use anabranch_flow::patterns::join::{Tolerate, Verdict};
+use anabranch_flow::patterns::barrier::{Tolerate, Verdict};
 use anabranch_flow::plan::{Node, name};
 
 impl Auditor<'_> {
@@ -18,7 +18,7 @@ impl Auditor<'_> {
             }
         }
         for (i, step) in flow.steps.iter().enumerate() {
-            if let Kind::Join(_) = step.kind {
+            if let Kind::Barrier(_) = step.kind {
                 lines.push(self.join(i));
             } else {
                 lines.extend(self.node(Node::Step(i), step.verb()));
@@ -157,7 +157,7 @@ impl Auditor<'_> {
 
 /// Whether what a step does not want goes to a stream.
 pub fn routes_rest(kind: &Kind) -> bool {
-    use anabranch_flow::patterns::split::Otherwise;
+    use anabranch_flow::read::ports::Otherwise;
     match kind {
         Kind::Filter(f) => f.otherwise,
         Kind::Split(s) => matches!(s.otherwise, Otherwise::To(_)),

@@ -2,9 +2,13 @@
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::names::nearest;
+use crate::spec::{Is, Key, Usual};
 use crate::tree::{Kind, Node};
 use anabranch_engine::limits;
 use std::time::Duration;
+
+/// A name and where it is written.
+pub type Name = (String, Span);
 
 /// Where faults are gathered.
 pub type Faults = Vec<Diagnostic>;
@@ -16,18 +20,18 @@ pub struct Keys<'n> {
     /// Where it stands.
     pub span: Span,
     entries: Vec<(&'n Node, &'n Node, bool)>,
-    asked: Vec<&'static str>,
+    known: Vec<&'static Key>,
 }
 
 impl<'n> Keys<'n> {
     /// The keys of a node that must be a map; keys that begin with `x-` are left out.
-    pub fn of(node: &'n Node, of: impl Into<String>, faults: &mut Faults) -> Option<Keys<'n>> {
+    pub fn of(node: &'n Node, of: impl Into<String>, known: &'static [Key], faults: &mut Faults) -> Option<Keys<'n>> {
         let of = of.into();
         match &node.kind {
             Kind::Map(map) => {
                 let ours = |k: &&Node| !k.as_str().is_some_and(|k| k.starts_with("x-"));
                 let entries = map.iter().filter(|(k, _)| ours(&k)).map(|(k, v)| (k, v, false)).collect();
-                Some(Keys { of, span: node.span, entries, asked: vec![] })
+                Some(Keys { of, span: node.span, entries, known: known.iter().collect() })
             }
             _ => {
                 faults.push(Diagnostic::error(
@@ -40,12 +44,50 @@ impl<'n> Keys<'n> {
         }
     }
 
+    /// More keys that it may have.
+    pub fn may_have(&mut self, known: &'static [Key]) {
+        self.known.extend(known);
+    }
+
+    /// What is known of a key. A key that is read and described nowhere is a mistake in this program.
+    fn spec(&self, key: &str) -> Option<&'static Key> {
+        let found = self.known.iter().find(|k| k.name == key).copied();
+        debug_assert!(found.is_some(), "{} reads the key `{key}`, which is not described", self.of);
+        found
+    }
+
     /// The node of a key, if it is written.
     pub fn node(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.asked.push(key);
+        self.spec(key)?;
+        self.take(key)
+    }
+
+    /// The node of a key that is no key of its own: a verb.
+    pub fn take(&mut self, key: &str) -> Option<&'n Node> {
         let found = self.entries.iter_mut().find(|(k, ..)| k.as_str() == Some(key))?;
         found.2 = true;
         Some(found.1)
+    }
+
+    /// The node of a key that must be written.
+    pub fn needed(&mut self, key: &'static str, faults: &mut Faults) -> Option<&'n Node> {
+        let node = self.node(key);
+        if node.is_none() {
+            let fault = Diagnostic::error("missing-key", self.span, format!("{} needs `{key}`", self.of));
+            faults.push(fault.label(self.as_in(key)));
+        }
+        node
+    }
+
+    /// Says that a verb needs a key.
+    pub fn missing(&self, key: &'static str, verb: &str, faults: &mut Faults) {
+        let fault = Diagnostic::error("missing-key", self.span, format!("`{verb}` needs `{key}`"));
+        faults.push(fault.label(self.as_in(key)));
+    }
+
+    /// How a key is used, for a label.
+    pub fn as_in(&self, key: &'static str) -> String {
+        format!("as in  {}", self.spec(key).map_or("", |key| key.example))
     }
 
     /// Where a key is written.
@@ -59,9 +101,16 @@ impl<'n> Keys<'n> {
         text(node, key, faults).map(|t| (t, node.span))
     }
 
-    /// A key that is one of some words.
-    pub fn word(&mut self, key: &'static str, words: &[&'static str], faults: &mut Faults) -> Option<&'static str> {
-        let (found, span) = self.text(key, faults)?;
+    /// A key that is one of some words: the word that is written, or the usual one.
+    pub fn word(&mut self, key: &'static str, faults: &mut Faults) -> Option<&'static str> {
+        let spec = self.spec(key)?;
+        let usual = if let Usual::Value(word) = spec.usual { Some(word) } else { None };
+        let Some((found, span)) = self.text(key, faults) else { return usual };
+        let words: &[&'static str] = match spec.is {
+            Is::Word(words) => words,
+            Is::Flag => &["true", "false"],
+            _ => &[],
+        };
         let hit = words.iter().find(|w| **w == found).copied();
         if hit.is_none() {
             let near = nearest(found, words.iter().copied()).map(|n| format!("did you mean `{n}`?"));
@@ -74,17 +123,16 @@ impl<'n> Keys<'n> {
         hit
     }
 
-    /// A whole number.
-    pub fn number(
-        &mut self,
-        key: &'static str,
-        range: std::ops::RangeInclusive<u64>,
-        faults: &mut Faults,
-    ) -> Option<u64> {
-        let node = self.node(key)?;
-        let number = node.as_str().and_then(|t| t.parse().ok()).filter(|n| range.contains(n));
+    /// A whole number: the one that is written, or the usual one.
+    pub fn number(&mut self, key: &'static str, faults: &mut Faults) -> Option<u64> {
+        let spec = self.spec(key)?;
+        let Is::Number(from, to) = spec.is else { return None };
+        let Some(node) = self.node(key) else {
+            return if let Usual::Value(usual) = spec.usual { usual.parse().ok() } else { None };
+        };
+        let number = node.as_str().and_then(|t| t.parse().ok()).filter(|n| (from..=to).contains(n));
         if number.is_none() {
-            let what = format!("`{key}` is a whole number from {} to {}", range.start(), range.end());
+            let what = format!("`{key}` is a whole number from {from} to {to}");
             faults.push(Diagnostic::error("not-a-number", node.span, what));
         }
         number
@@ -92,14 +140,19 @@ impl<'n> Keys<'n> {
 
     /// True or false.
     pub fn flag(&mut self, key: &'static str, faults: &mut Faults) -> Option<bool> {
-        self.word(key, &["true", "false"], faults).map(|w| w == "true")
+        self.word(key, faults).map(|w| w == "true")
     }
 
-    /// A length of time.
+    /// A length of time: the one that is written, or the usual one.
     pub fn duration(&mut self, key: &'static str, faults: &mut Faults) -> Option<Duration> {
-        let (text, span) = self.text(key, faults)?;
-        let read =
-            text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok()).filter(|d| !d.is_zero());
+        let read = |text: &str| {
+            let length = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
+            length.filter(|d| !d.is_zero())
+        };
+        let Some((text, span)) = self.text(key, faults) else {
+            return if let Usual::Value(usual) = self.spec(key)?.usual { read(usual) } else { None };
+        };
+        let read = read(text);
         let fault = match read {
             Some(d) if d <= limits::LONGEST_TIME => return read,
             Some(_) => format!("`{key}` is at most {} hours", limits::LONGEST_TIME.as_secs() / 3600),
@@ -115,27 +168,25 @@ impl<'n> Keys<'n> {
         Some(texts(node, key, faults))
     }
 
-    /// Complains about every key that nobody asked for. `later` are keys of the language that this version does not have.
-    pub fn done(self, later: &[&str], hint: impl Fn(&str) -> Option<String>, faults: &mut Faults) {
+    /// Complains about every key that nobody read.
+    pub fn done(self, hint: impl Fn(&str) -> Option<String>, faults: &mut Faults) {
+        let known = || self.known.iter().filter(|k| !matches!(k.is, Is::Later | Is::Code)).map(|k| k.name);
         for (key, _, used) in &self.entries {
             if *used {
                 continue;
             }
             let name = key.as_str().unwrap_or("?");
-            if later.contains(&name) {
-                faults.push(Diagnostic::error(
-                    "not-in-this-version",
-                    key.span,
-                    format!("`{name}` is not in this version"),
-                ));
+            if self.known.iter().any(|k| k.name == name && matches!(k.is, Is::Later)) {
+                let what = format!("`{name}` is not in this version");
+                faults.push(Diagnostic::error("not-in-this-version", key.span, what));
                 continue;
             }
             let dashed = dashed(name);
-            let label = match self.asked.iter().find(|a| ***a == dashed) {
+            let label = match known().find(|k| *k == dashed) {
                 Some(right) => format!("is written `{right}`"),
                 None => hint(name)
-                    .or_else(|| nearest(name, self.asked.iter().copied()).map(|n| format!("did you mean `{n}`?")))
-                    .unwrap_or_else(|| format!("known keys: {}", self.asked.join(", "))),
+                    .or_else(|| nearest(name, known()).map(|n| format!("did you mean `{n}`?")))
+                    .unwrap_or_else(|| format!("known keys: {}", known().collect::<Vec<_>>().join(", "))),
             };
             faults.push(
                 Diagnostic::error("unknown-key", key.span, format!("{} has no key `{name}`", self.of)).label(label),
@@ -187,8 +238,8 @@ fn dashed(name: &str) -> String {
 
 impl<'n> Keys<'n> {
     /// A map without keys.
-    pub fn empty(of: String, span: Span) -> Keys<'n> {
-        Keys { of, span, entries: vec![], asked: vec![] }
+    pub fn empty(of: String, span: Span, known: &'static [Key]) -> Keys<'n> {
+        Keys { of, span, entries: vec![], known: known.iter().collect() }
     }
 
     /// Adds keys that are not written.

@@ -3,7 +3,7 @@
 use super::keys::{Faults, text};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::{Compiled, Env, Names, ParseFault, Reads, compile};
-use crate::patterns::Format;
+use crate::format::Format;
 use crate::template::{Template, variable};
 use crate::tree::{Kind, Node};
 
@@ -83,30 +83,33 @@ pub fn object(
     Some(out)
 }
 
-/// Compiles a text with `{EXPR}` and `${NAME}` in it.
-pub fn template(
-    node: &Node,
-    key: &str,
-    names: &Names,
-    env: &Env,
-    reads: &mut Reads,
-    faults: &mut Faults,
-) -> Option<Template> {
-    let text = text(node, key, faults)?;
-    let told = |f: ParseFault| at(node, &f).help("`{…}` is an expression here; a brace is written `{{`");
-    filled(text, node.span, names, env, reads, faults).map_err(|f| faults.push(told(f))).ok()
+/// What a template may use: names in its expressions, and variables.
+#[derive(Clone, Copy)]
+pub struct Filling<'f> {
+    /// Names for expressions.
+    pub names: &'f Names,
+    /// The variables.
+    pub env: &'f Env,
 }
 
-/// A template with its variables filled in.
-pub fn filled(
-    text: &str,
-    span: Span,
-    names: &Names,
-    env: &Env,
-    reads: &mut Reads,
-    faults: &mut Faults,
-) -> Result<Template, ParseFault> {
-    Template::parse(text, names, reads, &mut |name| value(name, span, env, faults))
+impl Filling<'_> {
+    /// Compiles a text with `{EXPR}` and `${NAME}` in it.
+    pub fn template(self, node: &Node, key: &str, reads: &mut Reads, faults: &mut Faults) -> Option<Template> {
+        let text = text(node, key, faults)?;
+        let told = |f: ParseFault| at(node, &f).help("`{…}` is an expression here; a brace is written `{{`");
+        self.filled(text, node.span, reads, faults).map_err(|f| faults.push(told(f))).ok()
+    }
+
+    /// A template with its variables filled in.
+    pub fn filled(
+        self,
+        text: &str,
+        span: Span,
+        reads: &mut Reads,
+        faults: &mut Faults,
+    ) -> Result<Template, ParseFault> {
+        Template::parse(text, self.names, reads, &mut |name| value(name, span, self.env, faults))
+    }
 }
 
 /// Fills in `${NAME}`; `$$` is a dollar.

@@ -1,0 +1,110 @@
+//! Sources: what fills a stream.
+
+use super::files::{later_kind, lines_key, lines_of};
+use crate::diagnostic::Diagnostic;
+use crate::expr::{Env, json};
+use crate::format::Format;
+use crate::model::{Lines, Source, SourceAt};
+use crate::read::compile::interpolate;
+use crate::read::keys::{Faults, Keys, text};
+use crate::spec::{Is, Key};
+use crate::tree::{Kind, Node};
+
+/// Keys of a source.
+pub const KEYS: &[Key] = &[
+    Key::new("file", Is::Text, "A file, or all files of a pattern, sorted by name.", "file: in/*.jsonl"),
+    Key::new("stdin", Is::Empty, "Standard input.", "stdin: {}"),
+    Key::new("items", Is::Values, "The items themselves.", "items: [1, 2, 3]"),
+    Key::new(
+        "format",
+        Is::Word(&["lines", "jsonl"]),
+        "How the file holds items: each line is one, or each line is a JSON value.",
+        "format: jsonl",
+    )
+    .depends("the name of the file"),
+    Key::new("read", Is::Word(&["all"]), "Which files a run reads.", "read: all").usual("all"),
+    Key::new("when-done", Is::Word(&["keep"]), "What becomes of a file that was read.", "when-done: keep")
+        .usual("keep"),
+    Key::new("url", Is::Later, "An address to read from.", "url: 'https://example.org/in.jsonl'"),
+    Key::new("kafka", Is::Later, "A topic of another cluster.", "kafka: { topic: sales }"),
+    Key::new("ticks", Is::Later, "An item each time.", "ticks: 1m"),
+    Key::new("workqueue", Is::Later, "A list that a server has.", "workqueue: 'http://localhost'"),
+];
+
+/// Reads a source.
+pub fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Faults) -> Option<Source> {
+    let plain = format.filter(|f| *f != Format::Json).map(|_| Lines::Text);
+    if let Some(path) = node.as_str() {
+        if node.is_null() {
+            text(node, "source", faults);
+            return None;
+        }
+        if path == "stdin" {
+            let lines = if format == Some(Format::Json) { Lines::Json } else { Lines::Text };
+            return Some(Source { from: SourceAt::Stdin, lines });
+        }
+        if path.contains("://") {
+            faults.push(Diagnostic::error("not-in-this-version", node.span, "a URL as source is not in this version"));
+            return None;
+        }
+        let lines = plain.unwrap_or_else(|| lines_of(path, node.span, faults));
+        return Some(Source { from: SourceAt::Files(interpolate(path, node.span, env, faults)), lines });
+    }
+    let mut keys = Keys::of(node, "a source", KEYS, faults)?;
+    if later_kind(&mut keys, faults) {
+        return None;
+    }
+    let chosen = lines_key(&mut keys, faults).or(plain);
+    let from = if let Some((path, span)) = keys.text("file", faults) {
+        let lines = chosen.unwrap_or_else(|| lines_of(path, span, faults));
+        Source { from: SourceAt::Files(interpolate(path, span, env, faults)), lines }
+    } else if keys.node("stdin").is_some() {
+        Source {
+            from: SourceAt::Stdin,
+            lines: chosen.unwrap_or(if format == Some(Format::Json) { Lines::Json } else { Lines::Text }),
+        }
+    } else if let Some(items) = keys.node("items") {
+        let Kind::List(list) = &items.kind else {
+            faults.push(Diagnostic::error("not-a-list", items.span, "`items` is a list of values"));
+            return None;
+        };
+        let text = format.is_some_and(|f| f != Format::Json);
+        let items =
+            list.iter().map(|n| if text { n.as_str().unwrap_or_default().to_string() } else { json_of(n) }).collect();
+        Source { from: SourceAt::Items(items), lines: if text { Lines::Text } else { Lines::Json } }
+    } else {
+        faults.push(
+            Diagnostic::error("no-kind", node.span, "a source is a file, stdin or items")
+                .label("as in  { file: in.jsonl }"),
+        );
+        return None;
+    };
+    keys.word("read", faults);
+    keys.word("when-done", faults);
+    keys.done(|_| None, faults);
+    Some(from)
+}
+
+/// A node as JSON: what is plain may be a number, true, false or null.
+fn json_of(node: &Node) -> String {
+    match &node.kind {
+        Kind::Scalar { text, plain } => {
+            let meant = *plain && json::check(text.as_bytes()).is_ok();
+            if node.is_null() {
+                "null".into()
+            } else if meant {
+                text.clone()
+            } else {
+                serde_json::Value::from(text.as_str()).to_string()
+            }
+        }
+        Kind::List(l) => format!("[{}]", l.iter().map(json_of).collect::<Vec<_>>().join(",")),
+        Kind::Map(m) => {
+            let pair = |(k, v): &(Node, Node)| {
+                format!("{}:{}", serde_json::Value::from(k.as_str().unwrap_or_default()), json_of(v))
+            };
+            format!("{{{}}}", m.iter().map(pair).collect::<Vec<_>>().join(","))
+        }
+        Kind::Code(_) | Kind::Action(_) => "null".into(),
+    }
+}
