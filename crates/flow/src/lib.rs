@@ -14,6 +14,8 @@ pub mod paths;
 pub mod patterns;
 pub mod plan;
 pub mod read;
+pub mod reference;
+pub mod schema;
 pub mod spec;
 pub mod template;
 pub mod tree;

@@ -86,7 +86,9 @@ pub enum Is {
     Named(Part),
     /// A Rust function: only in a flow that is made in Rust.
     Code,
-    /// Anything: a later version reads it.
+    /// Anything: it is accepted, and a later version reads it.
+    Ignored,
+    /// Anything: a later version reads it, this one refuses it.
     Later,
 }
 
@@ -136,4 +138,9 @@ impl Key {
     pub const fn depends(self, on: &'static str) -> Key {
         Key { usual: Usual::Depends(on), ..self }
     }
+}
+
+/// Whether people can write a key in a file, and something is done with it or nothing at all.
+pub fn is_known(key: &Key) -> bool {
+    !matches!(key.is, Is::Code | Is::Later)
 }

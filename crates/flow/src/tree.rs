@@ -4,8 +4,9 @@
 //! its line and column, and because YAML's traps (tags, aliases, doubled keys)
 //! deserve words of their own.
 
+use crate::call::ActionFn;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::expr::RustFn;
+use crate::expr::{RustFn, json};
 use anabranch_engine::limits;
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 use std::borrow::Cow;
@@ -37,7 +38,7 @@ pub enum Kind {
     /// A function, given through the Rust builder.
     Code(RustFn),
     /// A function that works on items, given through the Rust builder.
-    Action(crate::model::ActionFn),
+    Action(ActionFn),
 }
 
 impl Node {
@@ -73,6 +74,30 @@ impl Node {
     /// Whether it is null, or nothing at all.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null"))
+    }
+
+    /// It as JSON: what is plain may be a number, true, false or null.
+    pub fn to_json(&self) -> String {
+        match &self.kind {
+            Kind::Scalar { text, plain } => {
+                let meant = *plain && json::check(text.as_bytes()).is_ok();
+                if self.is_null() {
+                    "null".into()
+                } else if meant {
+                    text.clone()
+                } else {
+                    serde_json::Value::from(text.as_str()).to_string()
+                }
+            }
+            Kind::List(l) => format!("[{}]", l.iter().map(Node::to_json).collect::<Vec<_>>().join(",")),
+            Kind::Map(m) => {
+                let pair = |(k, v): &(Node, Node)| {
+                    format!("{}:{}", serde_json::Value::from(k.as_str().unwrap_or_default()), v.to_json())
+                };
+                format!("{{{}}}", m.iter().map(pair).collect::<Vec<_>>().join(","))
+            }
+            Kind::Code(_) | Kind::Action(_) => "null".into(),
+        }
     }
 
     /// What people call it.

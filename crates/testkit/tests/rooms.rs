@@ -17,10 +17,6 @@ const CIRCLES: &[(&str, &str)] = &[
     ("anabranch", "cli::check cli::fit cli::place"),
     ("connect", "by_id children in_order notes pipe"),
     ("engine-kafka", "ahead cluster config fetch jaas pem rights sasl scram tls trouble wire"),
-    (
-        "flow",
-        "check::action check::draft check::steps check::streams check::wire expr::compare expr::compile expr::convert expr::format expr::functions expr::hint expr::number expr::parse expr::regexes expr::scope expr::size expr::special expr::strings expr::time expr::times expr::value expr::write model patterns::aggregate patterns::filter patterns::groups patterns::reduce patterns::shard patterns::split patterns::work template",
-    ),
 ];
 
 /// The files of a crate by the path of their module, without comments and tests.

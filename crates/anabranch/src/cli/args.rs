@@ -34,6 +34,8 @@ pub enum Command {
     Check(FlowArg),
     /// Draw a flow
     Graph(FlowArg),
+    /// Print the JSON Schema of flow files, for editors
+    Schema,
     /// Show what became of everything in a run
     Report(Report),
     /// Explain why a step is where it is

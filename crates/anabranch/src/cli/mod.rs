@@ -12,6 +12,7 @@ macro_rules! tell {
 
 mod args;
 mod check;
+pub mod commands;
 mod consume;
 mod dead;
 mod explain;
@@ -43,7 +44,7 @@ use std::process::ExitCode;
 type Exit = u8;
 
 /// Commands of the language that this version does not have yet.
-const LATER: [&str; 4] = ["new", "test", "schema", "trace"];
+const LATER: [&str; 3] = ["new", "test", "trace"];
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -80,6 +81,10 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Command::Run(a) => run::run(&args, a),
         Command::Check(a) => check::check(&args, a),
         Command::Graph(a) => graph::graph(&args, a),
+        Command::Schema => {
+            print::document(&anabranch_flow::schema::schema());
+            Ok(0)
+        }
         Command::Report(a) => report::show(&args, a),
         Command::Explain(a) => explain::explain(&args, a),
         Command::Streams(a) => streams::streams(&args, a),

@@ -38,9 +38,9 @@ pub const KEYS: &[Key] = &[
         "The steps of the flow.",
         "steps: { big: { filter: sales, where: item.amount > 10.0 } }",
     ),
-    Key::new("schedule", Is::Later, "When the flow runs.", "schedule: { cron: '15 2 * * *' }"),
-    Key::new("batch", Is::Later, "What is a batch where the flow follows its input.", "batch: { every: 1h }"),
-    Key::new("tests", Is::Later, "Tests of the flow.", "tests: {}"),
+    Key::new("schedule", Is::Ignored, "When the flow runs.", "schedule: { cron: '15 2 * * *' }"),
+    Key::new("batch", Is::Ignored, "What is a batch where the flow follows its input.", "batch: { every: 1h }"),
+    Key::new("tests", Is::Ignored, "Tests of the flow.", "tests: {}"),
     Key::new("secrets", Is::Later, "Variables that are never shown.", "secrets: [TOKEN]"),
 ];
 
@@ -218,8 +218,7 @@ fn step<'n>(name: Name, mut keys: Keys<'n>, faults: &mut Faults) -> Option<Draft
         [verb] => {
             let word = verb.spec.name;
             let verb_span = keys.key_span(word).unwrap_or(name.1);
-            let node = keys.take(word)?;
-            keys.may_have(verb.spec.keys);
+            let node = keys.verb(&verb.spec)?;
             if !verb.spec.many && matches!(node.kind, Kind::List(_)) {
                 faults.push(
                     Diagnostic::error("one-input", node.span, format!("`{word}` reads one stream"))

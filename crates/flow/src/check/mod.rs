@@ -12,6 +12,11 @@ mod streams;
 mod whole;
 mod wire;
 
+pub use draft::KEYS as FLOW_KEYS;
+pub use sinks::KEYS as SINK_KEYS;
+pub use sources::KEYS as SOURCE_KEYS;
+pub use streams::KEYS as STREAM_KEYS;
+
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::Env;
 use crate::model::{Flow, Step, Stream};

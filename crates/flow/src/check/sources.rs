@@ -2,7 +2,7 @@
 
 use super::files::{later_kind, lines_key, lines_of};
 use crate::diagnostic::Diagnostic;
-use crate::expr::{Env, json};
+use crate::expr::Env;
 use crate::format::Format;
 use crate::model::{Lines, Source, SourceAt};
 use crate::read::compile::interpolate;
@@ -70,7 +70,7 @@ pub fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Fault
         };
         let text = format.is_some_and(|f| f != Format::Json);
         let items =
-            list.iter().map(|n| if text { n.as_str().unwrap_or_default().to_string() } else { json_of(n) }).collect();
+            list.iter().map(|n| if text { n.as_str().unwrap_or_default().to_string() } else { n.to_json() }).collect();
         Source { from: SourceAt::Items(items), lines: if text { Lines::Text } else { Lines::Json } }
     } else {
         faults.push(
@@ -83,28 +83,4 @@ pub fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Fault
     keys.word("when-done", faults);
     keys.done(|_| None, faults);
     Some(from)
-}
-
-/// A node as JSON: what is plain may be a number, true, false or null.
-fn json_of(node: &Node) -> String {
-    match &node.kind {
-        Kind::Scalar { text, plain } => {
-            let meant = *plain && json::check(text.as_bytes()).is_ok();
-            if node.is_null() {
-                "null".into()
-            } else if meant {
-                text.clone()
-            } else {
-                serde_json::Value::from(text.as_str()).to_string()
-            }
-        }
-        Kind::List(l) => format!("[{}]", l.iter().map(json_of).collect::<Vec<_>>().join(",")),
-        Kind::Map(m) => {
-            let pair = |(k, v): &(Node, Node)| {
-                format!("{}:{}", serde_json::Value::from(k.as_str().unwrap_or_default()), json_of(v))
-            };
-            format!("{{{}}}", m.iter().map(pair).collect::<Vec<_>>().join(","))
-        }
-        Kind::Code(_) | Kind::Action(_) => "null".into(),
-    }
 }

@@ -124,7 +124,7 @@ impl Calls {
     /// Complains about keys that belong to an action, where there is none.
     pub fn are_unused(keys: &mut Keys<'_>, faults: &mut Faults) {
         for key in ["concurrency", "timeout", "retry", "idempotency-key", "answers", "env"] {
-            if let Some(span) = keys.key_span(key) {
+            if let Some(span) = keys.own_span(key) {
                 keys.node(key);
                 faults.push(
                     Diagnostic::error("no-action", span, format!("`{key}` belongs to an action"))
@@ -137,7 +137,7 @@ impl Calls {
 
 /// How the answers of a pipe find their items.
 fn answers(keys: &mut Keys<'_>, action: &ActionSpec, faults: &mut Faults) -> Answers {
-    let span = keys.key_span("answers");
+    let span = keys.own_span("answers");
     let word = keys.word("answers", faults);
     if let (Some(span), false) = (span, matches!(action, ActionSpec::Pipe(_))) {
         let label = "every other action has one answer for each call";

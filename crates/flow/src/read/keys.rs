@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::names::nearest;
-use crate::spec::{Is, Key, Usual};
+use crate::spec::{Is, Key, Spec, Usual, is_known};
 use crate::tree::{Kind, Node};
 use anabranch_engine::limits;
 use std::time::Duration;
@@ -13,14 +13,25 @@ pub type Name = (String, Span);
 /// Where faults are gathered.
 pub type Faults = Vec<Diagnostic>;
 
+/// One key of a map.
+struct Entry<'n> {
+    key: &'n Node,
+    value: &'n Node,
+    /// It was asked for.
+    read: bool,
+    /// It is not written here, but under `defaults`.
+    is_default: bool,
+}
+
 /// The keys of one map.
 pub struct Keys<'n> {
     /// What the map is, for messages: `the step big`.
     pub of: String,
     /// Where it stands.
     pub span: Span,
-    entries: Vec<(&'n Node, &'n Node, bool)>,
+    entries: Vec<Entry<'n>>,
     known: Vec<&'static Key>,
+    verb: Option<&'static str>,
 }
 
 impl<'n> Keys<'n> {
@@ -30,8 +41,9 @@ impl<'n> Keys<'n> {
         match &node.kind {
             Kind::Map(map) => {
                 let ours = |k: &&Node| !k.as_str().is_some_and(|k| k.starts_with("x-"));
-                let entries = map.iter().filter(|(k, _)| ours(&k)).map(|(k, v)| (k, v, false)).collect();
-                Some(Keys { of, span: node.span, entries, known: known.iter().collect() })
+                let entry = |(key, value)| Entry { key, value, read: false, is_default: false };
+                let entries = map.iter().filter(|(k, _)| ours(&k)).map(|(k, v)| entry((k, v))).collect();
+                Some(Keys { of, span: node.span, entries, known: known.iter().collect(), verb: None })
             }
             _ => {
                 faults.push(Diagnostic::error(
@@ -42,11 +54,6 @@ impl<'n> Keys<'n> {
                 None
             }
         }
-    }
-
-    /// More keys that it may have.
-    pub fn may_have(&mut self, known: &'static [Key]) {
-        self.known.extend(known);
     }
 
     /// What is known of a key. A key that is read and described nowhere is a mistake in this program.
@@ -62,11 +69,17 @@ impl<'n> Keys<'n> {
         self.take(key)
     }
 
-    /// The node of a key that is no key of its own: a verb.
-    pub fn take(&mut self, key: &str) -> Option<&'n Node> {
-        let found = self.entries.iter_mut().find(|(k, ..)| k.as_str() == Some(key))?;
-        found.2 = true;
-        Some(found.1)
+    /// The node of a verb, with the keys that it may have.
+    pub fn verb(&mut self, spec: &'static Spec) -> Option<&'n Node> {
+        self.known.extend(spec.keys);
+        self.verb = Some(spec.name);
+        self.take(spec.name)
+    }
+
+    fn take(&mut self, key: &str) -> Option<&'n Node> {
+        let found = self.entries.iter_mut().find(|e| e.key.as_str() == Some(key))?;
+        found.read = true;
+        Some(found.value)
     }
 
     /// The node of a key that must be written.
@@ -92,7 +105,12 @@ impl<'n> Keys<'n> {
 
     /// Where a key is written.
     pub fn key_span(&self, key: &str) -> Option<Span> {
-        self.entries.iter().find(|(k, ..)| k.as_str() == Some(key)).map(|(k, ..)| k.span)
+        self.entries.iter().find(|e| e.key.as_str() == Some(key)).map(|e| e.key.span)
+    }
+
+    /// Where a key is written, if it is written here and not under `defaults`.
+    pub fn own_span(&self, key: &str) -> Option<Span> {
+        self.entries.iter().find(|e| e.key.as_str() == Some(key) && !e.is_default).map(|e| e.key.span)
     }
 
     /// The text of a key.
@@ -170,11 +188,8 @@ impl<'n> Keys<'n> {
 
     /// Complains about every key that nobody read.
     pub fn done(self, hint: impl Fn(&str) -> Option<String>, faults: &mut Faults) {
-        let known = || self.known.iter().filter(|k| !matches!(k.is, Is::Later | Is::Code)).map(|k| k.name);
-        for (key, _, used) in &self.entries {
-            if *used {
-                continue;
-            }
+        let known = || self.known.iter().filter(|k| is_known(k)).map(|k| k.name);
+        for Entry { key, .. } in self.entries.iter().filter(|e| !e.read) {
             let name = key.as_str().unwrap_or("?");
             if self.known.iter().any(|k| k.name == name && matches!(k.is, Is::Later)) {
                 let what = format!("`{name}` is not in this version");
@@ -185,7 +200,7 @@ impl<'n> Keys<'n> {
             let label = match known().find(|k| *k == dashed) {
                 Some(right) => format!("is written `{right}`"),
                 None => hint(name)
-                    .or_else(|| nearest(name, known()).map(|n| format!("did you mean `{n}`?")))
+                    .or_else(|| nearest(name, known().chain(self.verb)).map(|n| format!("did you mean `{n}`?")))
                     .unwrap_or_else(|| format!("known keys: {}", known().collect::<Vec<_>>().join(", "))),
             };
             faults.push(
@@ -239,20 +254,20 @@ fn dashed(name: &str) -> String {
 impl<'n> Keys<'n> {
     /// A map without keys.
     pub fn empty(of: String, span: Span, known: &'static [Key]) -> Keys<'n> {
-        Keys { of, span, entries: vec![], known: known.iter().collect() }
+        Keys { of, span, entries: vec![], known: known.iter().collect(), verb: None }
     }
 
     /// Adds keys that are not written.
     pub fn add_defaults(&mut self, defaults: impl Iterator<Item = &'n (Node, Node)>) {
         for (k, v) in defaults {
-            if !self.entries.iter().any(|(had, ..)| had.as_str() == k.as_str()) {
-                self.entries.push((k, v, true));
+            if !self.entries.iter().any(|had| had.key.as_str() == k.as_str()) {
+                self.entries.push(Entry { key: k, value: v, read: true, is_default: true });
             }
         }
     }
 
     /// The names that are written.
     pub fn names(&self) -> impl Iterator<Item = &'n str> {
-        self.entries.iter().filter_map(|(k, ..)| k.as_str())
+        self.entries.iter().filter_map(|e| e.key.as_str())
     }
 }
