@@ -95,6 +95,8 @@ pub const ERROR_TEXT_BYTES: usize = 2 << 10;
 pub const RESULT_BYTES: usize = ITEM_BYTES;
 /// How often people see how a run is.
 pub const SHOWN_EVERY: Duration = Duration::from_millis(100);
+/// So many times as long as a view took to make, the next one is left out.
+pub const SHOWN_SHARE: u32 = 20;
 /// How long the loop of a process waits for something to happen before it looks itself.
 pub const TURN_WAIT: Duration = Duration::from_millis(50);
 /// How often offsets are mirrored to consumer groups.

@@ -4,7 +4,7 @@
 use anabranch::engine::{Account, Commit, Engine, Phase};
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::Flow;
-use anabranch::run::{Options, Outcome, inspect, run};
+use anabranch::run::{Options, Outcome, Status, inspect, run};
 use anabranch::{Embedded, Local};
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ fn a_run_that_does_not_balance_is_closed_as_failed() {
     drop(lane);
     match run(ran.flow.clone(), ran.engine.clone(), ran.world(), Options::default()).expect("runs") {
         Outcome::Closed(report) => {
-            assert_eq!((report.status.as_str(), report.exit, report.balanced), ("failed", 1, false))
+            assert_eq!((report.status, report.exit, report.balanced), (Status::Failed, 1, false))
         }
         Outcome::Stopped(_) => panic!("nobody stopped it"),
     }

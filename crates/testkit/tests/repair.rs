@@ -3,7 +3,7 @@
 
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::Flow;
-use anabranch::run::{Options, Outcome, Repair, Report, run};
+use anabranch::run::{Options, Outcome, Repair, Report, Status, run};
 use anabranch::{Embedded, Kafka, Local};
 use anabranch_engine::{Admin, At, Error, Item, StreamName, StreamSpec, chunks};
 use anabranch_testkit::cluster::Cluster;
@@ -101,9 +101,9 @@ impl Trial {
 
     /// It ends with this status, balanced, and `done` has what the model says.
     #[track_caller]
-    fn ends(&self, repair: Option<Repair>, exit: u8, status: &str) -> Report {
+    fn ends(&self, repair: Option<Repair>, exit: u8, status: Status) -> Report {
         let report = self.run(repair).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!((report.exit, report.status.as_str(), &report.imbalance), (exit, status, &vec![]), "{report:?}");
+        assert_eq!((report.exit, report.status, &report.imbalance), (exit, status, &vec![]), "{report:?}");
         let mut model = self.done.clone();
         model.sort();
         assert_eq!(self.values("done"), model);
@@ -156,17 +156,17 @@ fn items(prefix: &str, n: usize, bad: usize) -> Vec<String> {
 fn held_and_repaired(mut trial: Trial) {
     let first = items("first", 40, 4);
     trial.give(&first);
-    trial.ends(None, 4, "held");
+    trial.ends(None, 4, Status::Held);
     let second = items("second", 20, 0);
     trial.give(&second);
     trial.done.extend(second);
-    trial.ends(None, 0, "done"); // the next batch passes
+    trial.ends(None, 0, Status::Done); // the next batch passes
     assert_eq!(trial.counted("out/n.jsonl"), "20");
 
     // tried again too early they fail again, and the batch stays held
     let dead = trial.dead(1);
     assert_eq!(dead.len(), 4);
-    let report = trial.ends(Some(Repair { batch: 1, retry: dead[..3].to_vec(), skip: vec![] }), 4, "held");
+    let report = trial.ends(Some(Repair { batch: 1, retry: dead[..3].to_vec(), skip: vec![] }), 4, Status::Held);
     assert_eq!(
         report.steps.iter().find(|s| s.step == "checked").map(|s| (s.taken, s.passed, s.dead)),
         Some((40, 36, 4))
@@ -190,7 +190,7 @@ fn held_and_repaired(mut trial: Trial) {
     // mended: two pass, one is given up, and one was never tried; then the last one passes, and the gate opens
     std::fs::write(trial.folder.path().join("mended"), "").expect("writes");
     let repair = Repair { batch: 1, retry: again[..2].to_vec(), skip: again[2..].to_vec() };
-    trial.ends(Some(repair), 4, "held");
+    trial.ends(Some(repair), 4, Status::Held);
     trial.done.extend(first.iter().filter(|i| !i.starts_with("bad")).cloned());
     let values = trial.items(&trial.flow.name.own("dead").expect("a name"));
     let value_of = |id: &String| {
@@ -207,7 +207,7 @@ fn held_and_repaired(mut trial: Trial) {
     let options = Options { fresh: true, ..Options::default() };
     trial.with(options).expect("a run of nothing");
     trial.stops(last);
-    let report = trial.ends(None, 0, "done");
+    let report = trial.ends(None, 0, Status::Done);
     let checked = report.steps.iter().find(|s| s.step == "checked").expect("the step");
     assert_eq!((checked.taken, checked.passed, checked.skipped, checked.dead), (40, 39, 1, 0));
     assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/n.jsonl.batch-1")), ("0".into(), "39".into()));
@@ -216,7 +216,7 @@ fn held_and_repaired(mut trial: Trial) {
     let third = items("third", 10, 0);
     trial.give(&third);
     trial.done.extend(third);
-    trial.ends(None, 0, "done");
+    trial.ends(None, 0, Status::Done);
     assert_eq!(trial.counted("out/n.jsonl"), "10");
     assert_eq!(trial.counted("out/added.jsonl"), "20\n0\n39\n10");
     assert!(
@@ -231,7 +231,7 @@ fn wide_and_repaired(mut trial: Trial) {
     trial.give_to("beside", &beside);
     trial.give_to("free", &free);
     trial.done.extend(free);
-    trial.ends(None, 4, "held");
+    trial.ends(None, 4, Status::Held);
     assert_eq!(trial.counted("out/m.jsonl"), "5");
 
     for (stream, n) in [("in", 4), ("beside", 2), ("free", 1)] {
@@ -239,14 +239,14 @@ fn wide_and_repaired(mut trial: Trial) {
         trial.give_to(stream, &more);
         trial.done.extend(more);
     }
-    trial.ends(None, 0, "done");
+    trial.ends(None, 0, Status::Done);
     assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/m.jsonl")), ("4".into(), "5\n2".into()));
 
     std::fs::write(trial.folder.path().join("mended"), "").expect("writes");
     trial.done.extend(first.into_iter().chain(beside));
-    trial.ends(Some(Repair { batch: 1, retry: trial.dead(1), skip: vec![] }), 0, "done");
+    trial.ends(Some(Repair { batch: 1, retry: trial.dead(1), skip: vec![] }), 0, Status::Done);
     assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/m.jsonl")), ("4\n10".into(), "5\n2".into()));
-    trial.ends(None, 0, "done");
+    trial.ends(None, 0, Status::Done);
 }
 
 fn embedded(folder: &Path) -> Arc<dyn Admin> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The rooms of `run`, the lowest first.
-const ROOMS: [&str; 7] = ["world", "context", "ledger", "options", "piece", "worker", "life"];
+const ROOMS: [&str; 8] = ["world", "context", "ledger", "show", "options", "piece", "worker", "life"];
 /// What the pure rooms of `run` and all of `flow` do not touch.
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::thread", "SystemTime", "Instant", "engine.", "thread::"];
@@ -14,7 +14,6 @@ const IMPURE: &[&str] =
 const PURE: [&str; 2] = ["run/src/ledger/", "run/src/piece/"];
 /// Files that still stand in a circle. The list may only shrink.
 const CIRCLES: &[(&str, &str)] = &[
-    ("anabranch", "cli::check cli::fit cli::place"),
     ("connect", "by_id children in_order notes pipe"),
     ("engine-kafka", "ahead cluster config fetch jaas pem rights sasl scram tls trouble wire"),
 ];

@@ -4,8 +4,9 @@ use super::args::{Args, FlowArg};
 use super::{Exit, fit, place, print};
 use crate::Local;
 use anabranch_engine::Result;
-use anabranch_flow::diagnostic::{Diagnostic, Severity};
+use anabranch_flow::diagnostic::Severity;
 use anabranch_run::life::look::look;
+use anabranch_run::show::text::counted;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
     };
     errors += fit.as_ref().map_or(0, |f| f.wrong.len());
     if args.json {
-        let all = documents(diagnostics, &file.name).chain(fit.iter().flat_map(fit::as_json));
+        let all = print::documents(diagnostics, &file.name).chain(fit.iter().flat_map(fit::as_json));
         print::document(&json!(all.collect::<Vec<_>>()));
     } else {
         print::tell(&fit.as_ref().map(fit::draw).unwrap_or_default());
@@ -54,17 +55,4 @@ pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
         }
     }
     Ok(if errors > 0 { 2 } else { 0 })
-}
-
-/// What is wrong, for programs.
-pub fn documents<'d>(diagnostics: &'d [Diagnostic], file: &'d str) -> impl Iterator<Item = serde_json::Value> + 'd {
-    diagnostics.iter().map(move |d| {
-        json!({ "severity": d.severity, "code": d.code, "file": file, "line": d.span.line, "column": d.span.column + 1,
-                "end": d.span.end + 1, "message": d.message, "label": d.label, "help": d.help })
-    })
-}
-
-/// `1 error`, `2 errors`.
-pub fn counted(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

@@ -1,8 +1,9 @@
 //! `anabranch consume`
 
 use super::args::{Args, Consume};
-use super::{CLOSED, Exit, place, print};
+use super::{CLOSED, Exit, place};
 use anabranch_engine::{Admin, At, Error, Limit, Offset, Record, Result, StreamName, limits};
+use anabranch_run::show::text::plain;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde_json::json;
@@ -130,7 +131,7 @@ impl Printer<'_> {
             let from = self.lines.len();
             self.line(record, partition, offset);
             if self.plain {
-                let shown = print::plain(&String::from_utf8_lossy(&self.lines[from..])).into_owned();
+                let shown = plain(&String::from_utf8_lossy(&self.lines[from..])).into_owned();
                 self.lines.truncate(from);
                 self.lines.extend(shown.bytes());
             }

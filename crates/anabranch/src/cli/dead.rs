@@ -2,10 +2,10 @@
 
 use super::args::{Args, Dead, FlowArg};
 use super::letters::{self, Next, Out, Wanted};
-use super::table::table;
 use super::{Exit, place, print, screen};
 use anabranch_engine::{Error, Result};
 use anabranch_run as run;
+use anabranch_run::show::table::table;
 use anabranch_run::{DeadLetter, Failed};
 use serde_json::json;
 use std::io::{BufWriter, stdout};

@@ -6,10 +6,9 @@ use super::{Exit, place, print};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Phase, Result, Worker};
 use anabranch_flow::model::Flow;
-use anabranch_run::ledger::facts::Progress;
-use anabranch_run::ledger::report::StepLine;
-use anabranch_run::{Failed, Reason};
-use anabranch_run::{Inspection, inspect};
+use anabranch_flow::patterns::barrier::Verdict;
+use anabranch_run::show::report::waits_for;
+use anabranch_run::{Failed, Inspection, Progress, Reason, Role, StepLine, inspect};
 
 /// Says how each step stands, or why one step is where it is.
 pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
@@ -44,7 +43,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
     }
     let failed = failed(&*engine, &flow, seen.report.run, &lines)?;
     for (line, (count, first)) in lines.into_iter().zip(failed) {
-        say!("{} · {} · run {} · {}", line.step, line.verb, seen.report.run, state(&seen, line));
+        say!("{} · {} · run {} · {}", line.step, line.verb.word(), seen.report.run, state(&seen, line));
         let failed = line.lacks.values().sum::<u64>().max(line.dead);
         say!(
             "  taken {}   passed {}   filtered {}   failed {failed}   waiting {}",
@@ -61,7 +60,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             let more = count - first.len();
             say!("  … and {more} more:  anabranch dead list {} --run {}", arg.flow.display(), seen.report.run);
         }
-        if line.gate.as_ref().is_some_and(|g| g.starts_with("held")) {
+        if line.gate.as_ref().is_some_and(|g| g.verdict == Verdict::Held) {
             say!("  {}", super::report::HELD);
         }
     }
@@ -120,9 +119,9 @@ fn the_step(a: &Explain) -> (super::args::FlowArg, Option<String>) {
 
 fn state(seen: &Inspection, line: &StepLine) -> String {
     match (seen.phase, seen.progress(&line.step)) {
-        (_, Some(Progress::Blocked)) => super::report::waits_for(&seen.report),
+        (_, Some(Progress::Blocked)) => waits_for(&seen.report),
         (_, Some(Progress::Finished)) => "finished".into(),
-        (Phase::Open | Phase::Closing, _) if line.gate.is_none() && line.verb == "join" => {
+        (Phase::Open | Phase::Closing, _) if line.gate.is_none() && line.verb == Role::Join => {
             "waiting for the end of its input".into()
         }
         (Phase::Open | Phase::Closing, _) => "running".into(),

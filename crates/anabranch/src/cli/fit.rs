@@ -1,11 +1,11 @@
 //! What `anabranch check` asks a Kafka cluster: whether it fits the flow.
 
-use super::check::counted;
 use crate::Kafka;
 use anabranch_engine::{Result, StreamSpec};
 use anabranch_engine_kafka::{Fit, Need, Needs, Role};
 use anabranch_flow::model::{Flow, Writer};
 use anabranch_flow::plan::{How, Node, Plan, plan};
+use anabranch_run::show::text::counted;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
 //! The picture of a run at work: lines that fit the terminal.
 
-use super::check::counted;
-use super::screen::{Size, columns, cut, flat};
-use super::table::{number, seconds};
-use anabranch_run::RunView;
-use anabranch_run::ledger::view::StepView;
+use super::screen::Size;
+use anabranch_run::show::table::{number, seconds};
+use anabranch_run::show::text::counted;
+use anabranch_run::show::text::{columns, cut, flat};
+use anabranch_run::{RunView, StepView};
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ pub fn draw(view: &RunView, pace: &Pace, size: Size) -> Vec<String> {
     let (width, rows) = (size.width.saturating_sub(1), size.height.saturating_sub(1));
     let room = rows.saturating_sub(2);
     let shown = kept(view, room);
-    let mut lines = vec![format!("{} · run {}", flat(&view.flow), view.run)];
+    let mut lines = vec![format!("{} · run {}", flat(&view.report.flow), view.report.run)];
     lines.extend(steps(view, pace, &shown, width));
     if shown.len() < view.steps.len() && room > shown.len() {
         lines.push(format!("  … and {} more", view.steps.len() - shown.len()));
@@ -165,9 +165,16 @@ fn bar(share: f64, cells: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn view(steps: Vec<StepView>) -> RunView {
-        RunView { flow: "photos".into(), run: 7, elapsed: Duration::from_secs(24), steps, dead: 0 }
+        let report = json!({
+            "schema": "", "flow": "photos", "run": 7, "status": "open", "exit": 1, "balanced": true, "seconds": 24.0, "steps": [],
+            "sinks": [], "dead": [], "imbalance": [], "notes": [],
+            "books": { "read": 0, "added": 0, "stored": 0, "ended": 0, "filtered": 0, "folded": 0, "skipped": 0, "dead": 0, "waiting": 0 },
+        });
+        let report = serde_json::from_value(report).expect("a report");
+        RunView { elapsed: Duration::from_secs(24), report, steps, edges: vec![], dead: 0 }
     }
 
     fn step(name: &str, taken: u64, share: f64, done: f64) -> StepView {

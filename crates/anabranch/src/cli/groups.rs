@@ -1,9 +1,9 @@
 //! `anabranch groups`
 
 use super::args::{Args, Groups};
-use super::table::table;
 use super::{Exit, place, print, rewind, screen};
 use anabranch_engine::{Admin, Error, Group, Partition, Result, StreamName};
+use anabranch_run::show::table::table;
 use serde_json::json;
 use std::collections::BTreeSet;
 

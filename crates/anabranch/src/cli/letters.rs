@@ -1,9 +1,9 @@
 //! The dead letters of a flow, read one after the other: there may be millions.
 
-use super::print;
 use anabranch_engine::{Admin, At, Error, Result, StreamName, items};
 use anabranch_flow::model::Flow;
 use anabranch_run::DeadLetter;
+use anabranch_run::show::text::plain;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::ops::{ControlFlow, Range};
@@ -145,7 +145,7 @@ impl<W: Write> Out<W> {
 
     /// Writes for people.
     pub fn plain(&mut self, text: &str) -> Result<Next> {
-        self.raw(&print::plain(text))
+        self.raw(&plain(text))
     }
 
     /// Writes what is still kept back.

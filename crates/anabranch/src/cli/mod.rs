@@ -31,7 +31,6 @@ mod run;
 mod screen;
 mod signals;
 mod streams;
-mod table;
 
 use anabranch_engine::{Error, Kind};
 use anabranch_flow::names::nearest;

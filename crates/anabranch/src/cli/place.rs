@@ -8,6 +8,7 @@ use anabranch_flow::check::{Checked, check_text};
 use anabranch_flow::diagnostic::{Diagnostic, Severity, Span};
 use anabranch_flow::model::Flow;
 use anabranch_flow::names::nearest;
+use anabranch_run::show::text::counted;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -75,11 +76,11 @@ fn told(args: &Args, arg: &FlowArg, warnings: bool) -> Result<Option<Arc<Flow>>>
         print::tell(&d.draw(&file.name, &file.text));
     }
     if errors > 0 {
-        let text = format!("{}; nothing was run", super::check::counted(errors, "error"));
+        let text = format!("{}; nothing was run", counted(errors, "error"));
         tell!("{text}");
         if args.json {
             let mut document = super::error(2, &text, None);
-            document["diagnostics"] = super::check::documents(&file.checked.diagnostics, &file.name).collect();
+            document["diagnostics"] = print::documents(&file.checked.diagnostics, &file.name).collect();
             print::document(&document);
         }
     }

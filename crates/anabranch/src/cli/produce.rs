@@ -1,10 +1,10 @@
 //! `anabranch produce`
 
 use super::args::{Args, Produce};
-use super::check::counted;
 use super::{Exit, place, signals::Input};
 use anabranch_engine::{Admin, Error, Item, Result, StreamName, limits, partition};
 use anabranch_flow::format::lines::Frames;
+use anabranch_run::show::text::counted;
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::BufReader;

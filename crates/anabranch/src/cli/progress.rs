@@ -1,10 +1,14 @@
 //! What is shown on standard error while a run works.
 
 use super::frame::{Pace, draw, percent};
-use super::screen::{Size, columns, flat, size};
-use super::table::{number, seconds};
-use anabranch_run::RunView;
+use super::screen::{Size, size};
+use anabranch_engine::{Error, Result};
+use anabranch_run::show::table::{number, seconds};
+use anabranch_run::show::text::{columns, flat};
+use anabranch_run::{RunView, Watch};
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Shows progress as a redrawn picture, or as a line now and then.
@@ -20,6 +24,48 @@ enum How {
     Plain(Instant),
     /// Nothing.
     None,
+}
+
+/// The thread that shows a run: a terminal that is slow, or is held, holds nobody else.
+pub struct Shown {
+    picture: Arc<Mutex<Progress>>,
+    watch: Arc<Watch>,
+    thread: JoinHandle<()>,
+}
+
+impl Shown {
+    /// Begins to show what will be published.
+    pub fn begin(progress: Progress) -> Result<Shown> {
+        let (picture, watch) = (Arc::new(Mutex::new(progress)), Arc::new(Watch::default()));
+        let (mine, seen) = (picture.clone(), watch.clone());
+        let show = move || {
+            let mut last = None;
+            while let Some(view) = seen.next(last.as_ref()) {
+                mine.lock().unwrap_or_else(PoisonError::into_inner).show(&view);
+                last = Some(view);
+            }
+        };
+        let thread = std::thread::Builder::new().name("progress".into()).spawn(show);
+        let thread = thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+        Ok(Shown { picture, watch, thread })
+    }
+
+    /// Where the run publishes.
+    pub fn watch(&self) -> Arc<Watch> {
+        self.watch.clone()
+    }
+
+    /// What is shown, to take it away before something else is said.
+    pub fn picture(&self) -> Arc<Mutex<Progress>> {
+        self.picture.clone()
+    }
+
+    /// Takes the picture away for good.
+    pub fn end(self) {
+        self.watch.end();
+        let _ = self.thread.join();
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 const EVERY: Duration = Duration::from_secs(10);
@@ -84,7 +130,7 @@ fn line(view: &RunView, pace: &Pace) -> String {
     });
     let left = pace.left(view).map_or(String::new(), |left| format!(" · {left}"));
     let steps: Vec<String> = steps.collect();
-    format!("{} · {}{left} · {}", view.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "))
+    format!("{} · {}{left} · {}", view.report.flow, seconds(view.elapsed.as_secs_f64()), steps.join(" · "))
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! `anabranch run`
 
 use super::args::{Args, Run};
-use super::progress::Progress;
+use super::progress::{Progress, Shown};
 use super::{Exit, place, print, report, screen, signals};
 use crate::Local;
 use anabranch_engine::{Kind, Result};
 use anabranch_flow::model::SinkAt;
+use anabranch_run::show::report::in_short;
 use anabranch_run::{self as run, Options, Outcome};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// Runs a flow to its end.
 pub fn run(args: &Args, a: &Run) -> Result<Exit> {
@@ -28,14 +29,14 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
         false => world.noting(&place::of_flow(args, file))?,
     };
     let prints = flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| matches!(s.to, SinkAt::Stdout)));
-    let progress = Arc::new(Mutex::new(Progress::new(&a.progress, args.quiet || args.json, prints)));
-    let (shown, noting, quiet) = (progress.clone(), progress.clone(), args.quiet);
+    let shown = Shown::begin(Progress::new(&a.progress, args.quiet || args.json, prints))?;
+    let (noting, quiet) = (shown.picture(), args.quiet);
     let options = Options {
         stop,
         fresh: a.fresh,
         repair,
         workers: 0,
-        progress: Some(Box::new(move |view| shown.lock().unwrap_or_else(PoisonError::into_inner).show(view))),
+        watch: Some(shown.watch()),
         note: Some(Box::new(move |text| {
             if !quiet {
                 noting.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -44,7 +45,7 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
         })),
     };
     let outcome = run::run(flow, engine, Arc::new(world), options);
-    progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    shown.end();
     let stopped = || 128 + signal.load(Ordering::Relaxed) as u8;
     let (report, ended) = match outcome {
         Ok(Outcome::Closed(report)) => (report, None),
@@ -62,7 +63,7 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
     } else if !args.quiet {
         print::tell(&report::draw(&report, &a.flow.flow, screen::width(std::io::stderr())));
     } else if ended.is_none() && report.exit != 0 {
-        tell!("{}", report::in_short(&report)); // who hears of nothing else hears of this
+        tell!("{}", in_short(&report)); // who hears of nothing else hears of this
     }
     Ok(ended.unwrap_or(report.exit))
 }

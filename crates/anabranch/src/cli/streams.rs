@@ -1,9 +1,10 @@
 //! `anabranch streams`
 
 use super::args::{Args, Streams};
-use super::table::{number, table};
 use super::{Exit, place, print, screen};
 use anabranch_engine::{Error, Result, StreamInfo, StreamName, StreamSpec};
+use anabranch_run::show::table::{number, table};
+use anabranch_run::show::text::counted;
 use serde_json::json;
 
 /// Makes, lists, describes and deletes streams.
@@ -39,7 +40,7 @@ pub fn streams(args: &Args, what: &Streams) -> Result<Exit> {
                 if let Some(note) = shape.and_then(|s| s.note) {
                     tell!("note: {note}");
                 }
-                tell!("Created stream {name} with {}.", super::check::counted(*partitions as usize, "partition"));
+                tell!("Created stream {name} with {}.", counted(*partitions as usize, "partition"));
             }
         }
         Streams::List => {
@@ -82,7 +83,7 @@ fn as_json(s: &StreamInfo) -> serde_json::Value {
 fn describe(s: &StreamInfo) -> String {
     let owner = s.owner.as_ref().map_or(String::new(), |o| format!("  written by {o}"));
     let bytes = s.bytes.map_or(String::new(), |b| format!("  {} bytes", number(b)));
-    let mut out = format!("{}  {}{bytes}{owner}\n", s.name, super::check::counted(s.spans.len(), "partition"));
+    let mut out = format!("{}  {}{bytes}{owner}\n", s.name, counted(s.spans.len(), "partition"));
     for (key, value) in &s.config {
         out += &format!("  {key} = {value}\n");
     }

@@ -2,25 +2,40 @@
 
 use crate::ledger::Standing;
 use crate::ledger::facts::{Facts, Progress};
+use crate::ledger::report;
+use crate::ledger::report::Report;
 use anabranch_engine::Tally;
-use anabranch_flow::model::{Kind, Writer};
+use anabranch_flow::model::{Kind, Stream, Writer};
 use anabranch_flow::plan::{How, Node, Root};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A run at work.
-#[derive(Debug, Clone, Default)]
+/// A run at work: what became of everything so far, and how far each step is. The last one's report is the report of the run.
+#[derive(Debug, Clone)]
 pub struct RunView {
-    /// The flow.
-    pub flow: String,
-    /// Number of the run.
-    pub run: u64,
     /// Since the process began to work on it.
     pub elapsed: Duration,
-    /// Each step.
+    /// What became of everything so far: steps, gates, sinks.
+    pub report: Report,
+    /// Each step of the flow.
     pub steps: Vec<StepView>,
+    /// Each stream of the flow.
+    pub edges: Vec<EdgeView>,
     /// Dead letters so far.
     pub dead: u64,
+}
+
+/// A stream at work: who fills it, and who takes its items.
+#[derive(Debug, Clone, Default)]
+pub struct EdgeView {
+    /// Its name.
+    pub stream: String,
+    /// The step that writes it, if one does.
+    pub from: Option<String>,
+    /// Items that the step made for it.
+    pub made: u64,
+    /// The steps that read it, and how many items each took of it.
+    pub to: Vec<(String, u64)>,
 }
 
 /// A step at work.
@@ -45,9 +60,15 @@ pub struct StepView {
 }
 
 impl RunView {
-    /// The view of a run.
-    pub fn of(standing: Standing<'_>, facts: &Facts, elapsed: Duration, windows: &BTreeMap<usize, usize>) -> RunView {
-        let Standing { context, accounts, record } = standing;
+    /// The view of a run at `now`, in milliseconds since 1970-01-01 UTC; `calls` are the items that are with the action of each unit.
+    pub fn of(
+        standing: Standing<'_>,
+        facts: &Facts,
+        now: i64,
+        elapsed: Duration,
+        calls: &BTreeMap<usize, usize>,
+    ) -> RunView {
+        let Standing { context, accounts, .. } = standing;
         let done = standing.done(facts);
         let steps = context.flow.steps.iter().enumerate().map(|(s, step)| {
             let taken = match step.kind {
@@ -61,17 +82,42 @@ impl RunView {
                 share: unit.and_then(|u| standing.share(u)),
                 done: unit.and_then(|u| done[u]),
                 there: unit.and_then(|u| standing.there(u, s)),
-                under_way: unit.and_then(|u| windows.get(&u).copied()).unwrap_or(0),
+                under_way: unit.and_then(|u| calls.get(&u).copied()).unwrap_or(0),
                 waits: step.gate().is_some() && facts.gates[s].is_none(),
                 finished: unit.is_some_and(|u| facts.units[u] != Progress::Working),
             }
         });
         let dead = accounts.iter().flat_map(|a| a.tally.values()).map(|t| t.dead).sum();
-        RunView { flow: context.flow.name.to_string(), run: record.number, elapsed, steps: steps.collect(), dead }
+        let report = report::report(standing, facts, now);
+        RunView { elapsed, report, steps: steps.collect(), edges: standing.edges(), dead }
     }
 }
 
 impl Standing<'_> {
+    /// What every stream was given, and what its readers took.
+    fn edges(self) -> Vec<EdgeView> {
+        let flow = &self.context.flow;
+        let sum = |step: &str, of: &dyn Fn(&Tally) -> Option<u64>| -> u64 {
+            self.accounts.iter().filter_map(|a| of(a.tally.get(step)?)).sum()
+        };
+        let edge = |stream: &Stream| {
+            let from = if let Writer::Step(w, _) = stream.writer { Some(flow.steps[w].name.clone()) } else { None };
+            let made = from.as_ref().map_or(0, |from| sum(from, &|t| t.made.get(&stream.name).copied()));
+            let took = |s: usize| {
+                let step = flow.steps[s].name.clone();
+                let n = sum(&step, &|t| t.took.get(&stream.name).copied());
+                (step, n)
+            };
+            EdgeView {
+                stream: stream.name.clone(),
+                from,
+                made,
+                to: stream.readers.iter().map(|(s, _)| took(*s)).collect(),
+            }
+        };
+        flow.streams.iter().map(edge).collect()
+    }
+
     /// How far a unit has read what is there for it now.
     fn share(self, unit: usize) -> Option<f64> {
         let (mut read, mut all) = (0, 0);

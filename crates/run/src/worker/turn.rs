@@ -35,6 +35,7 @@ struct Turn<'r> {
     events: Receiver<Event>,
     pace: Pace,
     began: Instant,
+    /// When the next view is due.
     shown: Instant,
     mirrored: Instant,
 }
@@ -142,12 +143,18 @@ impl Turn<'_> {
 
     /// What people see, and what their tools see, a few times in a second.
     fn tick(&mut self) {
-        if self.shown.elapsed() >= limits::SHOWN_EVERY {
-            self.shown = Instant::now();
-            if let Some(show) = &mut self.options.progress {
-                let (standing, facts) = (self.worker.standing(), &self.worker.facts);
-                show(&RunView::of(standing, facts, self.began.elapsed(), &self.dispatch.calls()));
-            }
+        let now = Instant::now();
+        if let Some(watch) = self.options.watch.as_ref().filter(|_| now >= self.shown) {
+            let (standing, facts) = (self.worker.standing(), &self.worker.facts);
+            watch.publish(RunView::of(
+                standing,
+                facts,
+                standing.context.world.clock.now(),
+                self.began.elapsed(),
+                &self.dispatch.calls(),
+            ));
+            // of a flow with thousands of streams a view takes its time: a small part of the run's
+            self.shown = now + limits::SHOWN_EVERY.max(now.elapsed() * limits::SHOWN_SHARE);
         }
         if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.worker.lanes.contains_key(&0) {
             self.mirrored = Instant::now();

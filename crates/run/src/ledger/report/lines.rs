@@ -2,7 +2,7 @@
 
 use crate::ledger::facts::Progress;
 use crate::ledger::marks;
-use crate::ledger::report::{Auditor, StepLine};
+use crate::ledger::report::{Auditor, Gate, Role, StepLine};
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::patterns::barrier::{Tolerate, Verdict};
 use anabranch_flow::plan::{Node, name};
@@ -14,19 +14,19 @@ impl Auditor<'_> {
         let mut lines = vec![];
         for (s, stream) in flow.streams.iter().enumerate() {
             if stream.writer == Writer::Source && self.now.context.plan.unit_of(Node::Source(s)).is_some() {
-                lines.extend(self.node(Node::Source(s), "source"));
+                lines.extend(self.node(Node::Source(s), Role::Source));
             }
         }
         for (i, step) in flow.steps.iter().enumerate() {
             if let Kind::Barrier(_) = step.kind {
                 lines.push(self.join(i));
             } else {
-                lines.extend(self.node(Node::Step(i), step.verb()));
+                lines.extend(self.node(Node::Step(i), Role::of(step)));
                 lines.extend(self.lost_finals(&step.name));
             }
         }
         for s in 0..flow.streams.len() {
-            for (node, verb) in [(Node::Publish(s), "publish"), (Node::Sink(s), "sink")] {
+            for (node, verb) in [(Node::Publish(s), Role::Publish), (Node::Sink(s), Role::Sink)] {
                 if self.now.context.plan.unit_of(node).is_some() {
                     lines.extend(self.node(node, verb));
                 }
@@ -36,13 +36,13 @@ impl Auditor<'_> {
     }
 
     /// The line of a node, and its part of the books. Sources and sinks are shown where something failed.
-    fn node(&mut self, node: Node, verb: &str) -> Option<StepLine> {
+    fn node(&mut self, node: Node, verb: Role) -> Option<StepLine> {
         let context = self.now.context;
         let who = name(&context.flow, node);
         let sum = |of: fn(&anabranch_engine::Tally) -> u64| self.now.tally(&who, of);
         let mut line = StepLine {
             step: who.clone(),
-            verb: verb.into(),
+            verb,
             taken: sum(|t| t.taken()),
             passed: sum(|t| t.passed),
             filtered: sum(|t| t.filtered),
@@ -112,21 +112,13 @@ impl Auditor<'_> {
         self.books.added += taken as i64;
         self.books.dead += dead;
         self.books.skipped += skipped;
-        let line = StepLine { step: node, verb: "final".into(), taken, dead, skipped, ..StepLine::default() };
+        let line = StepLine { step: node, verb: Role::Final, taken, dead, skipped, ..StepLine::default() };
         (taken > 0).then_some(line)
     }
 
-    fn verdict(&self, s: usize, tolerate: Tolerate, arrived: u64) -> Option<String> {
+    fn verdict(&self, s: usize, tolerate: Tolerate, arrived: u64) -> Option<Gate> {
         let failed = self.now.failed_above(s);
-        let bound = match tolerate {
-            Tolerate::Items(n) => n.to_string(),
-            Tolerate::Percent(p) => format!("{p}%"),
-        };
-        match self.facts.gates[s]? {
-            Verdict::Open => Some("open".into()),
-            Verdict::Held => Some(format!("held: {failed} of {} failed, tolerate is {bound}", failed + arrived)),
-            Verdict::Failed => Some(format!("failed: {failed} of {} failed, tolerate is {bound}", failed + arrived)),
-        }
+        self.facts.gates[s].map(|verdict| Gate::new(verdict, failed, arrived, tolerate))
     }
 
     fn join(&mut self, s: usize) -> StepLine {
@@ -134,7 +126,7 @@ impl Auditor<'_> {
         let arrived = self.arrived(s);
         let open = self.facts.gates[s] == Some(Verdict::Open);
         let tolerate = step.gate().map_or(Tolerate::Items(0), |g| g.tolerate);
-        let mut line = StepLine { step: step.name.clone(), verb: "join".into(), taken: arrived, ..StepLine::default() };
+        let mut line = StepLine { step: step.name.clone(), verb: Role::Join, taken: arrived, ..StepLine::default() };
         line.gate = self.verdict(s, tolerate, arrived);
         line.lacks = self.now.failed_by_step(s);
         if open {

@@ -1,11 +1,15 @@
 //! The report of a run: made from the accounts alone, and it must balance.
 
 mod books;
+mod gate;
 mod lines;
+
+pub use gate::Gate;
 
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::{Standing, marks};
 use anabranch_engine::Phase;
+use anabranch_flow::model::{Kind, Step};
 use anabranch_flow::plan::{Node, name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,8 +29,8 @@ pub struct Report {
     /// Number of the batch that it works for: its own, unless it repairs one.
     #[serde(default)]
     pub batch: u64,
-    /// `open`, `done`, `done-with-dead-letters`, `held`, `failed`, `abandoned`.
-    pub status: String,
+    /// How it ended, or that it has not.
+    pub status: Status,
     /// Exit status of the command that ended it.
     pub exit: u8,
     /// Whether the books balance.
@@ -47,12 +51,88 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+/// How a run ended, or that it has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It goes on, or was stopped and goes on when it is run again.
+    Open,
+    /// Everything is done.
+    Done,
+    /// Everything is done, but for items that failed and are kept.
+    DoneWithDeadLetters,
+    /// A gate is shut: its batch waits for somebody to decide about what failed.
+    Held,
+    /// It has failed.
+    Failed,
+    /// It was abandoned for a new one.
+    Abandoned,
+}
+
+/// What a line of the report is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Role {
+    Copy,
+    Filter,
+    Split,
+    Shard,
+    Merge,
+    Join,
+    Reduce,
+    #[default]
+    Work,
+    /// The source of a stream.
+    Source,
+    /// The sink of a stream.
+    Sink,
+    /// The copy of what a join let through into its public stream.
+    Publish,
+    /// Results of a reduce that could not be written.
+    Final,
+}
+
+impl Role {
+    /// What a step is.
+    pub fn of(step: &Step) -> Role {
+        match step.kind {
+            Kind::Copy(_) => Role::Copy,
+            Kind::Filter(_) => Role::Filter,
+            Kind::Split(_) => Role::Split,
+            Kind::Shard(_) => Role::Shard,
+            Kind::Merge(_) => Role::Merge,
+            Kind::Barrier(_) => Role::Join,
+            Kind::Reduce(..) | Kind::Pair(_) => Role::Reduce,
+            Kind::Work(_) | Kind::Act(_) => Role::Work,
+        }
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Copy => "copy",
+            Role::Filter => "filter",
+            Role::Split => "split",
+            Role::Shard => "shard",
+            Role::Merge => "merge",
+            Role::Join => "join",
+            Role::Reduce => "reduce",
+            Role::Work => "work",
+            Role::Source => "source",
+            Role::Sink => "sink",
+            Role::Publish => "publish",
+            Role::Final => "final",
+        }
+    }
+}
+
 /// A step in the report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct StepLine {
     pub step: String,
-    pub verb: String,
+    pub verb: Role,
     pub taken: u64,
     pub passed: u64,
     pub filtered: u64,
@@ -61,8 +141,8 @@ pub struct StepLine {
     pub dead: u64,
     pub waiting: u64,
     pub made: BTreeMap<String, u64>,
-    /// What a gate says: `open`, `held: …`.
-    pub gate: Option<String>,
+    /// What its gate says, if it has one and its input has ended.
+    pub gate: Option<Gate>,
     /// Failed items that its results lack, by the step at which they failed.
     pub lacks: BTreeMap<String, u64>,
     /// It could not begin, since a gate before it stays shut.
@@ -110,7 +190,7 @@ impl Books {
     }
 }
 
-/// Makes the report of a run from its accounts.
+/// Makes the report of a run from its accounts. Its cost grows with streams times units.
 pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
     let Standing { context, record, .. } = standing;
     let mut auditor = Auditor { now: standing, facts, books: Books::default(), imbalance: vec![] };
@@ -129,13 +209,13 @@ pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
             books.settled()
         ));
     }
-    let (status, exit) = status(record.phase, !imbalance.is_empty(), standing);
+    let (status, exit) = ended(record.phase, !imbalance.is_empty(), standing);
     Report {
         schema: SCHEMA.into(),
         flow: context.flow.name.to_string(),
         run: record.number,
         batch: record.batch,
-        status: status.into(),
+        status,
         exit,
         balanced: imbalance.is_empty(),
         seconds: ((now - record.started).max(0) as f64) / 1000.0,
@@ -148,17 +228,17 @@ pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
     }
 }
 
-fn status(phase: Phase, unbalanced: bool, standing: Standing<'_>) -> (&'static str, u8) {
+fn ended(phase: Phase, unbalanced: bool, standing: Standing<'_>) -> (Status, u8) {
     let cut = standing.mark(marks::STDIN_CUT) > 0;
     match phase {
-        Phase::Done | Phase::Dead if unbalanced => ("failed", 1),
-        Phase::Done if cut => ("done", 1),
-        Phase::Done => ("done", 0),
-        Phase::Dead => ("done-with-dead-letters", if cut { 1 } else { 3 }),
-        Phase::Held => ("held", 4),
-        Phase::Failed => ("failed", 1),
-        Phase::Abandoned => ("abandoned", 1),
-        Phase::Open | Phase::Closing => ("open", 1),
+        Phase::Done | Phase::Dead if unbalanced => (Status::Failed, 1),
+        Phase::Done if cut => (Status::Done, 1),
+        Phase::Done => (Status::Done, 0),
+        Phase::Dead => (Status::DoneWithDeadLetters, if cut { 1 } else { 3 }),
+        Phase::Held => (Status::Held, 4),
+        Phase::Failed => (Status::Failed, 1),
+        Phase::Abandoned => (Status::Abandoned, 1),
+        Phase::Open | Phase::Closing => (Status::Open, 1),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Columns of text, aligned; numbers as people write them.
 
-use super::screen::{columns, flat, wrap};
+use crate::show::text::{columns, flat, wrap};
 
 /// Rows as aligned columns; the ones in `right` are aligned to the right. The first row is the head. In a terminal that
 /// is too narrow, the text of other columns is broken, and where that is not enough each row stands on lines of its own.
