@@ -1,6 +1,7 @@
 //! Errors, grouped by what the caller must do next.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The result of everything an engine does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -32,21 +33,44 @@ pub enum Kind {
     Bug,
 }
 
+impl Kind {
+    /// A short name for programs, stable over versions.
+    pub fn code(self) -> &'static str {
+        match self {
+            Kind::Usage => "usage",
+            Kind::Busy => "busy",
+            Kind::Doubt => "doubt",
+            Kind::Lost => "lost",
+            Kind::Refused => "refused",
+            Kind::Held => "held",
+            Kind::Corrupt => "corrupt",
+            Kind::Machine => "machine",
+            Kind::Stopped => "stopped",
+            Kind::Closed => "closed",
+            Kind::Bug => "bug",
+        }
+    }
+}
+
 /// What happened, where, and what to do about it.
 #[derive(Debug, Clone)]
 pub struct Error {
     /// What the caller must do.
     pub kind: Kind,
+    /// A short name for programs, stable over versions: that of the kind, or a narrower one.
+    pub code: &'static str,
     /// One sentence: what happened and where.
     pub text: String,
     /// What to do, when there is something to say.
     pub help: Option<String>,
+    /// What it came of, if that is another error.
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` that says `text`.
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Error { kind, text: text.into(), help: None }
+        Error { kind, code: kind.code(), text: text.into(), help: None, source: None }
     }
 
     /// Mend what was asked for.
@@ -69,6 +93,18 @@ impl Error {
         Self::new(Kind::Bug, text).help("this is a mistake of Anabranch: please report it")
     }
 
+    /// The same error under a narrower name.
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same error with what it came of.
+    pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
     /// The same error with what to do about it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -86,4 +122,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

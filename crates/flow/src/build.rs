@@ -23,15 +23,16 @@
 //!
 //! A closure sees items as JSON. The runner cannot see that a closure changed: a run that is open goes on with the new one.
 
-use crate::call::Call;
+use crate::call::{ActionFn, Attempt, Call};
 use crate::check::check_tree;
-use crate::diagnostic::Diagnostic;
-use crate::expr::{Fault, RustFn, Value};
-use crate::model::{ActionFn, Flow};
+use crate::diagnostic::{Invalid, Span};
+use crate::expr::{Fault, RustFn, Value, write};
+use crate::model::{Flow, OnError};
 use crate::tree::{Kind, Node};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Makes a flow step by step.
 #[derive(Debug, Clone)]
@@ -69,12 +70,16 @@ impl FlowBuilder {
         self
     }
 
-    /// Checks the flow, as a file is checked. Errors have no place, but name the step.
-    pub fn build(mut self) -> Result<Flow, Vec<Diagnostic>> {
+    /// Checks the flow, as a file is checked.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it. It has no place, but names the step.
+    pub fn build(mut self) -> Result<Flow, Invalid> {
         self.top.push(("streams".into(), Node::map(self.streams)));
         self.top.push(("steps".into(), Node::map(self.steps)));
         let checked = check_tree(&Node::map(self.top), &|name| std::env::var(name).ok());
-        checked.flow.ok_or(checked.diagnostics)
+        checked.flow.ok_or(Invalid(checked.diagnostics))
     }
 }
 
@@ -121,6 +126,51 @@ impl Keys {
         let fields = fields.into_iter().map(|(name, e)| (name, Node::text(e)));
         self.0.push(("value".into(), Node::map(fields)));
         self
+    }
+
+    /// Makes one result of two, until one is left. In which order they meet is not told: it must not matter.
+    pub fn fold<T>(mut self, f: impl Fn(T, T) -> T + Send + Sync + 'static) -> Keys
+    where
+        T: DeserializeOwned + Serialize,
+    {
+        let call = move |_: &[u8], two: &[Value<'_>]| {
+            let [a, b] = two else { return Err(Fault::new("a fold brings two values together")) };
+            result(&f(read(a)?, read(b)?))
+        };
+        self.0.push(("fold".into(), Node { span: Span::default(), kind: Kind::Code(RustFn(Arc::new(call))) }));
+        self
+    }
+
+    /// Calls of an action at once.
+    pub fn concurrency(self, calls: usize) -> Keys {
+        self.key("concurrency", calls)
+    }
+
+    /// How long a call of a program may take.
+    pub fn timeout(self, timeout: Duration) -> Keys {
+        self.key("timeout", length(timeout))
+    }
+
+    /// How often a program is called for an item before that has failed, and the pause before the second call.
+    pub fn retry(mut self, attempts: u32, backoff: Duration) -> Keys {
+        let retry = [("attempts", Node::plain(attempts)), ("backoff", Node::plain(length(backoff)))];
+        self.0.push(("retry".into(), Node::map(retry)));
+        self
+    }
+
+    /// What becomes of an item that fails.
+    pub fn on_error(self, policy: OnError) -> Keys {
+        let word = match policy {
+            OnError::DeadLetter => "dead-letter",
+            OnError::Skip => "skip",
+            OnError::Fail => "fail",
+        };
+        self.key("on-error", word)
+    }
+
+    /// Failed items that a join or reduce accepts.
+    pub fn tolerate(self, items: u64) -> Keys {
+        self.key("tolerate", items)
     }
 
     /// A case of a split: items for which `holds` is true go to `to`.
@@ -197,29 +247,44 @@ where
     keys
 }
 
-/// A function that acts outside: called at most `concurrency` times at once, told the id of its work; an error fails the item.
-pub fn act<T, R>(input: &str, f: impl Fn(T, &Call) -> Result<R, String> + Send + Sync + 'static) -> Keys
+/// A function that acts outside: called at most `concurrency` times at once, told which attempt for which item it is; an
+/// error fails the item.
+pub fn act<T, R>(input: &str, f: impl Fn(T, &Attempt<'_>) -> Result<R, String> + Send + Sync + 'static) -> Keys
 where
     T: DeserializeOwned,
     R: Serialize,
 {
-    let call = move |job: &Call| {
-        let item = serde_json::from_slice(&job.value).map_err(|e| e.to_string())?;
-        serde_json::to_value(f(item, job)?).map_err(|e| e.to_string())
+    let call = move |call: &Call| {
+        let item = serde_json::from_slice(&call.value).map_err(|e| e.to_string())?;
+        serde_json::to_value(f(item, &Attempt::of(call))?).map_err(|e| e.to_string())
     };
     let mut keys = step("work", input);
-    let kind = Kind::Action(ActionFn(Arc::new(call)));
-    keys.0.push(("code".into(), Node { span: crate::diagnostic::Span::default(), kind }));
+    keys.0.push(("code".into(), Node { span: Span::default(), kind: Kind::Action(ActionFn(Arc::new(call))) }));
     keys
 }
 
 /// A function in the place of an expression.
 fn code<T: DeserializeOwned, R: Serialize>(f: impl Fn(T) -> R + Send + Sync + 'static) -> Node {
-    let call = move |bytes: &[u8]| -> Result<Value<'static>, Fault> {
-        let item = serde_json::from_slice(bytes).map_err(|e| Fault::new(format!("the item cannot be read: {e}")))?;
-        let json =
-            serde_json::to_string(&f(item)).map_err(|e| Fault::new(format!("the result cannot be written: {e}")))?;
-        Ok(Value::from_json(&json)?.into_owned())
+    let call = move |item: &[u8], _: &[Value<'_>]| {
+        let item = serde_json::from_slice(item).map_err(|e| Fault::new(format!("the item cannot be read: {e}")))?;
+        result(&f(item))
     };
-    Node { span: crate::diagnostic::Span::default(), kind: Kind::Code(RustFn(Arc::new(call))) }
+    Node { span: Span::default(), kind: Kind::Code(RustFn(Arc::new(call))) }
+}
+
+/// A value as the function of a user wants it.
+fn read<T: DeserializeOwned>(value: &Value<'_>) -> Result<T, Fault> {
+    let mut json = vec![];
+    write::json(&mut json, value)?;
+    serde_json::from_slice(&json).map_err(|e| Fault::new(format!("the item cannot be read: {e}")))
+}
+
+/// What a function of a user gave.
+fn result(given: &impl Serialize) -> Result<Value<'static>, Fault> {
+    let json = serde_json::to_string(given).map_err(|e| Fault::new(format!("the result cannot be written: {e}")))?;
+    Ok(Value::from_json(&json)?.into_owned())
+}
+
+fn length(of: Duration) -> String {
+    format!("{}us", of.as_micros())
 }

@@ -17,6 +17,8 @@ pub struct Call {
     pub key: Option<Bytes>,
     /// The item's value.
     pub value: Bytes,
+    /// The item's headers, where a Rust function is called.
+    pub headers: Vec<(String, Option<Bytes>)>,
     /// The program and its arguments, filled in.
     pub args: Vec<String>,
     /// Variables, filled in.
@@ -35,6 +37,30 @@ pub struct ActionFn(pub Arc<dyn Fn(&Call) -> ActionResult + Send + Sync>);
 impl std::fmt::Debug for ActionFn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a Rust function")
+    }
+}
+
+/// What a Rust function is told of the call that it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'c> {
+    /// The idempotency key: equal over attempts, restarts and retries.
+    pub id: &'c str,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+    /// The key of the item.
+    pub key: Option<&'c [u8]>,
+    headers: &'c [(String, Option<Bytes>)],
+}
+
+impl<'c> Attempt<'c> {
+    /// The attempt that a call is.
+    pub fn of(call: &'c Call) -> Attempt<'c> {
+        Attempt { id: &call.id, attempt: call.attempt, key: call.key.as_deref(), headers: &call.headers }
+    }
+
+    /// The header of that name.
+    pub fn header(&self, name: &str) -> Option<&'c [u8]> {
+        self.headers.iter().find(|(n, _)| n == name).and_then(|(_, value)| value.as_deref())
     }
 }
 

@@ -1,6 +1,8 @@
 //! What `check` says: what is wrong, where, and what to write instead.
 
+use anabranch_engine::Error;
 use serde::Serialize;
+use std::fmt;
 
 /// A place in a flow file. Line 0 = the flow was made in Rust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +42,35 @@ pub struct Diagnostic {
     pub label: String,
     /// What to write instead.
     pub help: Option<String>,
+}
+
+/// A flow that cannot run, and everything that is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid(pub Vec<Diagnostic>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut errors = self.0.iter().filter(|d| d.severity == Severity::Error).peekable();
+        while let Some(d) = errors.next() {
+            if d.span.line > 0 {
+                write!(f, "line {}: ", d.span.line)?;
+            }
+            f.write_str(&d.message)?;
+            if !d.label.is_empty() {
+                write!(f, " ({})", d.label)?;
+            }
+            f.write_str(if errors.peek().is_some() { "; " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Error {
+        Error::usage(format!("the flow cannot run: {invalid}")).code("invalid-flow").source(invalid)
+    }
 }
 
 impl Diagnostic {

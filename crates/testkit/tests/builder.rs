@@ -38,7 +38,7 @@ fn every_pattern_through_the_builder() {
                 if r.cents == 1300 { Err("unlucky".into()) } else { Ok(r) }
             }),
         )
-        .step("all-sent", join(["sent"]).key("tolerate", 1))
+        .step("all-sent", join(["sent"]).tolerate(1))
         .step("sums", reduce("all-sent").by("item.product").value([("cents", "sum(item.cents)")]))
         .step("sizes", split("two").case(|s: Sale| s.amount >= 20, "large").otherwise("small"))
         .build()
@@ -62,7 +62,7 @@ fn every_pattern_through_the_builder() {
 #[test]
 fn a_flow_that_cannot_run_says_why() {
     let wrong = FlowBuilder::new("x").stream("a", stream()).step("b", reduce("c")).build().expect_err("cannot run");
-    let said: Vec<&str> = wrong.iter().map(|d| d.message.as_str()).collect();
+    let said: Vec<&str> = wrong.0.iter().map(|d| d.message.as_str()).collect();
     assert!(
         said.contains(&"no step writes the stream `c`") && said.contains(&"`reduce` needs `value` or `fold`"),
         "{said:?}"

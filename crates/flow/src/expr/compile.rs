@@ -115,12 +115,12 @@ pub(super) struct Loop {
     pub decides: bool,
 }
 
-/// A function of the user, from an item's bytes to a value.
+/// A function of the user, from an item's bytes, or from the values that a fold brings together, to a value.
 #[derive(Clone)]
 pub struct RustFn(pub std::sync::Arc<Code>);
 
 /// What such a function looks like.
-pub type Code = dyn Fn(&[u8]) -> Result<Value<'static>, super::Fault> + Send + Sync;
+pub type Code = dyn Fn(&[u8], &[Value<'_>]) -> Result<Value<'static>, super::Fault> + Send + Sync;
 
 impl std::fmt::Debug for RustFn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -194,7 +194,7 @@ impl<'a> Eval<'_, 'a> {
                 func.call_regex(regex, &args)?
             }
             Node::Loop(l) => self.each(l)?,
-            Node::Code(code) => (code.0)(scope.bytes())?,
+            Node::Code(code) => (code.0)(scope.bytes(), scope.extra)?,
         })
     }
 

@@ -56,7 +56,11 @@ pub fn job<'a>(
         ActionSpec::Pipe(_) | ActionSpec::Code(_) => {}
     }
     let key = record.key().map(Bytes::copy_from_slice);
-    Ok(Call { slot: 0, id, attempt: 1, key, value, args, env, ticket: Ticket::default() })
+    let headers = match &act.action {
+        ActionSpec::Code(_) => record.to_item().headers,
+        _ => vec![],
+    };
+    Ok(Call { slot: 0, id, attempt: 1, key, value, headers, args, env, ticket: Ticket::default() })
 }
 
 /// The line that asks for an answer with an id.
