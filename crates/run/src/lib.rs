@@ -1,8 +1,8 @@
 //! How a flow is carried out: a run is opened or taken up, its lanes are worked, and it closes with a report.
 
-pub mod context;
-pub mod ledger;
-pub mod life;
+mod context;
+mod ledger;
+mod life;
 mod options;
 mod piece;
 pub mod show;
@@ -14,7 +14,8 @@ pub use ledger::report::{Books, DeadLine, Gate, Report, Role, SinkLine, Status, 
 pub use ledger::view::{EdgeView, RunView, StepView};
 pub use life::attempt::{Outcome, run};
 pub use life::inspect::{Inspection, inspect};
-pub use life::repair;
+pub use life::look::look;
+pub use life::repair::{MOST as MOST_REPAIRED, unsettled};
 pub use life::reports::saved_reports;
 pub use options::{Note, Options, Repair, Watch};
 pub use piece::letter::{DeadLetter, Failed, Reason};

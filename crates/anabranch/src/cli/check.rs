@@ -5,7 +5,7 @@ use super::{Exit, fit, place, print};
 use crate::Local;
 use anabranch_engine::Result;
 use anabranch_flow::diagnostic::Severity;
-use anabranch_run::life::look::look;
+use anabranch_run::look;
 use anabranch_run::show::text::counted;
 use serde_json::json;
 use std::sync::Arc;

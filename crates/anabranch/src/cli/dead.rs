@@ -41,13 +41,13 @@ fn as_json(letter: &DeadLetter) -> serde_json::Value {
 fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
     let Some(flow) = place::flow(args, arg)? else { return Ok(2) };
     let engine = place::engine_to_run(args, &arg.flow)?;
-    let all = run::repair::unsettled(&*engine, &flow.name, batch)?;
+    let all = run::unsettled(&*engine, &flow.name, batch)?;
     if all.is_empty() {
         let text = format!("batch {batch} is held, but none of its dead letters is left to skip");
         return Err(Error::usage(text).help("it waits for a gate that another batch cannot open; please report this"));
     }
     let mut exit = 4;
-    for skip in all.chunks(run::repair::MOST) {
+    for skip in all.chunks(run::MOST_REPAIRED) {
         let repair = run::Repair { batch, skip: skip.to_vec(), ..run::Repair::default() };
         let how = super::args::Run { flow: arg.clone(), fresh: false, progress: "auto".into() };
         exit = super::run::once(args, &how, Some(repair))?;

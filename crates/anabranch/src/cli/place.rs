@@ -51,8 +51,9 @@ pub fn read(arg: &FlowArg) -> Result<FlowFile> {
     if let Some(flow) = &checked.flow {
         for name in arg.env.iter().filter_map(|e| e.split_once('=')).map(|(name, _)| name.trim()) {
             if !flow.env.contains_key(name) {
-                return Err(Error::usage(format!("the flow lists no variable {name} under `env`"))
-                    .help(format!("it lists: {}", flow.env.keys().cloned().collect::<Vec<_>>().join(", "))));
+                let known = flow.env.keys().cloned().collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "it lists none".into() } else { format!("it lists: {known}") };
+                return Err(Error::usage(format!("the flow lists no variable {name} under `env`")).help(known));
             }
         }
     }
