@@ -1,4 +1,4 @@
-//! What `check` says, word for word. With `UPDATE=1` in the environment the expectations are written anew: read them.
+//! What `check` says, word for word. With `UPDATE=1` in the environment the expectations are written again: read them.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
 
 mod common;

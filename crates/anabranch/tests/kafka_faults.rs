@@ -38,7 +38,7 @@ fn cut(cluster: &Cluster, place: &Place, partitions: usize) {
 }
 
 #[test]
-fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
+fn topics_that_are_missing_wrong_grown_cut_or_recreated() {
     let cluster = Cluster::start(1);
     let place = Place::with(FLOW, &[]).on(cluster.bootstrap());
     place.run(&["run"]).exits(2).says("there is no stream in here").says("anabranch streams create in");
@@ -86,7 +86,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     place.run(&["streams", "create", "in", "--partitions", "4"]).exits(0);
     place.run(&["run"]).exits(1).says("it was recreated");
     place.run(&reset).exits(0);
-    let more = lines("anew", 10);
+    let more = lines("again", 10);
     produce(&place, &more);
     all.extend(more);
     place.run(&["run"]).exits(0).says("balanced ✓    10 read = 10 stored");
@@ -103,7 +103,7 @@ fn topics_that_are_missing_wrong_grown_cut_or_made_anew() {
     place.run(&["run"]).exits(0).says("balanced ✓    400 read = 400 stored");
     are_copied(&cluster, &all);
 
-    // what the flow writes is made anew as well
+    // what the flow writes is recreated as well
     place.run(&["streams", "delete", "out"]).exits(0);
     produce(&place, &lines("last", 3));
     place.run(&["run"]).exits(0).says("out was recreated").says("balanced ✓    3 read = 3 stored");
@@ -222,7 +222,7 @@ fn batches_are_cut_to_what_the_target_takes() {
 
 /// Readers that reach a topic through a copy or a join are told, and put back, like any other.
 #[test]
-fn readers_behind_copies_of_a_topic_that_was_made_anew() {
+fn readers_behind_copies_of_a_topic_that_was_recreated() {
     let flow = "
 flow: behind
 streams: { in: { format: text }, out: { format: text }, beside: { format: text }, told: {} }
@@ -241,7 +241,7 @@ steps:
     assert_eq!((count("out"), count("beside"), count("told")), (50, 50, 1));
     place.run(&["streams", "delete", "in"]).exits(0);
     place.run(&["streams", "create", "in", "--partitions", "3"]).exits(0);
-    produce(&place, &lines("anew", 70));
+    produce(&place, &lines("again", 70));
     let mut told = 0;
     loop {
         let ran = place.run(&["run"]);

@@ -158,7 +158,7 @@ fn wrong_ports_are_told(trial: &Trial) {
     trial.by(&with(&format!("{plain}security.protocol=PLAINTEXT")), &["streams", "list"]).exits(0);
 }
 
-/// The broker begins anew with one mechanism, and asks for certificates of clients.
+/// The broker begins again with one mechanism, and asks for certificates of clients.
 fn certificates_of_clients(trial: &Trial) {
     let file = trial.cluster.dir().join("broker-1/server.properties");
     let ca = trial.cluster.dir().join("ca.pem");

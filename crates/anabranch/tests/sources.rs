@@ -30,9 +30,9 @@ fn headers_name_the_file_and_the_line() {
 }
 
 #[test]
-fn a_stream_that_was_deleted_and_made_anew_is_read_from_its_first_item() {
+fn a_stream_that_was_deleted_and_recreated_is_read_from_its_first_item() {
     let flow = "
-flow: anew
+flow: again
 streams: { in: { partitions: 1 }, out: { sink: out.txt } }
 steps: { out: { copy: in, to: out } }
 ";
@@ -41,7 +41,7 @@ steps: { out: { copy: in, to: out } }
     place.feed(&["produce", "in"], b"1\n2\n3\n").exits(0);
     place.run(&["run"]).exits(0);
     place.run(&["streams", "delete", "in"]).exits(0);
-    place.run(&["streams", "delete", "anabranch.anew.dead"]).exits(2).says("is kept by a flow for itself");
+    place.run(&["streams", "delete", "anabranch.again.dead"]).exits(2).says("is kept by a flow for itself");
     place.run(&["streams", "create", "in", "--partitions", "1"]).exits(0);
     place.feed(&["produce", "in"], b"4\n5\n").exits(0);
     place.run(&["run"]).exits(0).says("balanced ✓");

@@ -27,7 +27,7 @@ pub struct InOrder<'d> {
 enum Got {
     /// Its answer is held.
     Answer,
-    /// The program must be started anew for it.
+    /// The program must be started again for it.
     Again,
     /// It is the item's fault, or the run's.
     Failed(Failure),

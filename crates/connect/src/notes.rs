@@ -26,7 +26,7 @@ const REAP: Duration = Duration::from_secs(1);
 pub const MARK: &str = "ANABRANCH_CALLS";
 
 /// Waits until its input ends, which it does when we do and all that we started have become what they shall be. Then it
-/// ends the groups that are noted, and those of our session that bear our mark.
+/// ends the groups that are noted, and those of our session that carry our mark.
 const GUARD: &str = r#"trap '' HUP INT TERM
 while read -r x; do :; done
 while read -r group x; do

@@ -58,7 +58,7 @@ impl Through {
     }
 }
 
-/// Standard output or standard error by its other name: to open it anew would be another file with a place of its own.
+/// Standard output or standard error by its other name: to open it again would be another file with a place of its own.
 fn own(path: &Path) -> Result<Option<File>> {
     let of = |fd: &str| Path::new("/proc").join(std::process::id().to_string()).join("fd").join(fd);
     let cloned = match path {

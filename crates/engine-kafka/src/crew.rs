@@ -161,7 +161,7 @@ impl Shared {
         }
     }
 
-    /// Joins, hears the advice, and beats until the lanes are to be shared anew.
+    /// Joins, hears the advice, and beats until the lanes are to be shared again.
     fn once(&self) -> Result<(), Trouble> {
         let broker = self.cluster.coordinator(Kind::Group, &self.group)?;
         let (owned, member) = {
@@ -223,7 +223,7 @@ impl Shared {
         anabranch_engine::StreamName::new(&self.ledger).map_err(Trouble::Fatal)
     }
 
-    /// Whether an answer says to join again; who was given up begins anew, with nothing.
+    /// Whether an answer says to join again; who was given up begins again, with nothing.
     fn is_out(&self, code: i16) -> bool {
         let given_up = matches!(code, UNKNOWN_MEMBER_ID | ILLEGAL_GENERATION);
         if given_up {

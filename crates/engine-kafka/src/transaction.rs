@@ -6,7 +6,7 @@
 use crate::cluster::{Cluster, Kind};
 use crate::produce::Producer;
 use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Borne, Trouble, check};
+use crate::trouble::{Patience, Trouble, check};
 use anabranch_engine::{Dest, Error};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
@@ -31,7 +31,7 @@ pub fn id(text: &str) -> TransactionalId {
 ///
 /// It is tried for as long as the trouble is one that passes.
 pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
-    let mut borne = Borne::new(Duration::from_millis(2));
+    let mut patience = Patience::new(Duration::from_millis(2));
     loop {
         let outcome = cluster
             .coordinator(Kind::Transaction, transaction)
@@ -42,8 +42,8 @@ pub fn claim(cluster: &Cluster, transaction: &str) -> Result<Producer, Error> {
             Err(Trouble::Fatal(e)) => return Err(e),
             Err(Trouble::Again(e)) => {
                 cluster.forget_coordinator(Kind::Transaction, transaction);
-                cluster.told(&borne, &e);
-                borne.pause(Duration::from_millis(50));
+                cluster.told(&patience, &e);
+                patience.pause(Duration::from_millis(50));
             }
         }
     }
@@ -89,7 +89,7 @@ pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble>
         .with_v3_and_below_producer_epoch(by.epoch)
         .with_v3_and_below_topics(topics.collect());
     let broker = cluster.coordinator(Kind::Transaction, transaction)?;
-    let mut borne = Borne::new(Duration::from_micros(500));
+    let mut patience = Patience::new(Duration::from_micros(500));
     loop {
         let answer = cluster.over(&broker, |c| c.call(&call))?;
         let results = answer.results_by_topic_v3_and_below.iter();
@@ -102,11 +102,11 @@ pub fn add(cluster: &Cluster, by: &Producer, to: &[Dest]) -> Result<(), Trouble>
             // the markers of the last transaction are still being written
             Some((51, _)) => {
                 let e = Error::machine("the transaction before is still being ended");
-                if borne.is_over(&e) {
+                if patience.is_over(&e) {
                     return Err(Trouble::Again(e));
                 }
-                cluster.told(&borne, &e);
-                borne.pause(Duration::from_millis(10));
+                cluster.told(&patience, &e);
+                patience.pause(Duration::from_millis(10));
             }
             Some((code, topic)) => {
                 let needs = [Resource::Topic(topic), Resource::Transaction(transaction)];

@@ -79,7 +79,7 @@ pub fn check(code: i16, what: &str) -> Result<(), Trouble> {
     judge(code, what).map_or(Ok(()), Err)
 }
 
-/// How long trouble that passes is borne. It is less where most probably nothing will change.
+/// How long trouble that passes is waited for. It is less where most probably nothing will change.
 fn longest(e: &Error) -> Duration {
     Duration::from_secs(if e.kind == Kind::Usage { 30 } else { 120 })
 }
@@ -87,16 +87,16 @@ fn longest(e: &Error) -> Duration {
 /// Trouble that lasts for so long is told.
 const TELL_AFTER: Duration = Duration::from_secs(5);
 
-/// Trouble that is borne.
-pub struct Borne {
+/// How long trouble is waited for.
+pub struct Patience {
     since: Instant,
     pause: Duration,
 }
 
-impl Borne {
+impl Patience {
     /// None so far; pauses begin with this one.
-    pub fn new(pause: Duration) -> Borne {
-        Borne { since: Instant::now(), pause }
+    pub fn new(pause: Duration) -> Patience {
+        Patience { since: Instant::now(), pause }
     }
 
     /// Waits a little, before it is tried again; pauses grow up to `longest`.
@@ -119,23 +119,23 @@ impl Borne {
 impl Cluster {
     /// Tries until it goes well, the trouble is one that stays, or it lasts too long.
     pub fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Error> {
-        let mut borne = Borne::new(Duration::from_millis(5));
+        let mut patience = Patience::new(Duration::from_millis(5));
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Fatal(e)) => return Err(e),
-                Err(Trouble::Again(e)) if borne.is_over(&e) => return Err(e),
+                Err(Trouble::Again(e)) if patience.is_over(&e) => return Err(e),
                 Err(Trouble::Again(e)) => {
-                    self.told(&borne, &e);
-                    borne.pause(Duration::from_millis(250));
+                    self.told(&patience, &e);
+                    patience.pause(Duration::from_millis(250));
                 }
             }
         }
     }
 
     /// Tells of trouble that lasts; many may meet the same one.
-    pub fn told(&self, borne: &Borne, e: &Error) {
-        if borne.is_long() {
+    pub fn told(&self, patience: &Patience, e: &Error) {
+        if patience.is_long() {
             self.tell(&format!("{}; retrying", e.text));
         }
     }

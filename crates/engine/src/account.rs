@@ -164,7 +164,7 @@ pub struct RunRecord {
     /// Where the batch ends in each source stream.
     #[serde(with = "pairs")]
     pub seals: BTreeMap<(StreamName, u32), i64>,
-    /// Which stream each of the streams was, where an engine gives offsets again once a stream is made anew.
+    /// Which stream each of the streams was, where an engine gives offsets again once a stream is recreated.
     #[serde(default)]
     pub ids: BTreeMap<StreamName, String>,
     /// Readers that were put where they are since the run closed: whatever their stream was before, this is the one that is

@@ -148,7 +148,7 @@ impl StreamSpec {
 pub struct Shape {
     /// Partitions it has.
     pub partitions: u32,
-    /// Which stream of this name it is: one that is made anew has another id. Empty where offsets are never given twice.
+    /// Which stream of this name it is: one that is recreated has another id. Empty where offsets are never given twice.
     pub id: String,
     /// Whether it was made now.
     pub created: bool,

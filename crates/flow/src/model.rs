@@ -272,7 +272,7 @@ impl Flow {
     }
 
     /// Whether a stream goes on from run to run: something above it comes from outside or through standard input, or it is
-    /// kept. What is above every other one is read anew in each run.
+    /// kept. What is above every other one is read again in each run.
     pub fn goes_on(&self, stream: usize) -> bool {
         self.above(stream).into_iter().any(|s| self.streams[s].keep || self.streams[s].moves())
     }

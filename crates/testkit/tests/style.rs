@@ -20,6 +20,10 @@ const BANNED: &[(&str, &str)] = &[
     ("#[ignore", "let it run"),
 ];
 
+/// Words that a stranger has to look up, and what is said instead.
+const OLD_WORDS: &[(&str, &str)] =
+    &[("anew", "again"), ("whence", "where … from"), ("borne", "waited for"), ("thereof", "of it"), ("hereby", "so")];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -104,6 +108,31 @@ fn patterns_are_pure_and_crates_keep_apart() {
         let manifest = std::fs::read_to_string(root().join("crates").join(krate).join("Cargo.toml")).expect("reads");
         let needs = manifest.split("[dependencies]").nth(1).unwrap_or_default();
         assert!(!needs.lines().any(|l| l.starts_with(not)), "{krate} must not know {not}…");
+    }
+}
+
+#[test]
+fn words_are_plain() {
+    let check = |name: &str, text: &str| {
+        for (at, line) in text.lines().enumerate() {
+            let mut words = line.split(|c: char| !c.is_alphanumeric());
+            let old = words.find_map(|w| OLD_WORDS.iter().find(|(old, _)| w.eq_ignore_ascii_case(old)));
+            assert!(old.is_none(), "{name}:{}: {old:?}: {line}", at + 1);
+        }
+    };
+    each(|name, text| {
+        if !name.ends_with("tests/style.rs") {
+            check(name, text);
+        }
+    });
+    let mut pages = vec![root().join("README.md"), root().join("CHANGELOG.md"), root().join("CONTRIBUTING.md")];
+    for folder in ["docs", "docs/adr", "docs/guide/src", "docs/guide/src/patterns"] {
+        let files = std::fs::read_dir(root().join(folder)).expect("reads").map(|e| e.expect("reads").path());
+        pages.extend(files.filter(|p| p.extension().is_some_and(|e| e == "md")));
+    }
+    assert!(pages.len() > 25, "the pages are found");
+    for page in pages {
+        check(&page.display().to_string(), &std::fs::read_to_string(&page).expect("reads"));
     }
 }
 

@@ -105,7 +105,7 @@ impl Progress {
         }
     }
 
-    /// Takes the picture away, so that something else can be said; it is drawn anew below that.
+    /// Takes the picture away, so that something else can be said; it is drawn again below that.
     pub fn clear(&mut self) {
         if let (How::Bar(there), Some(now)) = (&mut self.how, size(stderr())) {
             let _ = stderr().write_all(away(there, now).as_bytes());

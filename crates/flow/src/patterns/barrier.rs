@@ -67,13 +67,13 @@ fn ports(keys: &mut Keys<'_>, name: &Name, ports: &mut Ports, faults: &mut Fault
 /// A barrier.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {
-    /// Failed items that it bears.
+    /// Failed items that it accepts.
     pub tolerate: Tolerate,
     /// What an intolerable batch means.
     pub if_failed: IfFailed,
 }
 
-/// Failed items that a gate bears.
+/// Failed items that a gate accepts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerate {
     /// So many.

@@ -1,5 +1,7 @@
 //! Which lane has what, and the accounts of all of them.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod arrivals;
 pub mod derive;
 pub mod facts;

@@ -1,5 +1,5 @@
 //! Repairing a batch that is held: a run that works for it again. Dead letters are tried again at the step where they
-//! failed, or skipped; then its gate is judged anew, over everything that was ever done for the batch.
+//! failed, or skipped; then its gate is judged again, over everything that was ever done for the batch.
 
 use crate::context::RunContext;
 use crate::ledger::marks;

@@ -1,5 +1,7 @@
 //! What becomes of a piece of input.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod call;
 pub mod carry;
 pub mod letter;

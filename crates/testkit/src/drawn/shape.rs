@@ -43,7 +43,7 @@ pub struct Stream {
 pub enum Source {
     /// A step.
     Step,
-    /// A file that is written anew for each batch.
+    /// A file that is written again for each batch.
     File,
     /// A topic with so many partitions.
     Topic(u32),

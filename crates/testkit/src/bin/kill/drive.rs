@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Kills that one run has to bear at most.
+/// Kills that one run takes at most.
 const KILLS_A_RUN: u64 = 12;
 /// No run of a case takes as long as this.
 const LONGEST_RUN: Duration = Duration::from_secs(60);

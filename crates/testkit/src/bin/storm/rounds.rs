@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Kills that one round has to bear at most.
+/// Kills that one round takes at most.
 const KILLS_A_ROUND: u64 = 14;
 /// Processes that work at the same time, at most.
 const PROCESSES: u64 = 4;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const STEPS: u64 = 9;
 /// Batches of a flow.
 const BATCHES: u64 = 3;
-/// Kills that one run has to bear at most.
+/// Kills that one run takes at most.
 const KILLS_A_RUN: u64 = 3;
 /// No run takes as long as this; one that does never ends.
 const LONGEST_RUN: Duration = Duration::from_secs(30);
