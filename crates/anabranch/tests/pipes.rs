@@ -81,7 +81,7 @@ fn a_program_that_copies_bytes_is_no_exception() {
 }
 
 #[test]
-fn a_program_that_ends_between_two_lines_is_started_anew() {
+fn a_program_that_ends_between_two_lines_is_started_again() {
     let (place, ran) = run(20, "pipe: [head, -1], retry: { attempts: 1 }");
     ran.exits(0);
     assert_eq!(place.read("out.txt"), numbers(1..=20));
