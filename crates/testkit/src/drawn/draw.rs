@@ -82,7 +82,7 @@ fn step(shape: &mut Shape, dice: &mut Rng, i: u64) {
     let name = format!("s{i}");
     let (several, sharded) = (inputs.len() > 1, shape.streams[first].sharded);
     let verb = match kind {
-        0..=4 => gather(shape, dice, &name, kind, like, several || sharded),
+        0..=4 => gather(shape, dice, &name, if several || sharded || kind > 1 { kind } else { REDUCE }, like),
         5 if several => Verb::Pair { to: shape.make(name.clone(), &Like { plain: false, ..like }, true, false) },
         6 | 7 if sharded => {
             let to = shape.make(format!("{name}-{{shard}}"), &like, false, true);
@@ -119,12 +119,15 @@ fn inputs(shape: &Shape, dice: &mut Rng, kind: u64) -> Vec<usize> {
     }
 }
 
+/// A kind of step that is a reduce.
+const REDUCE: u64 = 4;
+
 /// A step that takes several streams as one: a merge where there are several, a join, a reduce.
-fn gather(shape: &mut Shape, dice: &mut Rng, name: &str, kind: u64, like: Like, several: bool) -> Verb {
+fn gather(shape: &mut Shape, dice: &mut Rng, name: &str, kind: u64, like: Like) -> Verb {
     let is_view = like.ordered; // a join changes no order
     let mut like = Like { ordered: false, ..like };
     match kind {
-        0 | 1 if several => Verb::Merge { to: shape.make(name.to_string(), &like, true, false) },
+        0 | 1 => Verb::Merge { to: shape.make(name.to_string(), &like, true, false) },
         2 | 3 => {
             let done = dice.eighths(2).then(|| {
                 let told = Like { ordered: false, moves: like.moves, gated: true, plain: false };

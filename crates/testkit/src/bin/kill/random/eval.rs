@@ -107,7 +107,7 @@ impl Run<'_> {
                 taken.into_iter().for_each(|item| self.give(*to, item));
             }
             Verb::Join { to, tolerate, done, fails } => {
-                return self.join(s, blocked, taken, *to, (*tolerate, *fails), *done);
+                return self.join(s, blocked, taken, (*tolerate, *fails), (*to, *done));
             }
             Verb::Reduce { to, by, fails, strict } => {
                 return self.reduce(s, blocked, &taken, *to, (*by, *fails, *strict));
@@ -229,9 +229,8 @@ impl Run<'_> {
         s: usize,
         blocked: bool,
         taken: Vec<Value>,
-        to: usize,
         gate: (Tolerate, bool),
-        done: Option<usize>,
+        (to, done): (usize, Option<usize>),
     ) {
         let (tolerate, fails) = (gate.0, gate.1 || self.is_before_a_pair(s));
         let judged = self.judged(s);
