@@ -2,7 +2,7 @@
 //! `{"id": …, "error": text}` out, in any order. So many lines may be with it at once, and still no answer can come to
 //! the wrong item.
 
-use crate::pipe::{Desk, error_of, one_line};
+use crate::desk::{Desk, error_of, one_line};
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::limits;
 use anabranch_flow::call::Call;

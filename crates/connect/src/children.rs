@@ -1,17 +1,17 @@
 //! Child processes in groups of their own, ended with us.
 
-use crate::notes::{Keeper, MARK, Note, ticks};
+use crate::notes::{Keeper, MARK, Note};
+use crate::processes::{spawn, ticks, wait};
 use anabranch_engine::Error;
 use anabranch_run::world::Failure;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A command in the flow's folder, in a process group of its own, with pipes. It has no hook between fork and exec, so
 /// that a child costs the same however large this process is.
@@ -38,44 +38,6 @@ fn look_up(program: &str, folder: &Path, env: &[(String, String)]) -> Option<Pat
     let may = |p: &PathBuf| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     let found = std::env::split_paths(&path).map(|dir| folder.join(dir).join(program)).find(may)?;
     std::path::absolute(found).ok()
-}
-
-/// Children whose end somebody here waits for; kept only by the first process of a container, whom orphans fall to.
-static OURS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-
-/// Whether orphans fall to this process.
-pub fn is_first() -> bool {
-    std::process::id() == 1
-}
-
-/// Starts a child that somebody here waits for.
-pub fn spawn(command: &mut Command) -> std::io::Result<Child> {
-    if !is_first() {
-        return command.spawn();
-    }
-    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
-    let child = command.spawn()?;
-    ours.insert(child.id());
-    Ok(child)
-}
-
-/// Waits for a child.
-pub fn wait(child: &mut Child) -> std::io::Result<ExitStatus> {
-    let status = child.wait();
-    if is_first() {
-        OURS.lock().unwrap_or_else(PoisonError::into_inner).remove(&child.id());
-    }
-    status
-}
-
-/// Takes the last word of orphans that have ended, which fall to the first process of a container.
-pub fn reap_orphans() {
-    let ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
-    for process in crate::notes::processes().filter(|p| p.ended && p.parent == 1 && !ours.contains(&p.id)) {
-        if let Some(pid) = Pid::from_raw(process.id as i32) {
-            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
-        }
-    }
 }
 
 /// A child whose whole group ends when this is dropped.

@@ -3,7 +3,7 @@
 //! come back for more: the pipe to it is so small that its next line, sent without its end, is taken out only by a
 //! program that has said all it had to say, and cannot be answered yet. Whatever stands on its output then is too much.
 
-use crate::pipe::{Desk, error_of, one_line};
+use crate::desk::{Desk, error_of, one_line};
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::limits;
 use anabranch_flow::call::Call;

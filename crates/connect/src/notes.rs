@@ -1,9 +1,8 @@
 //! The process groups that were started and have not ended, noted where others find them: a guard, which ends them when
 //! this process is killed, and the next run.
 
-use crate::children;
+use crate::processes::{self, Process, processes, ticks};
 use anabranch_engine::{Error, Result};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
@@ -91,11 +90,11 @@ impl Keeper {
         guard.args([format!("{MARK}={mark}"), session.to_string()]).current_dir("/").process_group(0);
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // where there is no shell, the next run ends what a kill leaves behind
-        let guard = children::spawn(&mut guard).ok().map(|mut g| {
+        let guard = processes::spawn(&mut guard).ok().map(|mut g| {
             let hold = g.stdin.take();
             (g, hold)
         });
-        let reaper = children::is_first().then(reaper).transpose().map_err(failed("start a thread"))?;
+        let reaper = processes::is_first().then(reaper).transpose().map_err(failed("start a thread"))?;
         Ok(Arc::new(Keeper { file, path, slots: Mutex::default(), guard, reaper, mark, items }))
     }
 
@@ -131,7 +130,7 @@ impl Drop for Keeper {
         self.reaper = None;
         if let Some((mut guard, _hold)) = self.guard.take() {
             let _ = guard.kill();
-            let _ = children::wait(&mut guard);
+            let _ = processes::wait(&mut guard);
         }
         let _ = std::fs::remove_file(&self.path);
     }
@@ -149,7 +148,7 @@ fn reaper() -> std::io::Result<Sender<()>> {
     let (sender, end) = channel();
     std::thread::Builder::new().name("reaper".into()).spawn(move || {
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(REAP) {
-            children::reap_orphans();
+            processes::reap_orphans();
         }
     })?;
     Ok(sender)
@@ -225,58 +224,6 @@ fn here() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     format!("{} {}", boot.trim(), space.display())
-}
-
-/// Now, as the system notes when processes start: hundredths of a second since the machine did.
-pub fn ticks() -> u64 {
-    #[cfg(target_os = "linux")]
-    let clock = rustix::time::ClockId::Boottime;
-    #[cfg(not(target_os = "linux"))]
-    let clock = rustix::time::ClockId::Monotonic;
-    let now = rustix::time::clock_gettime(clock);
-    now.tv_sec as u64 * 100 + now.tv_nsec as u64 / 10_000_000
-}
-
-/// A process as the system shows it.
-pub struct Process {
-    /// Its number.
-    pub id: u32,
-    /// That of its parent.
-    pub parent: u32,
-    /// Its group.
-    pub group: u32,
-    /// Its session.
-    pub session: u32,
-    /// When it started.
-    pub started: u64,
-    /// It has ended, and nobody took its last word yet.
-    pub ended: bool,
-}
-
-impl Process {
-    fn read(folder: &Path) -> Option<Process> {
-        let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
-        let (head, tail) = stat.rsplit_once(')')?;
-        let id = head.split(' ').next()?.parse().ok()?;
-        let fields: Vec<&str> = tail.split_whitespace().collect();
-        let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok());
-        let ended = matches!(*fields.first()?, "Z" | "X");
-        let [parent, group, session] = [number(1)?, number(2)?, number(3)?].map(|n| n as u32);
-        Some(Process { id, parent, group, session, started: number(19)?, ended })
-    }
-
-    /// Whether it was started with a variable.
-    fn has(&self, variable: &str) -> bool {
-        let all = std::fs::read(format!("/proc/{}/environ", self.id)).unwrap_or_default();
-        all.split(|b| *b == 0).any(|v| v == variable.as_bytes())
-    }
-}
-
-/// All processes.
-pub fn processes() -> impl Iterator<Item = Process> {
-    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let is_process = |name: &OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    all.filter(move |entry| is_process(&entry.file_name())).filter_map(|entry| Process::read(&entry.path()))
 }
 
 #[cfg(test)]

@@ -3,11 +3,16 @@
 //! Brokers look at rights before anything else. So they are asked to do each thing to a partition that no topic can
 //! have: who may not is told so, and who may is told that there is no such partition.
 
+use crate::cluster::streams;
 use crate::cluster::{Cluster, topic};
-use crate::config::Config;
-use crate::rights::{Operation, Resource, refused};
-use crate::trouble::{Trouble, check};
-use crate::{calls, crew, ledger, notes, streams, transaction};
+use crate::crew;
+use crate::log::ledger;
+use crate::log::notes;
+use crate::log::transaction;
+use crate::net::calls;
+use crate::net::config::Config;
+use crate::net::rights::{Operation, Resource, refused};
+use crate::net::trouble::{Trouble, check};
 use anabranch_engine::{Error, FlowId, Result, StreamName, StreamSpec};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};

@@ -3,45 +3,25 @@
 //! A commit of a lane is a transaction: the batches, still packed, and the account of the lane in the flow's
 //! ledger. A new owner of the lane shuts out the old one and reads the account; there is no other recovery.
 
-mod ahead;
-mod calls;
 mod cluster;
-mod config;
 mod crew;
-mod fetch;
 mod fit;
-mod groups;
-mod jaas;
-mod lane;
-mod ledger;
-mod member;
-mod notes;
-mod offsets;
-mod pack;
-mod pem;
-mod produce;
-mod properties;
-mod rights;
-mod sasl;
-mod scram;
-mod share;
-mod stamp;
-mod streams;
-mod tls;
-mod transaction;
-mod trouble;
-mod wire;
+mod log;
+mod net;
 
-use ahead::Ahead;
 use anabranch_engine::{
     Account, Admin, At, Chunk, Crew, Cursor, Dest, Engine, FlowId, Group, Item, Lane, LaneNo, Limit, Offset, Pace,
     Packer, Partition, Result, Shape, StreamInfo, StreamName, StreamSpec, Worker,
 };
 use cluster::Cluster;
-pub use config::Config;
+use cluster::offsets::Which;
+use cluster::{groups, offsets, streams};
 pub use fit::{Fit, Need, Needs, Role};
-use ledger::Watch;
-use offsets::Which;
+use log::ahead::Ahead;
+use log::ledger::Watch;
+use log::{lane, ledger, notes, pack};
+pub use net::config::Config;
+use net::trouble;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,7 +88,7 @@ impl Engine for Kafka {
     }
 
     fn read(&self, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
-        fetch::read_on(&self.cluster, &self.ahead, at, end, max)
+        self.ahead.read(&self.cluster, at, end, max)
     }
 
     fn accounts(&self, flow: &FlowId, seen: &mut Cursor, wait: Duration) -> Result<Vec<Account>> {

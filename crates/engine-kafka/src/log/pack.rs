@@ -1,7 +1,7 @@
 //! Batches that a topic takes: a larger one is cut, and its items packed again.
 
 use crate::cluster::Cluster;
-use crate::streams;
+use crate::cluster::streams;
 use anabranch_engine::{Batch, Dest, Result, Rows, StreamName};
 
 /// What a topic takes, unless its settings, which may be closed to us, say otherwise.

@@ -4,7 +4,7 @@
 //! [RFC 5802]: https://www.rfc-editor.org/rfc/rfc5802
 //! [RFC 7677]: https://www.rfc-editor.org/rfc/rfc7677
 
-use crate::jaas::Login;
+use crate::net::jaas::Login;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::{digest, hmac, pbkdf2};
@@ -123,7 +123,7 @@ impl Proof {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::net::secret::Secret;
 
     fn login(user: &str, password: &str) -> Login {
         Login { user: user.into(), password: Secret(password.into()) }

@@ -1,11 +1,10 @@
 //! Reading committed batches, whole and still packed.
 
-use crate::ahead::Ahead;
+use crate::cluster::offsets::{self, Which};
 use crate::cluster::{Cluster, topic};
-use crate::offsets::{self, Which};
-use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, check};
-use crate::wire::Connection;
+use crate::net::rights::{Operation, Resource, Right};
+use crate::net::trouble::{Trouble, check};
+use crate::net::wire::Connection;
 use anabranch_engine::Load;
 use anabranch_engine::batch::Head;
 use anabranch_engine::{
@@ -30,18 +29,6 @@ pub fn read(cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk
         return Ok(Chunk { batches: vec![], next: at.offset });
     }
     slice(at, end, &piece(cluster, at, max)?)
-}
-
-/// The same, and what follows is asked for.
-pub fn read_on(cluster: &Cluster, ahead: &Ahead, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
-    let chunk = match ahead.take(at).filter(|_| at.offset < end) {
-        Some(Ok(data)) => slice(at, end, &data)?,
-        _ => read(cluster, at, end, max)?,
-    };
-    if at.offset < chunk.next && chunk.next < end {
-        ahead.want(At { offset: chunk.next, ..at.clone() }, max);
-    }
-    Ok(chunk)
 }
 
 /// What the leader has from this place on.
@@ -168,7 +155,7 @@ fn fetch(
 }
 
 /// Cuts what was fetched into batches; markers, and what aborted transactions wrote, are left out.
-fn slice(at: &At, end: Offset, data: &PartitionData) -> Result<Chunk> {
+pub fn slice(at: &At, end: Offset, data: &PartitionData) -> Result<Chunk> {
     let mut chunk = Chunk { batches: vec![], next: at.offset };
     let Some(mut rest) = data.records.clone() else { return Ok(chunk) };
     let mut aborted: Vec<(Offset, i64)> =

@@ -1,7 +1,7 @@
 //! `sasl.jaas.config`: a login module, a flag, and options, as in
 //! `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="…";`
 
-use crate::config::Secret;
+use crate::net::secret::Secret;
 
 /// Who logs in.
 pub struct Login {

@@ -1,7 +1,7 @@
 //! Rights as Kafka's ACLs name them: what was refused, and the line that grants it.
 
-use crate::config::Config;
-use crate::trouble::{self, Trouble};
+use crate::net::config::Config;
+use crate::net::trouble::{self, Trouble};
 use anabranch_engine::Error;
 use kafka_protocol::error::ResponseError;
 use std::collections::BTreeSet;

@@ -1,8 +1,9 @@
 //! The ledger of a flow: a stream with a partition for each lane, in which the newest account is the truth.
 
 use crate::cluster::Cluster;
-use crate::offsets::{self, Which};
-use crate::{fetch, streams};
+use crate::cluster::offsets::{self, Which};
+use crate::cluster::streams;
+use crate::log::fetch;
 use anabranch_engine::{Account, Cursor, Dest, FlowId, Kind, Offset, Result, StreamName, StreamSpec};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! Consumer groups, for people's tools: listed, and set where nobody is in them.
 
 use crate::cluster::{Cluster, Kind, topic};
-use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, check};
+use crate::net::rights::{Operation, Resource, Right};
+use crate::net::trouble::{Trouble, check};
 use anabranch_engine::{Group, Offset, Partition, Result, StreamName};
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;

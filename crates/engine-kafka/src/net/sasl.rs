@@ -1,10 +1,10 @@
 //! Logging in: which mechanism, then its messages, each in a request of its own.
 
-use crate::config::Mechanism;
-use crate::jaas::Login;
-use crate::scram::Scram;
-use crate::trouble::{Trouble, check};
-use crate::wire::Connection;
+use crate::net::config::Mechanism;
+use crate::net::jaas::Login;
+use crate::net::scram::Scram;
+use crate::net::trouble::{Trouble, check};
+use crate::net::wire::Connection;
 use anabranch_engine::Error;
 use bytes::Bytes;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
@@ -91,8 +91,10 @@ fn say(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Secret};
-    use crate::scram::Hash;
+    use crate::net::config::Config;
+    use crate::net::connect;
+    use crate::net::scram::Hash;
+    use crate::net::secret::Secret;
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::Arc;
@@ -118,7 +120,7 @@ mod tests {
         });
         let login = Login { user: "alice".into(), password: Secret("hush".into()) };
         let config = Arc::new(Config { login: Some((mechanism, login)), ..Config::plain(&address) });
-        let outcome = Connection::open(&address, &config);
+        let outcome = connect::open(&address, &config);
         serve.join().expect("ends");
         outcome
     }

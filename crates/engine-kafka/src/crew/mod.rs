@@ -3,13 +3,16 @@
 //! The protocol is the classic one of consumer groups, with an assignment of our own: a lane is given to nobody while
 //! another member says that it holds it. What comes of it is a hint; claims decide.
 
+pub mod member;
+pub mod share;
+
+use crate::cluster::groups::{at_coordinator, id};
 use crate::cluster::{Cluster, Kind};
-use crate::groups::{at_coordinator, id};
-use crate::member::Member;
-use crate::rights::{Operation, Resource, Right};
-use crate::share::share;
-use crate::trouble::Trouble;
-use crate::{ledger, member};
+use crate::crew::member::Member;
+use crate::crew::share::share;
+use crate::log::ledger;
+use crate::net::rights::{Operation, Resource, Right};
+use crate::net::trouble::Trouble;
 use anabranch_engine::{Crew, Error, FlowId, LaneNo, Result, Worker};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -192,7 +195,7 @@ impl Shared {
         let mut given = vec![];
         if joined.leader == joined.member_id {
             let all = joined.members.iter().map(|m| (m.member_id.to_string(), member::owned(&m.metadata)));
-            let lanes = crate::streams::partitions(&self.cluster, &self.stream()?).map_err(Trouble::Again)?;
+            let lanes = crate::cluster::streams::partitions(&self.cluster, &self.stream()?).map_err(Trouble::Again)?;
             let shares = share(lanes.unwrap_or(0), &all.collect::<Vec<_>>());
             given.extend(shares.into_iter().map(|(to, lanes)| {
                 SyncGroupRequestAssignment::default()

@@ -1,6 +1,6 @@
 //! TLS: a connection that only the two ends can read, to a broker that proves its name.
 
-use crate::trouble::Trouble;
+use crate::net::trouble::Trouble;
 use anabranch_engine::{Error, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -1,24 +1,17 @@
 //! How brokers are spoken to: the settings of Kafka's own clients, from a file like those that Kafka's tools take.
 
-use crate::jaas::{self, Login};
-use crate::pem;
-use crate::properties::{self, Property};
-use crate::scram::Hash;
-use crate::tls::Tls;
+use crate::net::jaas::{self, Login};
+use crate::net::pem;
+use crate::net::scram::Hash;
+use crate::net::settings::Settings;
+use crate::net::tls::Tls;
 use anabranch_engine::{Error, Result};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 /// How long a broker may take for an answer, unless the settings say so. Fail-overs of nine seconds are seen on quiet links.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a file of settings.
-const FILE_BYTES: u64 = 1 << 20;
-
-/// What must not be seen: it has no way to be printed.
-pub struct Secret(pub String);
 
 /// How a user proves who he is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +88,7 @@ impl Config {
             config.tls = Some(pem::tls(&settings)?);
         }
         if sasl {
-            config.login = Some((settings.mechanism()?, settings.login()?));
+            config.login = Some((mechanism(&settings)?, login(&settings)?));
         }
         config.file = Some(settings.file);
         Ok(config)
@@ -150,97 +143,27 @@ impl Config {
     }
 }
 
-/// A whole file, if it is not too large.
-pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = vec![];
-    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    if bytes.len() as u64 > most { Err(format!("it has more than {most} bytes")) } else { Ok(bytes) }
+fn mechanism(settings: &Settings) -> Result<Mechanism> {
+    const HELP: &str = "write  sasl.mechanism=  PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
+    for key in ["sasl.client.callback.handler.class", "sasl.login.callback.handler.class", "sasl.login.class"] {
+        settings.refuse(
+            key,
+            "names a Java class, which cannot be run here",
+            "remove it, and log in by sasl.jaas.config",
+        )?;
+    }
+    let name = settings.get("sasl.mechanism").ok_or_else(|| settings.wrong("sasl.mechanism", "is not set", HELP))?;
+    let name = name.trim();
+    Mechanism::named(name)
+        .ok_or_else(|| settings.wrong("sasl.mechanism", &format!("is {name}, which is not in this version"), HELP))
 }
 
-/// The settings of a file.
-pub struct Settings {
-    file: String,
-    all: BTreeMap<String, Property>,
-}
-
-impl Settings {
-    fn read(path: &Path) -> Result<Settings> {
-        let file = path.display().to_string();
-        let unreadable = |why: String| {
-            Error::usage(format!("the settings {file} cannot be read: {why}"))
-                .help("--command-config  names a file as Kafka's tools take it: client.properties")
-        };
-        let bytes = read_at_most(path, FILE_BYTES).map_err(unreadable)?;
-        Settings::parse(&file, &bytes)
-    }
-
-    fn parse(file: &str, bytes: &[u8]) -> Result<Settings> {
-        let all = properties::parse(bytes)
-            .map_err(|(line, why)| Error::usage(format!("{file}:{line}: it cannot be read: {why}")))?;
-        let all = all.into_iter().map(|p| (p.key.clone(), p)).collect();
-        Ok(Settings { file: file.to_string(), all })
-    }
-
-    /// What is set; nothing is the same as not set.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.all.get(key).map(|p| p.value.as_str()).filter(|v| !v.is_empty())
-    }
-
-    /// Whether it is set to nothing.
-    pub fn is_empty(&self, key: &str) -> bool {
-        self.all.get(key).is_some_and(|p| p.value.trim().is_empty())
-    }
-
-    /// A setting that cannot be honoured.
-    pub fn wrong(&self, key: &str, why: &str, help: &str) -> Error {
-        let at = match self.all.get(key) {
-            Some(p) => format!("{}:{}", self.file, p.line),
-            None => self.file.clone(),
-        };
-        Error::usage(format!("{at}: {key} {why}")).help(help)
-    }
-
-    /// Fails if it is set.
-    pub fn refuse(&self, key: &str, why: &str, help: &str) -> Result<()> {
-        if self.get(key).is_some() { Err(self.wrong(key, why, help)) } else { Ok(()) }
-    }
-
-    /// Whether there is TLS, and whether there is SASL.
-    fn protocol(&self) -> Result<(bool, bool)> {
-        match self.get("security.protocol").unwrap_or("PLAINTEXT").trim().to_ascii_uppercase().as_str() {
-            "PLAINTEXT" => Ok((false, false)),
-            "SSL" => Ok((true, false)),
-            "SASL_PLAINTEXT" => Ok((false, true)),
-            "SASL_SSL" => Ok((true, true)),
-            _ => {
-                Err(self.wrong("security.protocol", "is unknown", "write  PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"))
-            }
-        }
-    }
-
-    fn mechanism(&self) -> Result<Mechanism> {
-        const HELP: &str = "write  sasl.mechanism=  PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
-        for key in ["sasl.client.callback.handler.class", "sasl.login.callback.handler.class", "sasl.login.class"] {
-            self.refuse(
-                key,
-                "names a Java class, which cannot be run here",
-                "remove it, and log in by sasl.jaas.config",
-            )?;
-        }
-        let name = self.get("sasl.mechanism").ok_or_else(|| self.wrong("sasl.mechanism", "is not set", HELP))?;
-        let name = name.trim();
-        Mechanism::named(name)
-            .ok_or_else(|| self.wrong("sasl.mechanism", &format!("is {name}, which is not in this version"), HELP))
-    }
-
-    fn login(&self) -> Result<Login> {
-        const KEY: &str = "sasl.jaas.config";
-        const HELP: &str =
-            "write  org.apache.kafka.common.security.scram.ScramLoginModule required username=\"…\" password=\"…\";";
-        let text = self.get(KEY).ok_or_else(|| self.wrong(KEY, "is not set", HELP))?;
-        jaas::parse(text).map_err(|why| self.wrong(KEY, &format!("cannot be used: {why}"), HELP))
-    }
+fn login(settings: &Settings) -> Result<Login> {
+    const KEY: &str = "sasl.jaas.config";
+    const HELP: &str =
+        "write  org.apache.kafka.common.security.scram.ScramLoginModule required username=\"…\" password=\"…\";";
+    let text = settings.get(KEY).ok_or_else(|| settings.wrong(KEY, "is not set", HELP))?;
+    jaas::parse(text).map_err(|why| settings.wrong(KEY, &format!("cannot be used: {why}"), HELP))
 }
 
 #[cfg(test)]

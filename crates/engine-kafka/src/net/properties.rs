@@ -125,9 +125,9 @@ mod tests {
         #[test]
         fn no_file_makes_it_panic(text in "[a=: \\\\u0d8\n\r#\";é-]{0,60}", bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
             for bytes in [text.as_bytes(), &bytes] {
-                let _ = parse(bytes).map(|all| all.iter().for_each(|p| drop(crate::jaas::parse(&p.value))));
+                let _ = parse(bytes).map(|all| all.iter().for_each(|p| drop(crate::net::jaas::parse(&p.value))));
             }
-            let _ = crate::jaas::parse(&format!("PlainLoginModule required {text}"));
+            let _ = crate::net::jaas::parse(&format!("PlainLoginModule required {text}"));
         }
     }
 

@@ -1,10 +1,16 @@
 //! The brokers: who leads which partition, who coordinates what, and connections to them.
 
-use crate::calls::Call;
-use crate::config::Config;
-use crate::rights::{self, Operation, Resource, Right};
-use crate::trouble::Trouble;
-use crate::wire::Connection;
+pub mod groups;
+pub mod offsets;
+pub mod patience;
+pub mod streams;
+
+use crate::net::calls::Call;
+use crate::net::config::Config;
+use crate::net::connect;
+use crate::net::rights::{self, Operation, Resource, Right};
+use crate::net::trouble::Trouble;
+use crate::net::wire::Connection;
 use anabranch_engine::{Error, Result, StreamName};
 use kafka_protocol::messages::{
     FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName, metadata_request::MetadataRequestTopic,
@@ -87,7 +93,7 @@ impl Cluster {
         let waiting = idle().get_mut(broker).and_then(Vec::pop);
         let mut connection = match waiting {
             Some((connection, since)) if connection.holds() && since.elapsed() < IDLE_FOR => connection,
-            _ => Connection::open(broker, &self.config)?,
+            _ => connect::open(broker, &self.config)?,
         };
         let done = act(&mut connection).inspect_err(|e| {
             if matches!(e, Trouble::Again(_)) {

@@ -1,8 +1,8 @@
 //! Topics: made, listed, deleted, cut.
 
 use crate::cluster::{Cluster, topic};
-use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Trouble, check};
+use crate::net::rights::{Operation, Resource, Right};
+use crate::net::trouble::{Trouble, check};
 use anabranch_engine::{At, Error, Offset, Result, Shape, StreamName, StreamSpec};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};

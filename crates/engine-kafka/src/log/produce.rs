@@ -1,11 +1,11 @@
 //! Sending batches: one for each partition and request, at most five requests under way on a connection.
 
-use crate::calls::Call;
 use crate::cluster::{Cluster, topic};
-use crate::rights::{Operation, Resource, Right};
-use crate::stamp::{Sender, advance, stamp};
-use crate::trouble::Trouble;
-use crate::wire::Connection;
+use crate::log::stamp::{Sender, advance, stamp};
+use crate::net::calls::Call;
+use crate::net::rights::{Operation, Resource, Right};
+use crate::net::trouble::Trouble;
+use crate::net::wire::Connection;
 use anabranch_engine::{Batch, Dest, Offset};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ProduceRequest, TransactionalId};

@@ -1,9 +1,9 @@
 //! Where partitions begin and end: always asked of the leader, never taken from what a fetch says beside its items.
 
 use crate::cluster::{Cluster, topic};
-use crate::rights::{Operation, Resource, Right};
-use crate::trouble::Trouble;
-use crate::wire::Connection;
+use crate::net::rights::{Operation, Resource, Right};
+use crate::net::trouble::Trouble;
+use crate::net::wire::Connection;
 use anabranch_engine::{Error, Offset, Result, StreamName};
 use kafka_protocol::messages::{
     ListOffsetsRequest,

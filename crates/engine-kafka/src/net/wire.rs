@@ -1,10 +1,10 @@
 //! A connection to one broker: frames out, frames in, in order.
 
-use crate::calls::Call;
-use crate::config::Config;
-use crate::rights::{self, Right};
-use crate::trouble::Trouble;
-use crate::{sasl, tls};
+use crate::net::calls::Call;
+use crate::net::config::Config;
+use crate::net::rights::{self, Right};
+use crate::net::tls;
+use crate::net::trouble::Trouble;
 use anabranch_engine::Error;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
@@ -52,21 +52,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to `host:port`, as the settings say, and logs in.
-    pub fn open(peer: &str, config: &Arc<Config>) -> Result<Connection, Trouble> {
+    /// Connects to `host:port`, as the settings say.
+    pub fn reach(peer: &str, config: &Arc<Config>) -> Result<Connection, Trouble> {
         let link = reach(peer, config)?;
         let link = match &config.tls {
             Some(tls) => Link::Tls(Box::new(tls.shake(link, peer)?)),
             None => Link::Plain(link),
         };
         let (peer, config) = (peer.to_string(), config.clone());
-        let mut open = Connection { link, next: 0, peer, config: config.clone(), answered: false, until: None };
-        if let Some((mechanism, login)) = &config.login {
-            let holds = sasl::login(&mut open, *mechanism, login)?;
-            // before its end, as a request under way then would be lost
-            open.until = holds.and_then(|holds| Instant::now().checked_add(holds * 4 / 5));
-        }
-        Ok(open)
+        Ok(Connection { link, next: 0, peer, config, answered: false, until: None })
+    }
+
+    /// The log-in holds until then.
+    pub fn holds_until(&mut self, until: Option<Instant>) {
+        self.until = until;
     }
 
     /// Whether the log-in still holds.

@@ -3,10 +3,11 @@
 //! Where the brokers' `transaction.version` is at least 2, EndTxn 5 gives a new epoch for each
 //! transaction (KIP-890), so that a late request of a finished one is refused.
 
+use crate::cluster::patience::Patience;
 use crate::cluster::{Cluster, Kind};
-use crate::produce::Producer;
-use crate::rights::{Operation, Resource, Right};
-use crate::trouble::{Patience, Trouble, check};
+use crate::log::produce::Producer;
+use crate::net::rights::{Operation, Resource, Right};
+use crate::net::trouble::{Trouble, check};
 use anabranch_engine::{Dest, Error};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{

@@ -1,11 +1,12 @@
 //! The lane of a flow on Kafka: a transactional id, and a partition of the ledger.
 
 use crate::cluster::Cluster;
-use crate::offsets::Which;
-use crate::pack::pack;
-use crate::produce::{self, Producer};
-use crate::trouble::Trouble;
-use crate::{ledger, transaction};
+use crate::cluster::offsets::Which;
+use crate::log::ledger;
+use crate::log::pack::pack;
+use crate::log::produce::{self, Producer};
+use crate::log::transaction;
+use crate::net::trouble::Trouble;
 use anabranch_engine::{
     Account, At, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, HeldLane, Item, Kind, LaneNo,
     Result, Rows, limits,
@@ -96,7 +97,7 @@ impl Committer {
     fn cut(&self, newest: i64) {
         let at = At { stream: self.ledger.stream.clone(), partition: self.ledger.partition, offset: newest };
         let cluster = self.cluster.clone();
-        let cut = move || drop(crate::streams::cut(&cluster, &at));
+        let cut = move || drop(crate::cluster::streams::cut(&cluster, &at));
         let _ = std::thread::Builder::new().name("cut".into()).spawn(cut);
     }
 }

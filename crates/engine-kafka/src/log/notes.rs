@@ -1,9 +1,12 @@
 //! What is noted beside the flows' own streams: who writes which stream, and the reports of runs.
 
 use crate::cluster::Cluster;
-use crate::offsets::{self, Which};
-use crate::pack::pack;
-use crate::{fetch, produce, streams, transaction};
+use crate::cluster::offsets::{self, Which};
+use crate::cluster::streams;
+use crate::log::fetch;
+use crate::log::pack::pack;
+use crate::log::produce;
+use crate::log::transaction;
 use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, Packer, Result, StreamName, StreamSpec};
 use std::collections::BTreeMap;
 

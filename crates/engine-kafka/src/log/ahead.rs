@@ -1,8 +1,8 @@
 //! Reading ahead: while the last piece of a partition is worked on, the next one is on its way.
 
 use crate::cluster::Cluster;
-use crate::fetch;
-use anabranch_engine::{At, Error, Limit, Result};
+use crate::log::fetch;
+use anabranch_engine::{At, Chunk, Error, Limit, Offset, Result};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,8 +49,21 @@ impl Ahead {
         Ok(Ahead { coming: Mutex::default(), wanted })
     }
 
+    /// Committed batches from `at` on; what follows is asked for. None may come: the end of a transaction can land later than
+    /// its answer.
+    pub fn read(&self, cluster: &Cluster, at: &At, end: Offset, max: Limit) -> Result<Chunk> {
+        let chunk = match self.take(at).filter(|_| at.offset < end) {
+            Some(Ok(data)) => fetch::slice(at, end, &data)?,
+            _ => fetch::read(cluster, at, end, max)?,
+        };
+        if at.offset < chunk.next && chunk.next < end {
+            self.want(At { offset: chunk.next, ..at.clone() }, max);
+        }
+        Ok(chunk)
+    }
+
     /// What was fetched ahead from this place, if it was; waits for it where it is on its way.
-    pub fn take(&self, at: &At) -> Option<Piece> {
+    fn take(&self, at: &At) -> Option<Piece> {
         let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |c: &Coming| c.at.stream == at.stream && c.at.partition == at.partition;
         let found = coming.iter().position(same).map(|i| coming.swap_remove(i));
@@ -59,7 +72,7 @@ impl Ahead {
     }
 
     /// Asks for what follows.
-    pub fn want(&self, at: At, max: Limit) {
+    fn want(&self, at: At, max: Limit) {
         let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         coming.retain(|c| c.since.elapsed() < KEPT);
         if coming.len() < MOST {

@@ -1,7 +1,7 @@
 //! Certificates and keys in PEM: whom we trust, and who we are.
 
-use crate::config::{self, Settings};
-use crate::tls::{Names, Own, Tls};
+use crate::net::settings::{self, Settings};
+use crate::net::tls::{Names, Own, Tls};
 use anabranch_engine::Result;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -108,7 +108,7 @@ fn pem(settings: &Settings, store: &Store) -> Result<Option<(&'static str, Strin
     let unreadable = |why: String| {
         settings.wrong(store.location, &format!("names {file}, which cannot be read: {why}"), "name a PEM file")
     };
-    let bytes = config::read_at_most(file.as_ref(), FILE_BYTES).map_err(unreadable)?;
+    let bytes = settings::read_at_most(file.as_ref(), FILE_BYTES).map_err(unreadable)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     if !text.contains("-----BEGIN ") {
         let why = format!("names {file}, which is not PEM, but a store of Java, it seems");
