@@ -143,6 +143,6 @@ pub fn not_started(program: &str, folder: &Path, fixed: Fixed, e: &std::io::Erro
     };
     match if of_arguments.contains(&e.kind()) { fixed.arguments } else { fixed.program } {
         true => Failure::Run(Error::machine(text).help(format!("{help}; run again to continue"))),
-        false => Failure::Item(text),
+        false => Failure::from(text),
     }
 }

@@ -12,7 +12,7 @@ pub fn start(act: &Act, code: &ActionFn, replies: &Replies) -> Hands {
     let call = move |_, job: &_| {
         let call = AssertUnwindSafe(|| (code.0)(job));
         let outcome = catch_unwind(call).unwrap_or_else(|_| Err("the function panicked".into()));
-        outcome.map(|value| Some(value.to_string().into())).map_err(Failure::Item)
+        outcome.map(|value| Some(value.to_string().into())).map_err(Failure::for_good)
     };
     Hands::new(act.concurrency, replies, Arc::new(call))
 }

@@ -7,7 +7,7 @@ use crate::notes::Keeper;
 use crate::queue::Hands;
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::{Error, Result, limits};
-use anabranch_flow::call::Call;
+use anabranch_flow::call::{Call, Request};
 use anabranch_flow::model::{Act, Command};
 use anabranch_run::world::{Failure, Outcome, Replies, Session};
 use std::fs::File;
@@ -64,15 +64,18 @@ impl Caller {
         // is to blame for a full disk: the run stops, and goes on when there is space
         let item = write(&file, &job.value);
         let item = item.map_err(|e| Failure::Run(crate::failed("cannot write the item of a call to", &file, &e)))?;
-        let mut env = job.env.clone();
+        let Request::Exec { args, env } = &job.request else {
+            return Err(Failure::Run(Error::bug("a call that names no program reached exec")));
+        };
+        let mut env = env.clone();
         env.push(("WORK_ITEM_FILE".into(), file.to_string_lossy().into_owned()));
         env.push(("WORK_ITEM_ID".into(), job.id.clone()));
         env.push(("WORK_ATTEMPT".into(), job.attempt.to_string()));
-        let mut command = command(&self.folder, &job.args, &env, &self.keeper).ok_or("no program is named")?;
+        let mut command = command(&self.folder, args, &env, &self.keeper).ok_or("no program is named")?;
         let begun = Talk::start(command.stdin(item), &self.keeper);
         let mut talk = begun.map_err(|e| {
             let fixed = Fixed { program: self.fixed, arguments: false };
-            not_started(&job.args[0], &self.folder, fixed, &e)
+            not_started(&args[0], &self.folder, fixed, &e)
         })?;
         self.listen(&mut talk)?;
         let (status, said) = talk.end();

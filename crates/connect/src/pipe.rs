@@ -68,7 +68,7 @@ impl Pipe {
             // nobody answers the calls of this seat any more
             let worked = worked.map_err(|failure| match failure {
                 Failure::Run(e) => e,
-                Failure::Item(text) => Error::machine(text),
+                Failure::Item { text, .. } => Error::machine(text),
             });
             desk.flush();
             if let Err(e) = &worked {

@@ -17,14 +17,43 @@ pub struct Call {
     pub key: Option<Bytes>,
     /// The item's value.
     pub value: Bytes,
-    /// The item's headers, where a Rust function is called.
-    pub headers: Vec<(String, Option<Bytes>)>,
-    /// The program and its arguments, filled in.
-    pub args: Vec<String>,
-    /// Variables, filled in.
-    pub env: Vec<(String, String)>,
+    /// What is called, and how.
+    pub request: Request,
     /// Whether it is still wanted: asked once before the call is made.
     pub ticket: Ticket,
+}
+
+/// What is called, and how.
+#[derive(Debug, Clone, Default)]
+pub enum Request {
+    /// A program that is started for the item.
+    Exec {
+        /// The program and its arguments, filled in.
+        args: Vec<String>,
+        /// Variables, filled in.
+        env: Vec<(String, String)>,
+    },
+    /// A program that is there already: it gets a line.
+    #[default]
+    Pipe,
+    /// A Rust function.
+    Code {
+        /// The item's headers.
+        headers: Vec<(String, Option<Bytes>)>,
+    },
+}
+
+impl Request {
+    /// Bytes that it takes beside the item.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Request::Exec { args, env } => {
+                args.iter().map(String::len).sum::<usize>() + env.iter().map(|(_, v)| v.len()).sum::<usize>()
+            }
+            Request::Pipe => 0,
+            Request::Code { headers } => headers.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Bytes::len)).sum(),
+        }
+    }
 }
 
 /// What a Rust function of the user gives: the value that goes on, or why it failed.
@@ -55,7 +84,8 @@ pub struct Attempt<'c> {
 impl<'c> Attempt<'c> {
     /// The attempt that a call is.
     pub fn of(call: &'c Call) -> Attempt<'c> {
-        Attempt { id: &call.id, attempt: call.attempt, key: call.key.as_deref(), headers: &call.headers }
+        let headers = if let Request::Code { headers } = &call.request { headers.as_slice() } else { &[] };
+        Attempt { id: &call.id, attempt: call.attempt, key: call.key.as_deref(), headers }
     }
 
     /// The header of that name.

@@ -3,7 +3,7 @@
 use crate::context::RunContext;
 use crate::world::Seat;
 use anabranch_engine::{Error, Record, Result, limits};
-use anabranch_flow::call::{Call, Ticket};
+use anabranch_flow::call::{Call, Request, Ticket};
 use anabranch_flow::expr::{Fault, Scope, write};
 use anabranch_flow::format::Format;
 use anabranch_flow::model::{Act, ActionSpec, Answers, Step};
@@ -39,7 +39,7 @@ pub fn job<'a>(
             .map_err(|_| Fault::new("an idempotency key that is not UTF-8"))?,
         None => place,
     };
-    let (mut args, mut env) = (vec![], vec![]);
+    let request;
     let mut value = Bytes::copy_from_slice(record.value().unwrap_or_default());
     match &act.action {
         ActionSpec::Exec(command) => {
@@ -49,18 +49,20 @@ pub fn job<'a>(
                 room = room.checked_sub(text.len()).ok_or_else(|| Fault::new("the arguments have more than 16 MiB"))?;
                 Ok(text)
             };
-            args = command.args.iter().map(&mut rendered).collect::<Result<_, _>>()?;
-            env = command.env.iter().map(|(n, v)| Ok((n.clone(), rendered(v)?))).collect::<Result<_, Fault>>()?;
+            let args = command.args.iter().map(&mut rendered).collect::<Result<_, _>>()?;
+            let env = command.env.iter().map(|(n, v)| Ok((n.clone(), rendered(v)?))).collect::<Result<_, Fault>>()?;
+            request = Request::Exec { args, env };
         }
-        ActionSpec::Pipe(_) if act.answers == Answers::ById => value = question(&id, view.format, &value)?.into(),
-        ActionSpec::Pipe(_) | ActionSpec::Code(_) => {}
+        ActionSpec::Pipe(_) => {
+            if act.answers == Answers::ById {
+                value = question(&id, view.format, &value)?.into();
+            }
+            request = Request::Pipe;
+        }
+        ActionSpec::Code(_) => request = Request::Code { headers: record.to_item().headers },
     }
     let key = record.key().map(Bytes::copy_from_slice);
-    let headers = match &act.action {
-        ActionSpec::Code(_) => record.to_item().headers,
-        _ => vec![],
-    };
-    Ok(Call { slot: 0, id, attempt: 1, key, value, headers, args, env, ticket: Ticket::default() })
+    Ok(Call { slot: 0, id, attempt: 1, key, value, request, ticket: Ticket::default() })
 }
 
 /// The line that asks for an answer with an id.

@@ -7,7 +7,7 @@ use crate::piece::letter::Reason;
 use crate::piece::outcome::Outcome;
 use crate::worker::reader::ReaderNo;
 use crate::worker::trial::Trial;
-use crate::world::{Failure, Replies, Reply, Session};
+use crate::world::{Again, Failure, Replies, Reply, Session};
 use anabranch_engine::{Error, Item, Result, limits};
 use anabranch_flow::call::Call;
 use anabranch_flow::expr::{Value, json};
@@ -62,9 +62,7 @@ impl Slot {
             Some(Err(error)) => error.len(),
             _ => 0,
         };
-        let args = self.job.args.iter().map(String::len).sum::<usize>();
-        let env = self.job.env.iter().map(|(_, v)| v.len()).sum::<usize>();
-        self.item.value.as_ref().map_or(0, Bytes::len) + result + args + env + self.job.id.len()
+        self.item.value.as_ref().map_or(0, Bytes::len) + result + self.job.request.bytes() + self.job.id.len()
     }
 }
 
@@ -224,16 +222,18 @@ impl Window {
     pub fn reply(&mut self, context: &RunContext, reply: Reply, now: Instant) {
         let Some((_, act)) = self.act(context) else { return };
         let (attempts, backoff, longest) = (act.attempts, act.backoff, act.backoff_max);
-        let retries = !matches!(act.action, ActionSpec::Code(_));
-        let outcome = match reply.outcome {
-            Ok(result) => Ok(result),
-            Err(Failure::Item(error)) => Err(error),
+        let (outcome, again) = match reply.outcome {
+            Ok(result) => (Ok(result), Again::Never),
+            Err(Failure::Item { text, again }) => (Err(text), again),
             Err(Failure::Run(stop)) => return self.stop = Some(self.stop.take().unwrap_or(stop)),
         };
         let Some(reader) = self.reader_of.get(&reply.slot).copied() else { return };
         let Some(slot) = find(&mut self.lines, &reader, reply.slot) else { return };
-        if outcome.is_err() && retries && slot.job.attempt < attempts {
-            let pause = backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest);
+        if again != Again::Never && slot.job.attempt < attempts {
+            let pause = match again {
+                Again::After(pause) => pause.min(limits::LONGEST_TIME),
+                _ => backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest),
+            };
             slot.job.attempt += 1;
             self.retries.insert((now.checked_add(pause).unwrap_or(now + limits::LONGEST_TIME), reply.slot), ());
             return;

@@ -4,6 +4,7 @@ use anabranch_engine::{Error, Result};
 use anabranch_flow::call::Call;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Who calls an action, and how its programs are called that are the same for all items.
 #[derive(Debug, Clone, Default)]
@@ -20,20 +21,43 @@ pub struct Seat {
 #[derive(Debug, Clone)]
 pub enum Failure {
     /// The item is to blame: the call is made again, or the item has failed.
-    Item(String),
+    Item {
+        /// Why.
+        text: String,
+        /// Whether the call is made again.
+        again: Again,
+    },
     /// No item is to blame: the run stops.
     Run(Error),
 }
 
+/// Whether a call that failed is made again, while attempts are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// After the pause that the step's `retry` says.
+    Policy,
+    /// After so long, as whoever was called asked for.
+    After(Duration),
+    /// Not: it would fail in the same way.
+    Never,
+}
+
+impl Failure {
+    /// The item has failed, and to call again would change nothing.
+    pub fn for_good(text: impl Into<String>) -> Failure {
+        Failure::Item { text: text.into(), again: Again::Never }
+    }
+}
+
 impl From<String> for Failure {
-    fn from(error: String) -> Failure {
-        Failure::Item(error)
+    fn from(text: String) -> Failure {
+        Failure::Item { text, again: Again::Policy }
     }
 }
 
 impl From<&str> for Failure {
-    fn from(error: &str) -> Failure {
-        Failure::Item(error.to_string())
+    fn from(text: &str) -> Failure {
+        Failure::from(text.to_string())
     }
 }
 

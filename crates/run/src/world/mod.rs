@@ -6,7 +6,7 @@ mod listing;
 mod sinks;
 mod sources;
 
-pub use actions::{Failure, Outcome, Replies, Reply, Seat, Session};
+pub use actions::{Again, Failure, Outcome, Replies, Reply, Seat, Session};
 pub use listing::{Listing, Reading};
 pub use sinks::{Goal, SinkFile};
 pub use sources::{Input, Line, LineReader, Listed, Manifest, Written};
