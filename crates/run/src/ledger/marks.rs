@@ -1,6 +1,7 @@
 //! The marks of an account: what is said and done once in a run.
 
 use crate::context::RunContext;
+use crate::context::sinks::FileOf;
 use anabranch_flow::plan::{Node, name};
 
 /// Dead letters so far; the newest one's number.
@@ -25,7 +26,17 @@ pub fn left(stream: &str, file: usize) -> String {
     format!("left:{stream}:{file}")
 }
 
-/// The committed length of a sink.
-pub fn length(context: &RunContext, sink: usize) -> String {
-    name(&context.flow, Node::Sink(sink))
+/// The committed length of a sink's file.
+pub fn length(context: &RunContext, file: &FileOf) -> String {
+    let sink = name(&context.flow, Node::Sink(file.sink));
+    match &file.path {
+        None => sink,
+        Some(path) => format!("{sink}:{path}"),
+    }
+}
+
+/// Whether a mark is the length of a file, of one of these sinks if some are named.
+pub fn is_length(mark: &str, of: Option<&[String]>) -> bool {
+    let sink = mark.strip_prefix("sink:");
+    sink.is_some_and(|sink| of.is_none_or(|of| of.iter().any(|name| sink.split(':').next() == Some(name))))
 }

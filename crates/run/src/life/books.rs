@@ -1,6 +1,7 @@
 //! The books of a batch that is held: what all its runs did, over all lanes.
 
 use crate::context::RunContext;
+use crate::context::sinks::FileOf;
 use crate::ledger::Ledger;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
@@ -32,7 +33,7 @@ pub fn books(
     context: &RunContext,
     ledger: &Ledger,
     closing: &RunRecord,
-    aside: &[usize],
+    aside: &[FileOf],
     placed: Vec<Placed>,
 ) -> Result<Vec<Put>> {
     let (flow_hash, read) = (context.flow.hash.clone(), ledger.positions());
@@ -64,7 +65,7 @@ pub fn books(
     let mending = record.repair.get_or_insert_default();
     mending.runs.push(closing.number);
     mending.placed = placed;
-    mending.aside = aside.iter().map(|s| context.flow.streams[*s].name.clone()).collect();
+    mending.aside = aside.iter().map(|file| context.flow.streams[file.sink].name.clone()).collect();
     (mending.again, mending.carry) = (vec![], BTreeMap::new());
     (mending.waited, mending.gaps) = (BTreeMap::new(), BTreeMap::new());
     let json = serde_json::to_vec(&HeldBooks { record, account }).map_err(|e| Error::bug(e.to_string()))?;

@@ -1,5 +1,6 @@
 //! Closing a run: files are put in place, the report is kept, what nobody needs goes.
 
+use crate::context::sinks::FileOf;
 use crate::context::{RunContext, Spot};
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::report::{Report, report};
@@ -76,28 +77,28 @@ pub fn close(
 }
 
 /// What the sinks of a held batch have begun, and what waits for its repair.
-fn to_put_aside(standing: Standing<'_>, publish: &[(usize, String)], phase: Phase) -> Vec<usize> {
+fn to_put_aside(standing: Standing<'_>, publish: &[(FileOf, String)], phase: Phase) -> Vec<FileOf> {
     let context = standing.context;
-    let length = |stream| standing.mark(&marks::length(context, stream));
-    let begun = |s: &usize| length(*s) > 0 && publish.iter().all(|(of, _)| of != s);
+    let length = |file: &FileOf| standing.mark(&marks::length(context, file));
+    let begun = |file: &FileOf| length(file) > 0 && publish.iter().all(|(of, _)| of != file);
     if phase == Phase::Held { replacing(context).filter(begun).collect() } else { vec![] }
 }
 
 /// Makes the files of sinks to which nothing was written.
-fn make_empty(standing: Standing<'_>, account: &Account, publish: &[(usize, String)]) -> Result<()> {
+fn make_empty(standing: Standing<'_>, account: &Account, publish: &[(FileOf, String)]) -> Result<()> {
     let context = standing.context;
-    let mut empty = publish.iter().filter(|(s, _)| standing.mark(&marks::length(context, *s)) == 0);
-    empty.try_for_each(|(stream, _)| sinks::open(context, *stream, account)?.sync().map(drop))
+    let mut empty = publish.iter().filter(|(file, _)| standing.mark(&marks::length(context, file)) == 0);
+    empty.try_for_each(|(file, _)| sinks::open(context, file, account)?.sync().map(drop))
 }
 
 /// Puts the files of a run that closes in their places; done twice it does nothing.
-fn put_in_place(standing: Standing<'_>, publish: &[(usize, String)], aside: &[usize]) -> Result<()> {
+fn put_in_place(standing: Standing<'_>, publish: &[(FileOf, String)], aside: &[FileOf]) -> Result<()> {
     let context = standing.context;
-    for (stream, path) in publish {
-        context.world.sinks.publish(path, standing.mark(&marks::length(context, *stream)))?;
+    for (file, path) in publish {
+        context.world.sinks.publish(path, standing.mark(&marks::length(context, file)))?;
     }
-    for stream in aside {
-        if let Some((path, waits)) = context.sink_aside(*stream, standing.record.batch)? {
+    for file in aside {
+        if let Some((path, waits)) = context.sink_aside(file, standing.record.batch)? {
             context.world.sinks.put_aside(&path, &waits)?;
         }
     }
@@ -236,14 +237,14 @@ fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {
 }
 
 /// The files that a batch has in place, those of its earlier runs first.
-pub fn placed(standing: Standing<'_>, publish: &[(usize, String)]) -> Vec<anabranch_engine::Placed> {
+pub fn placed(standing: Standing<'_>, publish: &[(FileOf, String)]) -> Vec<anabranch_engine::Placed> {
     let Standing { context, record, .. } = standing;
     let mut placed = record.repair.as_ref().map_or_else(Vec::new, |mending| mending.placed.clone());
-    for (stream, path) in publish {
-        let bytes = standing.mark(&marks::length(context, *stream));
-        let sink = context.flow.streams[*stream].name.clone();
+    for (file, path) in publish {
+        let bytes = standing.mark(&marks::length(context, file));
+        let sink = context.flow.streams[file.sink].name.clone();
         let before: u64 = placed.iter().filter(|p| p.sink == sink).map(|p| p.items).sum();
-        let items = crate::ledger::report::stored(standing, *stream).saturating_sub(before);
+        let items = crate::ledger::report::stored(standing, file.sink).saturating_sub(before);
         if bytes > 0 {
             placed.push(anabranch_engine::Placed { sink, path: path.clone(), items, bytes });
         }
@@ -251,22 +252,23 @@ pub fn placed(standing: Standing<'_>, publish: &[(usize, String)]) -> Vec<anabra
     placed
 }
 
-/// The sinks whose files replace others.
-fn replacing(context: &RunContext) -> impl Iterator<Item = usize> {
+/// The files that replace others.
+fn replacing(context: &RunContext) -> impl Iterator<Item = FileOf> {
     let replaces = |s: &anabranch_flow::model::Stream| s.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
-    context.flow.streams.iter().enumerate().filter(move |(_, s)| replaces(s)).map(|(s, _)| s)
+    context.files().filter(move |file| replaces(&context.flow.streams[file.sink]))
 }
 
-/// The replacing sinks whose files are complete.
-fn to_publish(standing: Standing<'_>, facts: &Facts, phase: Phase) -> Result<Vec<(usize, String)>> {
+/// The files that replace others and are complete.
+fn to_publish(standing: Standing<'_>, facts: &Facts, phase: Phase) -> Result<Vec<(FileOf, String)>> {
     let Standing { context, .. } = standing;
     let mut out = vec![];
-    for s in replacing(context) {
+    for file in replacing(context) {
+        let s = file.sink;
         let complete = context.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
         // what a repair adds nothing to is in its place already
-        let adds = !context.beside.contains_key(&s) || standing.mark(&marks::length(context, s)) > 0;
+        let adds = !context.beside.contains_key(&s) || standing.mark(&marks::length(context, &file)) > 0;
         if complete && adds && !behind_held_fold(context, facts, s) && phase != Phase::Failed {
-            out.extend(context.sink_path(s)?.map(|path| (s, path)));
+            out.extend(context.sink_path(&file)?.map(|path| (file, path)));
         }
     }
     Ok(out)

@@ -1,6 +1,7 @@
 //! Opening a run, or taking up the one that is open. Nothing is touched before everything was looked at.
 
 use crate::context::RunContext;
+use crate::context::sinks::FileOf;
 use crate::ledger::marks;
 use crate::life::commit::{commit, fence};
 use crate::life::manifests::{readings, stored_manifests};
@@ -182,11 +183,12 @@ fn begin(
 
 /// Notes where the files of sinks begin that this run will write.
 fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> Result<()> {
-    let paths = (0..context.flow.streams.len()).map(|s| context.sink_path(s)).collect::<Result<Vec<_>>>()?;
+    let paths =
+        (0..context.flow.streams.len()).map(|s| context.sink_path(&FileOf::only(s))).collect::<Result<Vec<_>>>()?;
     look::apart(&context.flow, &context.world, &paths).map_err(|(_, e)| e)?;
-    for (s, stream) in context.flow.streams.iter().enumerate() {
-        let Some(sink) = &stream.sink else { continue };
-        let Some(path) = context.sink_path(s)? else { continue };
+    for file in context.files() {
+        let Some(sink) = &context.flow.streams[file.sink].sink else { continue };
+        let Some(path) = context.sink_path(&file)? else { continue };
         if sink.mode == Mode::Fail && record.kind != RunKind::Repair && context.world.sinks.exists(&path) {
             return Err(Error::usage(format!("the sink {path} is there already"))
                 .help("`mode: fail` does not touch it: move it away, or write  mode: replace"));
@@ -196,9 +198,9 @@ fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> R
                 context.world.sinks.open(&path, false, record.number, None)?.sync()?
             }
             // a repair goes on with the file that its batch had begun
-            _ => account.marks.get(&marks::length(context, s)).copied().unwrap_or(0),
+            _ => account.marks.get(&marks::length(context, &file)).copied().unwrap_or(0),
         };
-        account.marks.insert(marks::length(context, s), length);
+        account.marks.insert(marks::length(context, &file), length);
     }
     Ok(())
 }
@@ -220,11 +222,12 @@ fn abandon(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Res
         given_up.put_back_what_waits();
         account.record = Some(given_up);
     })?;
-    for (s, stream) in context.flow.streams.iter().enumerate() {
+    for file in context.files() {
+        let stream = &context.flow.streams[file.sink];
         let replaces = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
         if replaces
             && !begun.contains(&stream.name)
-            && let Some(path) = context.sink_path(s)?
+            && let Some(path) = context.sink_path(&file)?
         {
             context.world.sinks.discard(&path)?;
         }

@@ -85,13 +85,13 @@ pub fn open(
     };
     record.ids.clone_from(ids);
     ends_now(context, &last, &mut record)?;
-    let goes_on: Vec<String> = mending.aside.iter().map(|s| format!("sink:{s}")).collect();
+    let goes_on = mending.aside.clone();
     record.repair = Some(mending);
     let mut read = books.read;
     read.retain(|reader, _| reader.stream != context.dead); // an earlier repair read its own letters
     let mut marks = books.marks;
     marks.remove(marks::DEAD);
-    marks.retain(|mark, _| !mark.starts_with("sink:") || goes_on.contains(mark));
+    marks.retain(|mark, _| !marks::is_length(mark, None) || marks::is_length(mark, Some(&goes_on)));
     Ok(Account {
         version: ACCOUNT_VERSION,
         flow_hash: context.flow.hash.clone(),
@@ -159,10 +159,9 @@ pub fn put_back(context: &RunContext, record: &RunRecord) -> Result<()> {
 /// Where the files stand in a repair that its batch had begun, and where they wait for one.
 fn begun(context: &RunContext, record: &RunRecord) -> Result<Vec<(String, String)>> {
     let names = record.repair.as_ref().map_or(&[][..], |mending| &mending.aside);
-    let streams = context.flow.streams.iter().enumerate().filter(|(_, s)| names.contains(&s.name));
     let mut paths = vec![];
-    for (s, _) in streams {
-        paths.extend(context.sink_aside(s, record.batch)?.filter(|(path, waits)| path != waits));
+    for file in context.files().filter(|file| names.contains(&context.flow.streams[file.sink].name)) {
+        paths.extend(context.sink_aside(&file, record.batch)?.filter(|(path, waits)| path != waits));
     }
     Ok(paths)
 }

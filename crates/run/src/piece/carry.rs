@@ -1,6 +1,7 @@
 //! Carrying a piece of input through the steps of a unit.
 
 use crate::context::RunContext;
+use crate::context::sinks::FileOf;
 use crate::ledger::marks;
 use crate::piece::letter::{Failed, Reason};
 use crate::piece::outcome::Outcome;
@@ -168,7 +169,8 @@ impl<'c> Carrier<'c> {
         let Some(sink) = &stream.sink else { return Ok(()) };
         let records = part.body.records()?;
         let node = name(&self.context.flow, Node::Sink(s));
-        let mut bytes = self.out.sinks.remove(&s).unwrap_or_default();
+        let file = FileOf::only(s);
+        let mut bytes = self.out.sinks.remove(&file).unwrap_or_default();
         bytes.reserve(records.bytes());
         let (mut taken, mut failed) = (0, vec![]);
         for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
@@ -182,7 +184,7 @@ impl<'c> Carrier<'c> {
                 }
             }
         }
-        self.out.sinks.insert(s, bytes);
+        self.out.sinks.insert(file, bytes);
         let tally = self.out.tally(&node);
         *tally.took.entry(stream.name.clone()).or_default() += taken;
         tally.passed += taken - failed.len() as u64;

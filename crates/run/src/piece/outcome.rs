@@ -1,5 +1,6 @@
 //! What became of a piece of input.
 
+use crate::context::sinks::FileOf;
 use crate::piece::letter::Failed;
 use crate::piece::packing::Gathering;
 use anabranch_engine::{Error, Tally};
@@ -14,7 +15,7 @@ pub struct Outcome {
     /// Batches for the log, by stream and partition.
     pub puts: BTreeMap<(usize, u32), Gathering>,
     /// Bytes for sinks.
-    pub sinks: BTreeMap<usize, Vec<u8>>,
+    pub sinks: BTreeMap<FileOf, Vec<u8>>,
     /// Items that failed and are kept.
     pub dead: Vec<Failed>,
     /// What is to be known when the run goes on.

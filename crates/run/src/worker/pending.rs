@@ -1,6 +1,7 @@
 //! What waits for the next commit of a lane.
 
 use crate::context::RunContext;
+use crate::context::sinks::FileOf;
 use crate::ledger::marks;
 use crate::piece::letter::{DeadLetter, Failed};
 use crate::piece::outcome::Outcome;
@@ -15,7 +16,7 @@ pub struct Pending {
     /// Batches, by stream and partition, in order.
     puts: BTreeMap<(usize, u32), Gathering>,
     /// Bytes for sinks.
-    pub sinks: BTreeMap<usize, Vec<u8>>,
+    pub sinks: BTreeMap<FileOf, Vec<u8>>,
     /// Failed items.
     pub dead: Vec<Failed>,
     /// Bytes of it all.
@@ -36,8 +37,8 @@ impl Pending {
             let mine = self.puts.entry((stream, p)).or_default();
             gathering.finish().into_iter().try_for_each(|batch| mine.add_batch(batch))?;
         }
-        for (sink, mut bytes) in outcome.sinks {
-            self.sinks.entry(sink).or_default().append(&mut bytes);
+        for (file, mut bytes) in outcome.sinks {
+            self.sinks.entry(file).or_default().append(&mut bytes);
         }
         self.dead.extend(outcome.dead);
         account.marks.extend(outcome.marks);

@@ -1,6 +1,7 @@
 //! Sinks at work: their files are written and synced before a commit tells of it.
 
 use crate::context::RunContext;
+use crate::context::sinks::FileOf;
 use crate::ledger::marks;
 use crate::world::SinkFile;
 use anabranch_engine::{Account, Result};
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// The open files of a run's sinks.
 pub struct Sinks {
-    open: BTreeMap<usize, Box<dyn SinkFile>>,
+    open: BTreeMap<FileOf, Box<dyn SinkFile>>,
 }
 
 impl Sinks {
@@ -22,32 +23,32 @@ impl Sinks {
     pub fn write(
         &mut self,
         context: &RunContext,
-        pending: &mut BTreeMap<usize, Vec<u8>>,
+        pending: &mut BTreeMap<FileOf, Vec<u8>>,
         account: &mut Account,
     ) -> Result<()> {
-        for (stream, bytes) in std::mem::take(pending) {
+        for (of, bytes) in std::mem::take(pending) {
             if bytes.is_empty() {
                 continue;
             }
-            let file = match self.open.entry(stream) {
+            let file = match self.open.entry(of.clone()) {
                 std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
-                std::collections::btree_map::Entry::Vacant(e) => e.insert(open(context, stream, account)?),
+                std::collections::btree_map::Entry::Vacant(e) => e.insert(open(context, &of, account)?),
             };
             file.write(&bytes)?;
             let length = file.sync()?;
-            account.marks.insert(marks::length(context, stream), length);
+            account.marks.insert(marks::length(context, &of), length);
         }
         Ok(())
     }
 }
 
 /// Opens a sink's file at its committed length.
-pub fn open(context: &RunContext, stream: usize, account: &Account) -> Result<Box<dyn SinkFile>> {
-    let replace = context.flow.streams[stream].sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
-    match context.sink_path(stream)? {
+pub fn open(context: &RunContext, of: &FileOf, account: &Account) -> Result<Box<dyn SinkFile>> {
+    let replace = context.flow.streams[of.sink].sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
+    match context.sink_path(of)? {
         None => context.world.sinks.stdout(),
         Some(path) => {
-            let committed = account.marks.get(&marks::length(context, stream)).copied();
+            let committed = account.marks.get(&marks::length(context, of)).copied();
             context.world.sinks.open(&path, replace, context.number, committed)
         }
     }

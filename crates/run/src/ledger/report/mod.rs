@@ -6,6 +6,7 @@ mod lines;
 
 pub use gate::Gate;
 
+use crate::context::sinks::FileOf;
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::{Standing, marks};
 use anabranch_engine::Phase;
@@ -260,8 +261,9 @@ fn sinks(standing: Standing<'_>) -> Vec<SinkLine> {
         let items = lines[before..].iter().map(|l| l.items).sum();
         let items = stored(standing, i).saturating_sub(items);
         if items > 0 || lines.len() == before {
-            let path = context.sink_path(i).ok().flatten().unwrap_or_else(|| "stdout".into());
-            lines.push(line(path, items, standing.mark(&marks::length(context, i))));
+            let file = FileOf::only(i);
+            let path = context.sink_path(&file).ok().flatten().unwrap_or_else(|| "stdout".into());
+            lines.push(line(path, items, standing.mark(&marks::length(context, &file))));
         }
     }
     lines
