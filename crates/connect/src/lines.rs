@@ -6,10 +6,11 @@
 
 use crate::{failed, files};
 use anabranch_engine::{Error, Result, limits};
-use anabranch_flow::format::lines::{bare, is_nothing};
+use anabranch_flow::format::framing::{self, Window};
 use anabranch_run::world::{Line, LineReader, Listed, Manifest};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,14 +67,14 @@ impl Files {
     /// Line ends of a file in its bytes before `to`. Counting goes on from the nearest place counted before.
     fn line_ends(&self, i: usize, to: u64) -> Result<u64> {
         let Some((listed, start)) = self.files.get(i) else { return Ok(0) };
-        let window = Window { file: self.file(i, listed)?, listed, folder: &self.folder };
+        let window = Open { file: self.file(i, listed)?, listed, folder: &self.folder };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = counted.range(start..&(start + to)).next_back();
         let (mut from, mut ends) = before.map_or((0, 0), |(at, ends)| (at - start, *ends));
         while from < to {
             let next = to.min(from + limits::CHUNK_BYTES as u64);
             let mut bytes = vec![];
-            window.append(&mut bytes, from, next)?;
+            window.read(&mut bytes, 0, from, next)?;
             ends += memchr::memchr_iter(b'\n', &bytes).count() as u64;
             from = next;
         }
@@ -82,10 +83,10 @@ impl Files {
     }
 
     /// Reads a piece of a file in a buffer that was used before, if there is one.
-    fn read_file(&self, i: usize, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
+    fn read_file(&self, i: usize, span: Range<u64>, each: &mut dyn FnMut(Line<'_>) -> Result<()>) -> Result<()> {
         let buffers = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = buffers().pop().unwrap_or_default();
-        let read = self.read_piece(&mut bytes, i, from, to, each);
+        let read = self.read_piece(&mut bytes, i, span, each);
         if bytes.capacity() <= 2 * limits::CHUNK_BYTES {
             buffers().push(bytes);
         }
@@ -96,80 +97,32 @@ impl Files {
         &self,
         bytes: &mut Vec<u8>,
         i: usize,
-        from: u64,
-        to: u64,
-        each: &mut dyn FnMut(Line<'_>),
+        span: Range<u64>,
+        each: &mut dyn FnMut(Line<'_>) -> Result<()>,
     ) -> Result<()> {
         let Some((listed, start)) = self.files.get(i) else { return Ok(()) };
-        let window = Window { file: self.file(i, listed)?, listed, folder: &self.folder };
-        let mut from = from;
-        let mut skip = false;
-        if from > 0 {
-            from -= 1;
-            skip = true; // the rest of a line that began before
-        }
-        window.fill(bytes, from, to)?;
-        let mut at = 0usize; // in `bytes`
-        if skip {
-            match memchr::memchr(b'\n', bytes) {
-                Some(end) => at = end + 1,
-                None => return Ok(()),
-            }
-        }
-        while from + (at as u64) < to {
-            let byte = from + at as u64;
-            let end = loop {
-                match memchr::memchr(b'\n', &bytes[at..]) {
-                    Some(end) => break Some(at + end),
-                    None if from + bytes.len() as u64 >= listed.length => break None,
-                    None if bytes.len() - at > limits::ITEM_BYTES => break None,
-                    None => {
-                        let more = (bytes.len() - at).clamp(64 << 10, limits::CHUNK_BYTES) as u64;
-                        let behind = from + bytes.len() as u64;
-                        window.append(bytes, behind, behind + more)?;
-                    }
-                }
-            };
-            let stop = end.unwrap_or(bytes.len());
-            if end.is_none() && is_nothing(&bytes[at..stop], byte == 0) {
-                break;
-            }
-            let text = bare(&bytes[at..stop], byte == 0);
-            let too_long = text.len() > limits::ITEM_BYTES;
-            let grown = (end.is_none() && !too_long).then(|| files::has_grown(&window.file, listed));
-            each(Line { file: i, byte, at: start + byte, text, too_long, grown });
-            match end {
-                Some(end) => at = end + 1,
-                None if too_long => return Ok(()), // its end is found by the piece in which it lies
-                None => break,
-            }
-        }
-        Ok(())
+        let open = Open { file: self.file(i, listed)?, listed, folder: &self.folder };
+        let window = Window { length: listed.length, read: &|bytes, kept, from, to| open.read(bytes, kept, from, to) };
+        framing::piece(bytes, span, &window, &mut |line| {
+            let grown = (!line.ended && !line.too_long).then(|| files::has_grown(&open.file, listed));
+            let framing::Line { byte, text, too_long, .. } = line;
+            each(Line { file: i, byte, at: start + byte, text, too_long, grown })
+        })
     }
 }
 
-struct Window<'w> {
+/// A file that is read.
+struct Open<'w> {
     file: Arc<File>,
     listed: &'w Listed,
     folder: &'w Path,
 }
 
-impl Window<'_> {
-    /// The bytes `from..to`, as far as the file goes, in the place of what `bytes` held.
-    fn fill(&self, bytes: &mut Vec<u8>, from: u64, to: u64) -> Result<()> {
-        bytes.resize(to.min(self.listed.length).saturating_sub(from) as usize, 0);
-        self.read(bytes, from)
-    }
-
-    /// The bytes `from..to`, as far as the file goes, behind what `bytes` holds.
-    fn append(&self, bytes: &mut Vec<u8>, from: u64, to: u64) -> Result<()> {
-        let had = bytes.len();
-        bytes.resize(had + to.min(self.listed.length).saturating_sub(from) as usize, 0);
-        self.read(&mut bytes[had..], from)
-    }
-
-    fn read(&self, bytes: &mut [u8], from: u64) -> Result<()> {
-        self.file.read_exact_at(bytes, from).map_err(|e| match files::verify(self.folder, self.listed) {
+impl Open<'_> {
+    /// The bytes `from..to`, as far as the file goes, behind the first `kept` of what `bytes` holds.
+    fn read(&self, bytes: &mut Vec<u8>, kept: usize, from: u64, to: u64) -> Result<()> {
+        bytes.resize(kept + to.min(self.listed.length).saturating_sub(from) as usize, 0);
+        self.file.read_exact_at(&mut bytes[kept..], from).map_err(|e| match files::verify(self.folder, self.listed) {
             Err(changed) => changed,
             Ok(()) => failed("cannot read", &files::path(self.folder, self.listed), &e),
         })
@@ -177,11 +130,11 @@ impl Window<'_> {
 }
 
 impl LineReader for Files {
-    fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
+    fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>) -> Result<()>) -> Result<()> {
         for (i, (listed, start)) in self.files.iter().enumerate() {
             let (begin, end) = (from.max(*start), to.min(start + listed.length));
             if begin < end {
-                self.read_file(i, begin - start, end - start, each)?;
+                self.read_file(i, begin - start..end - start, each)?;
             }
         }
         Ok(())
@@ -212,7 +165,7 @@ mod tests {
         let mut out = vec![];
         let mut from = 0;
         for to in cuts.iter().copied().chain([content.len() as u64]) {
-            files.read(from, to, &mut |l| out.push((l.byte, l.text.to_vec()))).expect("reads");
+            files.read(from, to, &mut |l| Ok(out.push((l.byte, l.text.to_vec())))).expect("reads");
             from = to;
         }
         out
@@ -245,7 +198,7 @@ mod tests {
         let manifest = files::survey(dir.path(), "*", &[], &[]).expect("is there");
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let mut starts = vec![];
-        files.read(0, u64::MAX, &mut |l| starts.push(l.at)).expect("reads");
+        files.read(0, u64::MAX, &mut |l| Ok(starts.push(l.at))).expect("reads");
         for order in [vec![0, 1, 2, 3, 4, 5], vec![5, 3, 4, 2, 0, 1]] {
             let files = Files::open(dir.path(), &manifest).expect("opens");
             for i in order {
@@ -276,7 +229,7 @@ mod tests {
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let grown = || {
             let mut all = vec![];
-            files.read(0, 7, &mut |l| all.push(l.grown)).expect("reads");
+            files.read(0, 7, &mut |l| Ok(all.push(l.grown))).expect("reads");
             all
         };
         assert_eq!(grown(), [None, Some(false)]);
@@ -293,7 +246,7 @@ mod tests {
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let mut got = vec![];
         for i in (0..n).rev() {
-            files.read(i * 5, i * 5 + 5, &mut |l| got.push(l.text.to_vec())).expect("reads");
+            files.read(i * 5, i * 5 + 5, &mut |l| Ok(got.push(l.text.to_vec()))).expect("reads");
             assert!(files.open.lock().expect("is free").len() <= limits::OPEN_FILES);
         }
         assert_eq!(got, (0..n).rev().map(|i| format!("{i:04}").into_bytes()).collect::<Vec<_>>());
@@ -309,7 +262,7 @@ mod tests {
         std::fs::write(&path, "one\n").expect("writes");
         let e = files.verify().expect_err("it shrank");
         assert!(e.text.contains("shrank from 8 to 4"), "{e}");
-        let e = files.read(0, 8, &mut |_| ()).expect_err("it shrank");
+        let e = files.read(0, 8, &mut |_| Ok(())).expect_err("it shrank");
         assert!(e.text.contains("shrank"), "{e}");
     }
 }

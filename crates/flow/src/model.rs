@@ -3,7 +3,7 @@
 pub use crate::call::{ActionFn, ActionResult};
 use crate::diagnostic::Span;
 use crate::expr::{Compiled, Env, FieldType, Reads};
-use crate::format::Format;
+use crate::format::{FileFormat, Format};
 pub use crate::patterns::Kind;
 pub use crate::patterns::action::{ActionSpec, Answers, Command};
 pub use crate::patterns::work::Act;
@@ -130,8 +130,8 @@ pub enum Writer {
 pub struct Source {
     /// Where items come from.
     pub from: SourceAt,
-    /// One item a line, or one JSON value a line.
-    pub lines: Lines,
+    /// How its files hold items.
+    pub holds: FileFormat,
 }
 
 /// Where items come from.
@@ -145,22 +145,13 @@ pub enum SourceAt {
     Items(Vec<String>),
 }
 
-/// How a file holds items.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lines {
-    /// Each line is an item.
-    Text,
-    /// Each line that is not blank is a JSON value.
-    Json,
-}
-
 /// What stores a stream.
 #[derive(Debug, Clone)]
 pub struct Sink {
     /// Where to.
     pub to: SinkAt,
-    /// How.
-    pub lines: Lines,
+    /// How its file holds items.
+    pub holds: FileFormat,
     /// What becomes of what is there.
     pub mode: Mode,
     /// Whether the flow says the mode itself.

@@ -3,7 +3,7 @@
 use super::args::{Args, Produce};
 use super::{Exit, place, signals::Input};
 use anabranch_engine::{Admin, Error, Item, Result, StreamName, limits, partition};
-use anabranch_flow::format::lines::Frames;
+use anabranch_flow::format::framing::Frames;
 use anabranch_run::show::text::counted;
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

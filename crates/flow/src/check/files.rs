@@ -1,14 +1,14 @@
 //! Files of sources and sinks: how they hold items, and what a later version reads.
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::model::Lines;
+use crate::format::FileFormat;
 use crate::read::keys::{Faults, Keys};
 
 const LATER_FORMATS: [&str; 3] = ["json", "csv", "tsv"];
 const LATER_KINDS: [&str; 4] = ["url", "kafka", "ticks", "workqueue"];
 
 /// How a file holds items, by its name.
-pub fn lines_of(path: &str, span: Span, faults: &mut Faults) -> Lines {
+pub fn format_of(path: &str, span: Span, faults: &mut Faults) -> FileFormat {
     let lower = path.to_lowercase();
     for packed in [".gz", ".zst"] {
         if lower.ends_with(packed) {
@@ -20,22 +20,22 @@ pub fn lines_of(path: &str, span: Span, faults: &mut Faults) -> Lines {
         }
     }
     match lower.rsplit_once('.').map(|(_, e)| e) {
-        Some("jsonl" | "ndjson") => Lines::Json,
+        Some("jsonl" | "ndjson") => FileFormat::Jsonl,
         Some(e) if LATER_FORMATS.contains(&e) => {
             let what = format!("the format {e} is not in this version; known formats: jsonl, lines");
             faults.push(Diagnostic::error("not-in-this-version", span, what));
-            Lines::Text
+            FileFormat::Lines
         }
-        _ => Lines::Text,
+        _ => FileFormat::Lines,
     }
 }
 
 /// The format that is written.
-pub fn lines_key(keys: &mut Keys<'_>, faults: &mut Faults) -> Option<Lines> {
+pub fn format_key(keys: &mut Keys<'_>, faults: &mut Faults) -> Option<FileFormat> {
     let (word, span) = keys.text("format", faults)?;
     match word {
-        "lines" => Some(Lines::Text),
-        "jsonl" => Some(Lines::Json),
+        "lines" => Some(FileFormat::Lines),
+        "jsonl" => Some(FileFormat::Jsonl),
         later if LATER_FORMATS.contains(&later) => {
             faults.push(Diagnostic::error(
                 "not-in-this-version",

@@ -5,8 +5,8 @@ use super::streams::internal;
 use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
 use crate::expr::FieldType;
-use crate::format::Format;
-use crate::model::{Lines, SinkAt, Step, Stream, Writer};
+use crate::format::{FileFormat, Format};
+use crate::model::{SinkAt, Step, Stream, Writer};
 use crate::names::nearest;
 use crate::read::keys::Faults;
 use anabranch_engine::FlowId;
@@ -184,7 +184,7 @@ pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: usize) -> BTreeMap<S
 /// What is made for a file of lines is text, everything else JSON.
 fn by_sink(stream: &Stream) -> Format {
     match &stream.sink {
-        Some(sink) if sink.lines == Lines::Text && matches!(sink.to, SinkAt::File(_)) => Format::Text,
+        Some(sink) if sink.holds == FileFormat::Lines && matches!(sink.to, SinkAt::File(_)) => Format::Text,
         _ => Format::Json,
     }
 }

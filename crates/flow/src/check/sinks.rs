@@ -1,9 +1,10 @@
 //! Sinks: what stores a stream.
 
-use super::files::{later_kind, lines_key, lines_of};
+use super::files::{format_key, format_of, later_kind};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Env, Reads};
-use crate::model::{Lines, Mode, Sink, SinkAt};
+use crate::format::FileFormat;
+use crate::model::{Mode, Sink, SinkAt};
 use crate::read::compile::{Filling, run_names};
 use crate::read::keys::{Faults, Keys, text};
 use crate::spec::{Is, Key};
@@ -41,21 +42,21 @@ pub const KEYS: &[Key] = &[
 
 /// Reads a sink.
 pub fn sink(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
-    let plain = |to, lines, mode| Sink { to, lines, mode, mode_said: false, whole: false };
+    let plain = |to, holds, mode| Sink { to, holds, mode, mode_said: false, whole: false };
     let Some(path) = node.as_str() else { return written_out(node, env, faults) };
     if node.is_null() {
         text(node, "sink", faults);
         return None;
     }
     if path == "stdout" {
-        return Some(plain(SinkAt::Stdout, Lines::Text, Mode::Append));
+        return Some(plain(SinkAt::Stdout, FileFormat::Lines, Mode::Append));
     }
     if path.contains("://") {
         faults.push(Diagnostic::error("not-in-this-version", node.span, "a URL as sink is not in this version"));
         return None;
     }
-    let lines = lines_of(path, node.span, faults);
-    Some(plain(file(path, node.span, env, faults)?, lines, Mode::Replace))
+    let holds = format_of(path, node.span, faults);
+    Some(plain(file(path, node.span, env, faults)?, holds, Mode::Replace))
 }
 
 /// A sink as a map.
@@ -64,11 +65,11 @@ fn written_out(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
     if later_kind(&mut keys, faults) {
         return None;
     }
-    let chosen = lines_key(&mut keys, faults);
-    let (to, lines, usual) = if let Some((path, span)) = keys.text("file", faults) {
-        (file(path, span, env, faults)?, chosen.unwrap_or_else(|| lines_of(path, span, faults)), Mode::Replace)
+    let chosen = format_key(&mut keys, faults);
+    let (to, holds, usual) = if let Some((path, span)) = keys.text("file", faults) {
+        (file(path, span, env, faults)?, chosen.unwrap_or_else(|| format_of(path, span, faults)), Mode::Replace)
     } else if keys.node("stdout").is_some() {
-        (SinkAt::Stdout, chosen.unwrap_or(Lines::Text), Mode::Append)
+        (SinkAt::Stdout, chosen.unwrap_or(FileFormat::Lines), Mode::Append)
     } else {
         faults.push(
             Diagnostic::error("no-kind", node.span, "a sink is a file or stdout")
@@ -86,7 +87,7 @@ fn written_out(node: &Node, env: &Env, faults: &mut Faults) -> Option<Sink> {
         Some(_) => Mode::Replace,
         None => usual,
     };
-    Some(Sink { to, lines, mode, mode_said, whole: written == Some("item") })
+    Some(Sink { to, holds, mode, mode_said, whole: written == Some("item") })
 }
 
 /// A path, in which the run and the variables may stand.

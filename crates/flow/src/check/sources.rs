@@ -1,10 +1,10 @@
 //! Sources: what fills a stream.
 
-use super::files::{later_kind, lines_key, lines_of};
+use super::files::{format_key, format_of, later_kind};
 use crate::diagnostic::Diagnostic;
 use crate::expr::Env;
-use crate::format::Format;
-use crate::model::{Lines, Source, SourceAt};
+use crate::format::{FileFormat, Format};
+use crate::model::{Source, SourceAt};
 use crate::read::compile::interpolate;
 use crate::read::keys::{Faults, Keys, text};
 use crate::spec::{Is, Key};
@@ -33,35 +33,35 @@ pub const KEYS: &[Key] = &[
 
 /// Reads a source.
 pub fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Faults) -> Option<Source> {
-    let plain = format.filter(|f| *f != Format::Json).map(|_| Lines::Text);
+    let plain = format.filter(|f| *f != Format::Json).map(|_| FileFormat::Lines);
     if let Some(path) = node.as_str() {
         if node.is_null() {
             text(node, "source", faults);
             return None;
         }
         if path == "stdin" {
-            let lines = if format == Some(Format::Json) { Lines::Json } else { Lines::Text };
-            return Some(Source { from: SourceAt::Stdin, lines });
+            let holds = if format == Some(Format::Json) { FileFormat::Jsonl } else { FileFormat::Lines };
+            return Some(Source { from: SourceAt::Stdin, holds });
         }
         if path.contains("://") {
             faults.push(Diagnostic::error("not-in-this-version", node.span, "a URL as source is not in this version"));
             return None;
         }
-        let lines = plain.unwrap_or_else(|| lines_of(path, node.span, faults));
-        return Some(Source { from: SourceAt::Files(interpolate(path, node.span, env, faults)), lines });
+        let holds = plain.unwrap_or_else(|| format_of(path, node.span, faults));
+        return Some(Source { from: SourceAt::Files(interpolate(path, node.span, env, faults)), holds });
     }
     let mut keys = Keys::of(node, "a source", KEYS, faults)?;
     if later_kind(&mut keys, faults) {
         return None;
     }
-    let chosen = lines_key(&mut keys, faults).or(plain);
+    let chosen = format_key(&mut keys, faults).or(plain);
     let from = if let Some((path, span)) = keys.text("file", faults) {
-        let lines = chosen.unwrap_or_else(|| lines_of(path, span, faults));
-        Source { from: SourceAt::Files(interpolate(path, span, env, faults)), lines }
+        let holds = chosen.unwrap_or_else(|| format_of(path, span, faults));
+        Source { from: SourceAt::Files(interpolate(path, span, env, faults)), holds }
     } else if keys.node("stdin").is_some() {
         Source {
             from: SourceAt::Stdin,
-            lines: chosen.unwrap_or(if format == Some(Format::Json) { Lines::Json } else { Lines::Text }),
+            holds: chosen.unwrap_or(if format == Some(Format::Json) { FileFormat::Jsonl } else { FileFormat::Lines }),
         }
     } else if let Some(items) = keys.node("items") {
         let Kind::List(list) = &items.kind else {
@@ -71,7 +71,7 @@ pub fn source(node: &Node, format: Option<Format>, env: &Env, faults: &mut Fault
         let text = format.is_some_and(|f| f != Format::Json);
         let items =
             list.iter().map(|n| if text { n.as_str().unwrap_or_default().to_string() } else { n.to_json() }).collect();
-        Source { from: SourceAt::Items(items), lines: if text { Lines::Text } else { Lines::Json } }
+        Source { from: SourceAt::Items(items), holds: if text { FileFormat::Lines } else { FileFormat::Jsonl } }
     } else {
         faults.push(
             Diagnostic::error("no-kind", node.span, "a source is a file, stdin or items")

@@ -6,7 +6,7 @@ use super::sources::{self, source};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Env, FieldType};
 use crate::format::Format;
-use crate::model::{Entry, Field, Lines, Stream, Writer};
+use crate::model::{Entry, Field, Stream, Writer};
 use crate::read::compile::{expression, source_names};
 use crate::read::keys::{Faults, Keys, text};
 use crate::read::{Name, words};
@@ -94,8 +94,7 @@ pub fn declared(
     });
     stream.source = keys.node("source").and_then(|n| source(n, written, env, faults));
     stream.sink = keys.node("sink").and_then(|n| sink(n, env, faults));
-    let by_file = |lines: Lines| if lines == Lines::Json { Format::Json } else { Format::Text };
-    let format = written.or(stream.source.as_ref().map(|s| by_file(s.lines)));
+    let format = written.or(stream.source.as_ref().map(|s| s.holds.makes()));
     stream.format = format.unwrap_or_default();
     stream.keep = keys.flag("keep", faults).unwrap_or(false);
     stream.partitions = keys.number("partitions", faults).map(|n| n as u32);

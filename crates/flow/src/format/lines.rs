@@ -1,112 +1,29 @@
-//! Lines, the same wherever they come from: from files, through standard input, to `produce`.
+//! Files of lines: each line is an item, its text. Pieces are cut anywhere; a file has neither head nor tail.
 
-use anabranch_engine::limits;
-use std::io::{BufRead, Read, Result};
+use super::jsonl::compact;
+use crate::expr::{Fault, json};
+use crate::format::Format;
 
-/// What some editors put at the start of a text.
-const MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// What of a line is the item: all but its end (LF or CRLF) and, in the first line of an input, the byte order mark.
-pub fn bare(line: &[u8], first: bool) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if first { line.strip_prefix(MARK).unwrap_or(line) } else { line }
-}
-
-/// Whether what stands behind the last line end of an input is no line: there is nothing, or only a mark.
-pub fn is_nothing(rest: &[u8], first: bool) -> bool {
-    rest.is_empty() || (first && rest == MARK)
-}
-
-/// A line of an input that is read once, from its start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Framed {
-    /// Its first byte in the input.
-    pub byte: u64,
-    /// What of it is the item; of a line that is too long the beginning.
-    pub text: Vec<u8>,
-    /// It is longer than an item can be.
-    pub too_long: bool,
-}
-
-/// The lines of an input that is read once.
-pub struct Frames<R> {
-    input: R,
-    byte: u64,
-}
-
-impl<R: BufRead> Frames<R> {
-    /// The lines of this input.
-    pub fn new(input: R) -> Frames<R> {
-        Frames { input, byte: 0 }
-    }
-
-    /// The input.
-    pub fn input(&self) -> &R {
-        &self.input
-    }
-
-    /// The next line; `None` at the end. What is behind the beginning of a line that is too long is skipped.
-    pub fn next_line(&mut self) -> Result<Option<Framed>> {
-        const MOST: usize = limits::ITEM_BYTES + MARK.len() + "\r\n".len();
-        let byte = self.byte;
-        let mut line = vec![];
-        let n = self.input.by_ref().take(MOST as u64).read_until(b'\n', &mut line)?;
-        let ended = line.last() == Some(&b'\n');
-        let skipped = if n == MOST && !ended { self.input.skip_until(b'\n')? } else { 0 };
-        self.byte += (n + skipped) as u64;
-        if !ended && is_nothing(&line, byte == 0) {
-            return Ok(None);
+/// Appends an item as one line, without the line end: text as it is, JSON text as its text, other JSON as JSON.
+///
+/// # Errors
+///
+/// The text has a line break.
+pub fn write(out: &mut Vec<u8>, format: Format, value: &[u8]) -> Result<(), Fault> {
+    match format {
+        Format::Json if value.first() == Some(&b'"') => {
+            let text = json::unescape(json::check(value)?)?;
+            one_line(out, text.as_bytes())
         }
-        let len = bare(&line, byte == 0).len();
-        if byte == 0 && line.starts_with(MARK) {
-            line.drain(..MARK.len());
-        }
-        line.truncate(len);
-        Ok(Some(Framed { byte, text: line, too_long: len > limits::ITEM_BYTES }))
+        Format::Json => compact(out, value),
+        _ => one_line(out, value),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(input: &[u8]) -> Vec<(u64, Vec<u8>)> {
-        let mut frames = Frames::new(input);
-        let mut out = vec![];
-        while let Some(line) = frames.next_line().expect("reads") {
-            assert!(!line.too_long);
-            out.push((line.byte, line.text));
-        }
-        out
+fn one_line(out: &mut Vec<u8>, value: &[u8]) -> Result<(), Fault> {
+    if memchr::memchr(b'\n', value).is_some() {
+        return Err(Fault::new("a text with a line break cannot be a line of its own; write it to a .jsonl file"));
     }
-
-    #[test]
-    fn ends_and_the_mark_are_taken_off() {
-        let line = |byte, text: &str| (byte, text.as_bytes().to_vec());
-        assert_eq!(
-            lines(b"\xef\xbb\xbfone\r\ntwo\n\n\xef\xbb\xbflast"),
-            [line(0, "one"), line(8, "two"), line(12, ""), line(13, "\u{feff}last")]
-        );
-        assert_eq!(lines(b""), []);
-        assert_eq!(lines(b"\xef\xbb\xbf"), [], "a mark alone is nothing");
-        assert_eq!(lines(b"\xef\xbb\xbf\n"), [line(0, "")], "with a line end it is an empty line");
-        assert_eq!(lines(b"\r\n"), [line(0, "")]);
-        assert_eq!(lines(b"one\n\r"), [line(0, "one"), line(4, "")], "half an end is a line");
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_cut_and_the_next_one_is_whole() {
-        for (more, too_long) in [(0, false), (1, true), (100_000, true)] {
-            let mut input = MARK.to_vec();
-            input.extend(vec![b'x'; limits::ITEM_BYTES + more]);
-            input.extend(b"\r\nnext\n");
-            let mut frames = Frames::new(&input[..]);
-            let first = frames.next_line().expect("reads").expect("a line");
-            assert_eq!(first.too_long, too_long, "{more} more");
-            let next = frames.next_line().expect("reads").expect("a line");
-            assert_eq!((next.byte, next.text), ((input.len() - 5) as u64, b"next".to_vec()));
-            assert_eq!(frames.next_line().expect("reads"), None);
-        }
-    }
+    out.extend_from_slice(value);
+    Ok(())
 }

@@ -176,8 +176,8 @@ impl<'c> Carrier<'c> {
         for record in records.iter().filter(|r| part.rows.as_ref().is_none_or(|rows| rows.has(r.row()))) {
             taken += 1;
             let before = bytes.len();
-            match anabranch_flow::format::render::line(&mut bytes, sink, stream.format, &record) {
-                Ok(()) => bytes.push(b'\n'),
+            match sink.holds.write(&mut bytes, sink.whole, stream.format, &record) {
+                Ok(()) => {}
                 Err(fault) => {
                     bytes.truncate(before);
                     failed.push((part.place(record.row(), record.delta()), fault, record.to_item()));

@@ -6,12 +6,11 @@ use crate::piece::carry::{Carrier, view};
 use crate::piece::letter::{Failed, Reason};
 use crate::piece::outcome::Outcome;
 use crate::world::{Line, Reading};
-use anabranch_engine::{Batch, Builder, Codec, Item, Record, Result, limits};
-use anabranch_flow::expr::time::Time;
-use anabranch_flow::expr::{Fault, FieldType, Value, write};
-use anabranch_flow::format::lines::Framed;
-use anabranch_flow::model::{Entry, Lines, Stream};
-use anabranch_flow::patterns::{Body, Origin, Part, View};
+use anabranch_engine::{Batch, Builder, Codec, Item, Result, limits};
+use anabranch_flow::format::entry::entered;
+use anabranch_flow::format::framing::Framed;
+use anabranch_flow::model::Stream;
+use anabranch_flow::patterns::{Body, Origin, Part};
 use anabranch_flow::plan::{Node, Root, name};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -19,16 +18,8 @@ use std::sync::Arc;
 /// Reads the lines that begin in `from..to` and carries them through the unit.
 pub fn read(context: &RunContext, root: &Root, reading: &Reading, from: u64, to: u64) -> Result<(u64, Outcome)> {
     let mut gatherer = Gatherer::new(context, root.from, Some(reading));
-    let mut fault = None;
-    reading.reader.read(from, to, &mut |line| {
-        if fault.is_none() {
-            fault = gatherer.line(&line).err();
-        }
-    })?;
-    match fault {
-        Some(e) => Err(e),
-        None => gatherer.finish(),
-    }
+    reading.reader.read(from, to, &mut |line| gatherer.line(&line))?;
+    gatherer.finish()
 }
 
 /// Lines of standard input, carried through the unit.
@@ -75,8 +66,7 @@ impl<'g> Gatherer<'g> {
             self.flush()?;
         }
         let number = self.number(line)?;
-        let json = self.stream.source.as_ref().is_some_and(|s| s.lines == Lines::Json);
-        if json && line.text.iter().all(u8::is_ascii_whitespace) {
+        if self.stream.source.as_ref().is_some_and(|s| s.holds.is_blank(line.text)) {
             return Ok(());
         }
         if self.is_left(line) {
@@ -185,52 +175,4 @@ impl<'g> Gatherer<'g> {
         let origin = Origin::Made { parent: Arc::new(part.clone()), from: Arc::new(from) };
         Ok(made.finish().map(|batch: Batch| Part { body: Body::Ready(batch), rows: None, origin, partition: 0 }))
     }
-}
-
-fn entered<'a>(
-    view: &View<'a>,
-    record: &Record<'a>,
-    entry: &Entry,
-    slots: &mut Vec<Option<&'a str>>,
-) -> Result<(Option<Vec<u8>>, i64), Fault> {
-    let scope = view.scope(record, &entry.reads, slots)?;
-    for field in &entry.fields {
-        let value =
-            scope.slots.get(field.slot).copied().flatten().map(|raw| Value::from_json(raw)?.plain()).transpose()?;
-        let fits = match (&value, field.of) {
-            (None | Some(Value::Null), _) => field.optional,
-            (Some(Value::Text(_)), FieldType::String)
-            | (Some(Value::Int(_)), FieldType::Int | FieldType::Double)
-            | (Some(Value::Double(_)), FieldType::Double)
-            | (Some(Value::Bool(_)), FieldType::Bool) => true,
-            (Some(Value::Text(t)), FieldType::Timestamp) => Time::read(t).is_ok(),
-            (Some(Value::Json(j)), FieldType::List) => j.starts_with('['),
-            (Some(Value::Json(j)), FieldType::Map) => j.starts_with('{'),
-            _ => false,
-        };
-        if !fits {
-            let found = value.as_ref().map_or("missing", Value::kind);
-            return Err(Fault::new(format!(
-                "the field `{}` is {found}, `fields` wants {}",
-                field.name,
-                field.of.word()
-            )));
-        }
-    }
-    let key = match &entry.key {
-        Some(key) => match key.eval(&scope)? {
-            Value::Null | Value::Optional(None) => None,
-            v => Some(write::key(&v)?),
-        },
-        None => None,
-    };
-    let timestamp = match &entry.time {
-        Some(time) => match time.eval(&scope)?.plain()? {
-            Value::Timestamp(t) => t.millisecond(),
-            Value::Int(ms) => ms,
-            other => return Err(Fault::new(format!("`time: {}` gave {}, not a timestamp", time.text, other.kind()))),
-        },
-        None => record.timestamp(),
-    };
-    Ok((key, timestamp))
 }

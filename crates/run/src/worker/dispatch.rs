@@ -212,8 +212,8 @@ impl Dispatch {
         let end = if from < reader.replay_to { end.min(reader.replay_to) } else { end };
         let (piece, to, bytes) = match root.how {
             How::Lines => {
-                let chunk = limits::CHUNK_BYTES as i64;
-                let to = ((from / chunk + 1) * chunk).min(end);
+                let source = context.flow.streams[root.from].source.as_ref();
+                let to = source.map_or(end, |source| source.holds.cut(from)).min(end);
                 (Piece::Lines { from, to }, to, (to - from) as usize)
             }
             _ => {

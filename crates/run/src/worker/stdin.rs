@@ -9,7 +9,7 @@ use crate::worker::lane::Advance;
 use crate::world::Input;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Error, Result, limits};
-use anabranch_flow::format::lines::{Framed, Frames};
+use anabranch_flow::format::framing::{Framed, Frames};
 use anabranch_flow::plan::{How, Node, name};
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};

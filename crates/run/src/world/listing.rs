@@ -33,10 +33,10 @@ impl Listing {
 }
 
 impl LineReader for Listing {
-    fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>)) -> Result<()> {
+    fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>) -> Result<()>) -> Result<()> {
         for at in from..to {
             if let Some(item) = usize::try_from(at).ok().and_then(|i| self.items.get(i)) {
-                each(Line { file: 0, byte: at, at, text: item.as_bytes(), too_long: false, grown: None });
+                each(Line { file: 0, byte: at, at, text: item.as_bytes(), too_long: false, grown: None })?;
             }
         }
         Ok(())
