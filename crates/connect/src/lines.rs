@@ -165,7 +165,12 @@ mod tests {
         let mut out = vec![];
         let mut from = 0;
         for to in cuts.iter().copied().chain([content.len() as u64]) {
-            files.read(from, to, &mut |l| Ok(out.push((l.byte, l.text.to_vec())))).expect("reads");
+            files
+                .read(from, to, &mut |l| {
+                    out.push((l.byte, l.text.to_vec()));
+                    Ok(())
+                })
+                .expect("reads");
             from = to;
         }
         out
@@ -198,7 +203,12 @@ mod tests {
         let manifest = files::survey(dir.path(), "*", &[], &[]).expect("is there");
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let mut starts = vec![];
-        files.read(0, u64::MAX, &mut |l| Ok(starts.push(l.at))).expect("reads");
+        files
+            .read(0, u64::MAX, &mut |l| {
+                starts.push(l.at);
+                Ok(())
+            })
+            .expect("reads");
         for order in [vec![0, 1, 2, 3, 4, 5], vec![5, 3, 4, 2, 0, 1]] {
             let files = Files::open(dir.path(), &manifest).expect("opens");
             for i in order {
@@ -229,7 +239,12 @@ mod tests {
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let grown = || {
             let mut all = vec![];
-            files.read(0, 7, &mut |l| Ok(all.push(l.grown))).expect("reads");
+            files
+                .read(0, 7, &mut |l| {
+                    all.push(l.grown);
+                    Ok(())
+                })
+                .expect("reads");
             all
         };
         assert_eq!(grown(), [None, Some(false)]);
@@ -246,7 +261,12 @@ mod tests {
         let files = Files::open(dir.path(), &manifest).expect("opens");
         let mut got = vec![];
         for i in (0..n).rev() {
-            files.read(i * 5, i * 5 + 5, &mut |l| Ok(got.push(l.text.to_vec()))).expect("reads");
+            files
+                .read(i * 5, i * 5 + 5, &mut |l| {
+                    got.push(l.text.to_vec());
+                    Ok(())
+                })
+                .expect("reads");
             assert!(files.open.lock().expect("is free").len() <= limits::OPEN_FILES);
         }
         assert_eq!(got, (0..n).rev().map(|i| format!("{i:04}").into_bytes()).collect::<Vec<_>>());
