@@ -13,11 +13,6 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Lines that may be with a program at once.
-const AHEAD: usize = 64;
-/// Bytes that may wait to be sent.
-const UNSENT: usize = 1 << 20;
-
 /// The talk with one program.
 pub struct ById<'d> {
     desk: &'d Desk,
@@ -80,8 +75,8 @@ impl<'d> ById<'d> {
 
     /// The next item to send; waits for one if none is with the program.
     fn next(&mut self) -> Option<Call> {
-        let most = if self.suspects > 0 { 1 } else { AHEAD };
-        if self.out.len() >= most || self.unsent.len() >= UNSENT {
+        let most = if self.suspects > 0 { 1 } else { limits::PIPE_LINES };
+        if self.out.len() >= most || self.unsent.len() >= limits::PIPE_BYTES {
             return None;
         }
         let queue = &self.desk.queue;

@@ -267,8 +267,6 @@ pub struct Again {
 pub enum RunKind {
     /// Process what is there, then end.
     Bounded,
-    /// Process what comes.
-    Following,
     /// Work on a batch that was held.
     Repair,
 }

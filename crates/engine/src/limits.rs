@@ -113,8 +113,26 @@ pub const OPEN_FILES: usize = 16;
 pub const LEFT_OUT_TOLD: usize = 5;
 /// Lanes of a flow.
 pub const LANES: u32 = 32;
-/// Files that one templated sink may write in a run.
-pub const SINK_FILES: usize = 1_000;
+/// Portions of lines of standard input that may wait for the loop.
+pub const STDIN_PORTIONS: usize = 4;
+/// Dead letters that one repair may name.
+pub const REPAIRED_AT_ONCE: usize = 1_000;
+/// Dead letters of a batch that its repairs may settle: their ids are in each account.
+pub const SETTLED_OF_BATCH: usize = 10_000;
+/// Different failures of a lane that are counted.
+pub const FAILURES_COUNTED: usize = 1_000;
+/// Different failures that a report lists.
+pub const FAILURES_LISTED: usize = 50;
+/// Lines that may be with one program of a `pipe` at once, if its answers carry ids.
+pub const PIPE_LINES: usize = 64;
+/// Bytes that may wait to be sent to one program of a `pipe`.
+pub const PIPE_BYTES: usize = 1 << 20;
+/// Pieces that are fetched ahead of a reader on Kafka, at most.
+pub const FETCHED_AHEAD: usize = 4;
+/// Requests under way on one connection: brokers keep the last five batches of a producer apart.
+pub const REQUESTS_UNDER_WAY: usize = 5;
+/// Connections that wait for the next request, for each broker.
+pub const IDLE_CONNECTIONS: usize = 8;
 
 const _: () = assert!(ITEM_BYTES < BATCH_BYTES, "an item must fit a batch");
 const _: () = assert!(INLINE_BYTES < COMMIT_BYTES, "inline commits are the small ones");

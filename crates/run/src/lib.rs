@@ -17,7 +17,7 @@ pub use ledger::view::{EdgeView, RunView, StepView};
 pub use life::attempt::{Outcome, run};
 pub use life::inspect::{Inspection, inspect};
 pub use life::look::look;
-pub use life::repair::{MOST as MOST_REPAIRED, unsettled};
+pub use life::repair::unsettled;
 pub use life::reports::saved_reports;
 pub use options::{Note, Options, Repair, Watch};
 pub use piece::letter::{DeadLetter, Failed, Reason};

@@ -3,7 +3,7 @@
 use super::args::{Args, Dead, FlowArg};
 use super::letters::{self, Next, Out, Wanted};
 use super::{Exit, place, print, screen};
-use anabranch_engine::{Error, Result};
+use anabranch_engine::{Error, Result, limits};
 use anabranch_run as run;
 use anabranch_run::show::table::table;
 use anabranch_run::{DeadLetter, Failed};
@@ -47,7 +47,7 @@ fn skip(args: &Args, arg: &FlowArg, batch: u64) -> Result<Exit> {
         return Err(Error::usage(text).help("it waits for a gate that another batch cannot open; please report this"));
     }
     let mut exit = 4;
-    for skip in all.chunks(run::MOST_REPAIRED) {
+    for skip in all.chunks(limits::REPAIRED_AT_ONCE) {
         let repair = run::Repair { batch, skip: skip.to_vec(), ..run::Repair::default() };
         let how = super::args::Run { flow: arg.clone(), fresh: false, progress: "auto".into() };
         exit = super::run::once(args, &how, Some(repair))?;

@@ -11,7 +11,7 @@ use crate::net::connect;
 use crate::net::rights::{self, Operation, Resource, Right};
 use crate::net::trouble::Trouble;
 use crate::net::wire::Connection;
-use anabranch_engine::{Error, Result, StreamName};
+use anabranch_engine::{Error, Result, StreamName, limits};
 use kafka_protocol::messages::{
     FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName, metadata_request::MetadataRequestTopic,
 };
@@ -50,9 +50,6 @@ struct Known {
 
 /// Trouble is told at most so often.
 const TELL_EVERY: Duration = Duration::from_secs(15);
-
-/// Connections that wait for the next request, for each broker.
-const IDLE: usize = 8;
 
 /// A connection that waited longer is not used again: brokers, and what is between, close those that are silent.
 const IDLE_FOR: Duration = Duration::from_secs(60);
@@ -102,7 +99,7 @@ impl Cluster {
         })?;
         let mut idle = idle();
         let idle = idle.entry(broker.to_string()).or_default();
-        if idle.len() < IDLE {
+        if idle.len() < limits::IDLE_CONNECTIONS {
             idle.push((connection, Instant::now()));
         }
         Ok(done)

@@ -2,14 +2,12 @@
 
 use crate::cluster::Cluster;
 use crate::log::fetch;
-use anabranch_engine::{At, Chunk, Error, Limit, Offset, Result};
+use anabranch_engine::{At, Chunk, Error, Limit, Offset, Result, limits};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Pieces that may be on their way or wait to be taken.
-const MOST: usize = 4;
 /// Threads that fetch.
 const THREADS: usize = 2;
 /// A piece that nobody took for so long is let go: who read there reads no more.
@@ -75,7 +73,7 @@ impl Ahead {
     fn want(&self, at: At, max: Limit) {
         let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         coming.retain(|c| c.since.elapsed() < KEPT);
-        if coming.len() < MOST {
+        if coming.len() < limits::FETCHED_AHEAD {
             let (to, piece) = sync_channel(1);
             let since = Instant::now();
             if self.wanted.send((at.clone(), max, to)).is_ok() {

@@ -6,14 +6,12 @@ use crate::net::calls::Call;
 use crate::net::rights::{Operation, Resource, Right};
 use crate::net::trouble::Trouble;
 use crate::net::wire::Connection;
-use anabranch_engine::{Batch, Dest, Offset};
+use anabranch_engine::{Batch, Dest, Offset, limits};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ProduceRequest, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Requests under way on one connection: brokers keep the last five batches of a producer apart.
-const UNDER_WAY: usize = 5;
 /// Bytes of a request, unless one batch is larger.
 const REQUEST_BYTES: usize = 1 << 20;
 /// How long the broker waits for its followers.
@@ -65,7 +63,7 @@ fn send_to(
         let (request, counts) = next_request(by, &mut rest);
         let id = c.send(&request, ProduceRequest::VERSION)?;
         under_way.push_back((id, counts));
-        if under_way.len() >= UNDER_WAY {
+        if under_way.len() >= limits::REQUESTS_UNDER_WAY {
             acknowledged(c, by, &mut under_way, ends)?;
         }
     }

@@ -10,7 +10,7 @@ use crate::piece::letter::DeadLetter;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
     Account, Admin, Again, Cursor, Error, FlowId, Kind as ErrorKind, Lane, Mending, Phase, Result, RunKind, RunRecord,
-    StreamName, Tally,
+    StreamName, Tally, limits,
 };
 use anabranch_flow::model::{Flow, Kind, Mode, Stream, Writer};
 use anabranch_flow::plan::{How, Node, Root};
@@ -25,11 +25,6 @@ pub fn is_open(wanted: Option<&Repair>, record: &RunRecord) -> Result<()> {
     }
 }
 
-/// Dead letters that one repair may name.
-pub const MOST: usize = 1_000;
-/// Dead letters of a batch that its repairs may settle: their ids are in each account.
-const MOST_SETTLED: usize = 10_000;
-
 /// The dead letters of a held batch that are not settled, oldest first: at most as many as its repairs may settle.
 pub fn unsettled(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Vec<String>> {
     let account = engine.accounts(flow, &mut Cursor::default(), std::time::Duration::ZERO)?;
@@ -42,7 +37,9 @@ pub fn unsettled(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Vec<St
     each(engine, &flow.own("dead")?, |_, item| {
         let DeadLetter { id, run, .. } = DeadLetter::read(item);
         let of_batch = mending.runs.contains(&run);
-        ids.extend(Some(id).filter(|id| of_batch && ids.len() < MOST_SETTLED && !mending.settled.contains(id)));
+        ids.extend(
+            Some(id).filter(|id| of_batch && ids.len() < limits::SETTLED_OF_BATCH && !mending.settled.contains(id)),
+        );
         Ok(())
     })?;
     Ok(ids)
@@ -192,11 +189,14 @@ fn untake(tally: &mut Tally, of: &str) {
 /// The dead letters that are named, each once, and each of this batch and not settled yet.
 fn letters_of(context: &RunContext, mending: &Mending, wanted: &Repair) -> Result<BTreeMap<String, DeadLetter>> {
     let ids: BTreeSet<&String> = wanted.retry.iter().chain(&wanted.skip).collect();
-    if wanted.retry.len() + wanted.skip.len() > MOST {
-        return Err(Error::usage(format!("at most {MOST} dead letters can be retried or skipped at once")));
+    if wanted.retry.len() + wanted.skip.len() > limits::REPAIRED_AT_ONCE {
+        return Err(Error::usage(format!(
+            "at most {} dead letters can be retried or skipped at once",
+            limits::REPAIRED_AT_ONCE
+        )));
     }
-    if mending.settled.len() + wanted.retry.len() + wanted.skip.len() > MOST_SETTLED {
-        let text = format!("at most {MOST_SETTLED} dead letters of a batch can be settled");
+    if mending.settled.len() + wanted.retry.len() + wanted.skip.len() > limits::SETTLED_OF_BATCH {
+        let text = format!("at most {} dead letters of a batch can be settled", limits::SETTLED_OF_BATCH);
         return Err(Error::usage(text).help("accept the rest with  tolerate, or run the batch again"));
     }
     let mut letters = BTreeMap::new();

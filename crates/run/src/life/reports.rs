@@ -8,11 +8,6 @@ use anabranch_engine::{Admin, At, FlowId, Result, items, limits};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// Different failures of a lane that are counted.
-const MOST_COUNTED: usize = 1_000;
-/// Different failures that a report lists.
-const MOST_LISTED: usize = 50;
-
 /// The report as it is kept: errors are cut, and the rarest left out, until it is not too long.
 pub fn kept(report: &Report) -> String {
     let mut short = report.clone();
@@ -40,13 +35,17 @@ pub fn finished(standing: Standing<'_>, facts: &Facts) -> Result<Report> {
         let _ = items(&*context.engine, at, end.end, |_, item| {
             let Failed { step, reason, .. } = DeadLetter::read(item).failed;
             *counts.entry((step, reason.error)).or_default() += 1;
-            Ok(if counts.len() >= MOST_COUNTED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(if counts.len() >= limits::FAILURES_COUNTED {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         })?;
     }
     let mut dead: Vec<DeadLine> =
         counts.into_iter().map(|((step, error), count)| DeadLine { step, error, count }).collect();
     dead.sort_by(|a, b| a.step.cmp(&b.step).then(b.count.cmp(&a.count)));
-    dead.truncate(MOST_LISTED);
+    dead.truncate(limits::FAILURES_LISTED);
     report.dead = dead;
     Ok(report)
 }

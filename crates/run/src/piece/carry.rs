@@ -42,14 +42,16 @@ impl<'c> Carrier<'c> {
                 tally.passed += n;
                 self.put(s, part.partition, part)
             }
-            Node::Source(_) => Ok(()),
+            Node::Source(_) => Err(Error::bug("items came to a source")),
         }
     }
 
     fn step(&mut self, i: usize, input: usize, of: usize, part: &Part) -> Result<()> {
         let context = self.context;
         let step = &context.flow.steps[i];
-        let Some(pattern) = step.pattern() else { return Ok(()) };
+        let pattern = step.pattern();
+        let pattern =
+            pattern.ok_or_else(|| Error::bug(format!("items came to {} in memory, which reads the log", step.name)))?;
         let format = context.flow.streams[of].format;
         if step.routes() && step.outputs.iter().any(|o| convert::is_needed(format, context.flow.streams[*o].format)) {
             let (good, failed) = convert::fit(part, format)?;
@@ -57,7 +59,7 @@ impl<'c> Carrier<'c> {
                 let view = view(context, part, format, None)?;
                 let tally = self.out.tally(&step.name);
                 *tally.took.entry(context.flow.streams[of].name.clone()).or_default() += failed.len() as u64;
-                self.failed(step, of, part, &view, failed);
+                self.failed(step, of, part, &view, failed)?;
                 return self.deliver(Node::Step(i), input, of, &part.select(good));
             }
         }
@@ -76,10 +78,12 @@ impl<'c> Carrier<'c> {
         tally.passed += effects.passed;
         tally.filtered += effects.filtered;
         tally.folded += effects.folded;
-        self.failed(step, of, part, &view, std::mem::take(&mut effects.failed));
+        self.failed(step, of, part, &view, std::mem::take(&mut effects.failed))?;
         let parent = Arc::new(part.clone());
         for emit in effects.emits {
-            let Some(stream) = step.output(input, emit.port) else { continue };
+            let stream = step.output(input, emit.port);
+            let stream =
+                stream.ok_or_else(|| Error::bug(format!("{} made items for an output that it has not", step.name)))?;
             let mut next = match emit.what {
                 What::Whole => part.clone(),
                 // all rows of a whole batch are the batch
@@ -123,17 +127,27 @@ impl<'c> Carrier<'c> {
     }
 
     /// Items that failed get the disposition that the step's policy gives them.
-    fn failed(&mut self, step: &Step, of: usize, part: &Part, view: &View<'_>, failed: Vec<(usize, Fault)>) {
+    fn failed(
+        &mut self,
+        step: &Step,
+        of: usize,
+        part: &Part,
+        view: &View<'_>,
+        failed: Vec<(usize, Fault)>,
+    ) -> Result<()> {
         if failed.is_empty() {
-            return;
+            return Ok(());
         }
         let mut records = view.items();
         for (row, fault) in failed {
-            let Some(record) = records.by_ref().find(|r| r.row() == row) else { continue };
+            let record = records.by_ref().find(|r| r.row() == row);
+            let record = record
+                .ok_or_else(|| Error::bug(format!("an item that failed at {} is not in its batch", step.name)))?;
             let name = &self.context.flow.streams[of].name;
             let reason = Reason::of(part, row, record.delta(), name, fault.to_string());
             self.fail(step, reason, || record.to_item());
         }
+        Ok(())
     }
 
     /// One failed item of a step.

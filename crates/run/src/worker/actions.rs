@@ -163,11 +163,11 @@ impl Window {
         self.lines.values().map(VecDeque::len).sum()
     }
 
-    fn act<'s>(&self, context: &'s RunContext) -> Option<(&'s Step, &'s Act)> {
+    fn act<'s>(&self, context: &'s RunContext) -> Result<(&'s Step, &'s Act)> {
         let step = &context.flow.steps[self.step];
         match &step.kind {
-            Kind::Act(act) => Some((step, act)),
-            _ => None,
+            Kind::Act(act) => Ok((step, act)),
+            _ => Err(Error::bug(format!("items for the action of {}, which has none", step.name))),
         }
     }
 
@@ -175,7 +175,7 @@ impl Window {
     pub fn start(&mut self, context: &RunContext, portion: Portion<'_>) -> Result<i64> {
         let Portion { reader, root, part, end } = portion;
         let (input, of) = (root.input, root.of);
-        let Some((step, act)) = self.act(context) else { return Ok(end) };
+        let (step, act) = self.act(context)?;
         let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
         let view = view(context, part, context.flow.streams[of].format, shard)?;
         let shared_part = Arc::new(part.clone());
@@ -219,16 +219,21 @@ impl Window {
     }
 
     /// Takes the answer to a call. A failed call is made again, if attempts are left.
-    pub fn reply(&mut self, context: &RunContext, reply: Reply, now: Instant) {
-        let Some((_, act)) = self.act(context) else { return };
+    pub fn reply(&mut self, context: &RunContext, reply: Reply, now: Instant) -> Result<()> {
+        let (_, act) = self.act(context)?;
         let (attempts, backoff, longest) = (act.attempts, act.backoff, act.backoff_max);
         let (outcome, again) = match reply.outcome {
             Ok(result) => (Ok(result), Again::Never),
             Err(Failure::Item { text, again }) => (Err(text), again),
-            Err(Failure::Run(stop)) => return self.stop = Some(self.stop.take().unwrap_or(stop)),
+            Err(Failure::Run(stop)) => {
+                self.stop.get_or_insert(stop);
+                return Ok(());
+            }
         };
-        let Some(reader) = self.reader_of.get(&reply.slot).copied() else { return };
-        let Some(slot) = find(&mut self.lines, &reader, reply.slot) else { return };
+        let unknown =
+            || Error::bug(format!("an answer to the call {}, which nobody made or which was answered", reply.slot));
+        let reader = self.reader_of.get(&reply.slot).copied().ok_or_else(unknown)?;
+        let slot = find(&mut self.lines, &reader, reply.slot).ok_or_else(unknown)?;
         if again != Again::Never && slot.job.attempt < attempts {
             let pause = match again {
                 Again::After(pause) => pause.min(limits::LONGEST_TIME),
@@ -236,7 +241,7 @@ impl Window {
             };
             slot.job.attempt += 1;
             self.retries.insert((now.checked_add(pause).unwrap_or(now + limits::LONGEST_TIME), reply.slot), ());
-            return;
+            return Ok(());
         }
         match &outcome {
             Ok(_) => self.trial.passed(),
@@ -246,6 +251,7 @@ impl Window {
         slot.done = Some(outcome);
         self.bytes += slot.bytes() - before;
         self.reader_of.remove(&reply.slot);
+        Ok(())
     }
 
     fn slot(&mut self, id: u64) -> Option<&mut Slot> {
@@ -292,7 +298,7 @@ impl Window {
             return Ok(stop.map(|outcome| Finished { next: 0, items: 0, outcome }));
         };
         let (next, items) = (last.behind, done.len() as u64);
-        let Some((step, act)) = self.act(context) else { return Ok(None) };
+        let (step, act) = self.act(context)?;
         let mut carrier = Carrier::new(context);
         let mut at = 0;
         while at < done.len() {
@@ -319,8 +325,10 @@ fn shape(context: &RunContext, step: &Step, act: &Act, slots: &mut [Slot], carri
     let (mut passed, mut filtered) = (0, 0);
     let as_printed = act.work.as_printed() && !matches!(act.action, ActionSpec::Code(_));
     for slot in slots {
-        let Some(record) = records.by_ref().find(|r| r.row() == slot.spot.0) else { continue };
-        let outcome = slot.done.take().unwrap_or(Ok(None));
+        let record = records.by_ref().find(|r| r.row() == slot.spot.0);
+        let (Some(record), Some(outcome)) = (record, slot.done.take()) else {
+            return Err(Error::bug(format!("an item of {} that was done is not in its batch", step.name)));
+        };
         let shaped = outcome.and_then(|result| {
             let extra: Vec<Value<'_>> = value(result.as_ref(), as_printed).into_iter().collect();
             let mut scope = view.scope(&record, &act.work.reads, &mut columns).map_err(|f| f.to_string())?;

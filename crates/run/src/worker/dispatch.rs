@@ -82,8 +82,7 @@ impl Dispatch {
         let window =
             self.windows.get_mut(&unit).ok_or_else(|| Error::bug("an answer of an action that is not there"))?;
         let now = Instant::now();
-        replies.into_iter().for_each(|reply| window.reply(&worker.context, reply, now));
-        Ok(())
+        replies.into_iter().try_for_each(|reply| window.reply(&worker.context, reply, now))
     }
 
     /// Begins nothing new in a lane, so that another process can have it soon.

@@ -81,7 +81,7 @@ pub fn emit(worker: &mut Worker) -> Result<()> {
     let all_said = match step.pattern() {
         Some(pattern) => {
             let workers = worker.threads;
-            let scratch = worker.folds.of(&context, s);
+            let scratch = worker.folds.of(&context, s)?;
             let next = next_finals(&context, pattern, scratch, mark as usize, workers);
             let (next, more) =
                 next.map_err(|f| Error::bug(format!("the reduce {} cannot write its results: {f}", step.name)))?;

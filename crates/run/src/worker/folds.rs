@@ -33,16 +33,16 @@ impl Folds {
         let waiting = self.waiting.entry(step).or_default();
         waiting.push(chunk);
         if waiting.len() >= TOGETHER {
-            self.merge(context);
+            self.merge(context)?;
             return self.bounded(context, step);
         }
         Ok(())
     }
 
     /// What a step has folded of everything that was added.
-    pub fn of(&mut self, context: &RunContext, step: usize) -> &mut Scratch {
-        self.merge(context);
-        self.merged.entry(step).or_default()
+    pub fn of(&mut self, context: &RunContext, step: usize) -> Result<&mut Scratch> {
+        self.merge(context)?;
+        Ok(self.merged.entry(step).or_default())
     }
 
     /// A step has said its finals.
@@ -50,7 +50,7 @@ impl Folds {
         self.merged.remove(&step);
     }
 
-    fn merge(&mut self, context: &RunContext) {
+    fn merge(&mut self, context: &RunContext) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         let keys: usize = waiting.values().flatten().map(Scratch::keys).sum();
         for step in waiting.keys() {
@@ -59,8 +59,13 @@ impl Folds {
         let mut merges: Vec<Merge<'_>> = vec![];
         let mut merged = self.merged.iter_mut();
         for (step, chunks) in waiting {
-            let Some(pattern) = context.flow.steps[step].pattern() else { continue };
-            let Some((_, into)) = merged.find(|(s, _)| **s == step) else { continue };
+            let (pattern, into) = (context.flow.steps[step].pattern(), merged.find(|(s, _)| **s == step));
+            let (Some(pattern), Some((_, into))) = (pattern, into) else {
+                return Err(Error::bug(format!(
+                    "items were folded for {}, which folds none",
+                    context.flow.steps[step].name
+                )));
+            };
             let mut parts: Vec<Vec<Stripe>> = (0..STRIPES).map(|_| Vec::with_capacity(chunks.len())).collect();
             for chunk in chunks {
                 parts.iter_mut().zip(chunk.stripes).for_each(|(part, stripe)| part.push(stripe));
@@ -83,6 +88,7 @@ impl Folds {
             }
             work();
         });
+        Ok(())
     }
 
     /// The folds must fit the memory that they may take.

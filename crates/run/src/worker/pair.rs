@@ -9,7 +9,7 @@ use crate::worker::Worker;
 use crate::worker::finals::of_step;
 use crate::worker::lane::Advance;
 use crate::worker::reader::{ReaderAtWork, ReaderNo};
-use anabranch_engine::{At, Item, LaneNo, Limit, Packer, Result, limits};
+use anabranch_engine::{At, Error, Item, LaneNo, Limit, Packer, Result, limits};
 use anabranch_flow::expr::{Fault, Scope, Value, write};
 use anabranch_flow::format::Format;
 use anabranch_flow::format::convert;
@@ -83,7 +83,9 @@ fn used_up(worker: &Worker, unit: usize) -> BTreeMap<LaneNo, bool> {
 fn pairs(worker: &mut Worker, s: usize, left: ReaderNo, right: ReaderNo) -> Result<usize> {
     let context = worker.context.clone();
     let step = &context.flow.steps[s];
-    let Kind::Pair(shape) = &step.kind else { return Ok(0) };
+    let Kind::Pair(shape) = &step.kind else {
+        return Err(Error::bug(format!("pairs for {}, which makes none", step.name)));
+    };
     let (Some(a), Some(b)) = (side(worker, left)?, side(worker, right)?) else { return Ok(0) };
     let n = a.len().min(b.len());
     if n == 0 {
@@ -150,7 +152,7 @@ fn pair(
 /// The next items of one side; `None` while it may not be read.
 fn side(worker: &mut Worker, t: ReaderNo) -> Result<Option<Vec<Side>>> {
     let context = worker.context.clone();
-    let Some(track) = worker.readers.get(&t) else { return Ok(None) };
+    let track = worker.at(t)?;
     let Some(end) = worker.readable(track) else { return Ok(None) };
     let root: &Root = &context.plan.units[track.unit].roots[track.root];
     let reader = context.reader(root, track.partition);

@@ -48,7 +48,7 @@ impl Pipe {
 
     /// Puts something behind the rest, once there is room.
     fn say(&self, said: Said) {
-        let state = self.room.wait_while(self.state(), |state| state.waiting.len() >= PORTIONS);
+        let state = self.room.wait_while(self.state(), |state| state.waiting.len() >= limits::STDIN_PORTIONS);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
         state.waiting.push_back(said);
         if let Some((to, stream)) = &state.to {
@@ -126,9 +126,6 @@ fn is_not_ours(context: &RunContext, has_ended: bool) -> Result<()> {
         "{finish}:  anabranch run < /dev/null ; or abandon it and read this one:  anabranch run --fresh"
     )))
 }
-
-/// Portions of lines that may wait for the loop.
-const PORTIONS: usize = 4;
 
 /// Lines of standard input in portions, until its end.
 fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
