@@ -7,17 +7,56 @@ use crate::place;
 use crate::segment::Writer;
 use crate::streams::{ext_id, owned, spans};
 use anabranch_engine::{
-    Admin, Batch, Dest, Error, FlowId, Group, Item, Offset, Packer, Partition, Result, StreamInfo, StreamName, Worker,
-    limits,
+    Admin, Batch, Desk, Dest, Error, FlowId, Group, Item, Offset, Packer, Partition, Result, StreamInfo, StreamName,
+    Worker, limits,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
-impl Admin for Embedded {
+impl Desk for Embedded {
     fn wait(&self, longest: std::time::Duration) {
         self.bell.wait(longest);
     }
 
+    fn group(&self, name: &str) -> Result<Group> {
+        let found = self.groups()?.into_iter().find(|g| g.name == name);
+        Ok(found.unwrap_or_else(|| Group { name: name.into(), offsets: BTreeMap::new() }))
+    }
+
+    fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
+        self.index.write(|tx| {
+            let put = "INSERT INTO grp (name, stream, p, next) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next";
+            let mut put = tx.prepare_cached(put).map_err(sql)?;
+            for (stream, p, next) in offsets {
+                put.execute(params![group, stream.as_str(), p, next]).map_err(sql)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
+        self.index.read(|db| {
+            let mut find = db.prepare("SELECT run, body FROM report WHERE flow = ? ORDER BY run").map_err(sql)?;
+            let rows = find.query_map([flow.as_str()], |r| Ok((r.get(0)?, r.get(1)?)));
+            rows.and_then(Iterator::collect).map_err(sql)
+        })
+    }
+
+    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
+        self.index.write(|tx| {
+            tx.execute(
+                "INSERT OR REPLACE INTO report (flow, run, body) VALUES (?, ?, ?)",
+                params![flow.as_str(), run, json],
+            )
+            .map_err(sql)?;
+            let oldest = run.saturating_sub(limits::REPORTS_KEPT as u64 - 1);
+            tx.execute("DELETE FROM report WHERE flow = ? AND run < ?", params![flow.as_str(), oldest]).map_err(sql)?;
+            Ok(())
+        })
+    }
+}
+
+impl Admin for Embedded {
     fn streams(&self) -> Result<Vec<StreamInfo>> {
         self.index.read(|db| {
             let mut find = db.prepare("SELECT name, owner, config, id FROM stream ORDER BY name").map_err(sql)?;
@@ -93,43 +132,6 @@ impl Admin for Embedded {
                 group.offsets.insert((StreamName::new(&stream)?, p), next);
             }
             Ok(groups.into_values().collect())
-        })
-    }
-
-    fn group(&self, name: &str) -> Result<Group> {
-        let found = self.groups()?.into_iter().find(|g| g.name == name);
-        Ok(found.unwrap_or_else(|| Group { name: name.into(), offsets: BTreeMap::new() }))
-    }
-
-    fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
-        self.index.write(|tx| {
-            let put = "INSERT INTO grp (name, stream, p, next) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next";
-            let mut put = tx.prepare_cached(put).map_err(sql)?;
-            for (stream, p, next) in offsets {
-                put.execute(params![group, stream.as_str(), p, next]).map_err(sql)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
-        self.index.read(|db| {
-            let mut find = db.prepare("SELECT run, body FROM report WHERE flow = ? ORDER BY run").map_err(sql)?;
-            let rows = find.query_map([flow.as_str()], |r| Ok((r.get(0)?, r.get(1)?)));
-            rows.and_then(Iterator::collect).map_err(sql)
-        })
-    }
-
-    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
-        self.index.write(|tx| {
-            tx.execute(
-                "INSERT OR REPLACE INTO report (flow, run, body) VALUES (?, ?, ?)",
-                params![flow.as_str(), run, json],
-            )
-            .map_err(sql)?;
-            let oldest = run.saturating_sub(limits::REPORTS_KEPT as u64 - 1);
-            tx.execute("DELETE FROM report WHERE flow = ? AND run < ?", params![flow.as_str(), oldest]).map_err(sql)?;
-            Ok(())
         })
     }
 

@@ -6,7 +6,7 @@ use crate::index::sql;
 use crate::place;
 use crate::segment::{Durable, Writer};
 use anabranch_engine::{
-    Account, BatchRef, Commit, Crew, Cursor, Dest, End, Error, FlowId, HeldLane, Kind, LaneNo, Result, limits,
+    Account, BatchRef, Commit, Crew, Cursor, Dest, End, Error, FlowId, Kind, LaneNo, Result, ThreadedLane, limits,
 };
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ struct Committer {
 
 /// Takes the seat of the flow, raises the epoch, loads the account. Two threads work for the lane: while one commits
 /// to the index, the other one writes and syncs the batches of the next commit.
-pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<HeldLane> {
+pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<ThreadedLane> {
     let seat = place::take_seat(&place::seat(&engine.dir, flow), flow.as_str())?;
     let (epoch, account) = engine.index.write(|tx| raise(tx, flow, lane))?;
     let mut writer = Writer::new(&engine.dir, engine.disk.clone(), engine.index.clone());
@@ -70,7 +70,7 @@ pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<HeldLane>
         spawn(format!("lane {lane} index"), move || committer.run(&durable, &done))?,
     ];
     let closed = Error::machine("the log is closed after an earlier failure").help("run again");
-    Ok(HeldLane::new(account, submit, settled, threads, closed))
+    Ok(ThreadedLane::new(account, submit, settled, threads, closed))
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {

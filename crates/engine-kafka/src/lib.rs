@@ -10,8 +10,8 @@ mod log;
 mod net;
 
 use anabranch_engine::{
-    Account, Admin, At, Chunk, Crew, Cursor, Dest, Engine, FlowId, Group, Item, Lane, LaneNo, Limit, Offset, Pace,
-    Packer, Partition, Result, Shape, StreamInfo, StreamName, StreamSpec, Worker,
+    Account, Admin, At, Chunk, Crew, Cursor, Desk, Dest, Engine, FlowId, Group, Item, Lane, LaneNo, Limit, Offset,
+    Pace, Packer, Partition, Result, Shape, StreamInfo, StreamName, StreamSpec, Worker,
 };
 use cluster::Cluster;
 use cluster::offsets::Which;
@@ -133,11 +133,29 @@ impl Engine for Kafka {
     }
 }
 
-impl Admin for Kafka {
+impl Desk for Kafka {
     fn wait(&self, longest: Duration) {
         std::thread::park_timeout(longest); // brokers tell nobody: who waits looks again
     }
 
+    fn group(&self, name: &str) -> Result<Group> {
+        groups::offsets(&self.cluster, name.to_string())
+    }
+
+    fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
+        groups::set(&self.cluster, group, offsets)
+    }
+
+    fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
+        notes::reports(&self.cluster, flow)
+    }
+
+    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
+        notes::keep_report(&self.cluster, flow, run, json)
+    }
+}
+
+impl Admin for Kafka {
     fn streams(&self) -> Result<Vec<StreamInfo>> {
         let all = self.cluster.patiently(|| self.cluster.look_at_all())?;
         let own = all.topics.iter().filter(|t| !t.is_internal && t.error_code == 0);
@@ -179,22 +197,6 @@ impl Admin for Kafka {
 
     fn groups(&self) -> Result<Vec<Group>> {
         groups::all(&self.cluster)
-    }
-
-    fn group(&self, name: &str) -> Result<Group> {
-        groups::offsets(&self.cluster, name.to_string())
-    }
-
-    fn set_group(&self, group: &str, offsets: &[(StreamName, Partition, Offset)]) -> Result<()> {
-        groups::set(&self.cluster, group, offsets)
-    }
-
-    fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
-        notes::reports(&self.cluster, flow)
-    }
-
-    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
-        notes::keep_report(&self.cluster, flow, run, json)
     }
 
     fn flows(&self) -> Result<Vec<FlowId>> {

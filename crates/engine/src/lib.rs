@@ -9,27 +9,35 @@
 //! |---|---|
 //! | [`batch`] | the record batch: encode, walk without objects, select rows |
 //! | [`account`] | the state of a lane in a run, and the run record |
-//! | [`waist`] | the traits [`Engine`], [`Lane`], [`Crew`], [`Admin`] |
+//! | [`engine`] | the traits [`Engine`], [`Lane`], [`Crew`] |
+//! | [`admin`] | the traits [`Desk`] (for runs) and [`Admin`] (for people's tools) |
+//! | [`types`] | what passes through them |
 //! | [`limits`] | every bound |
 //! | [`partition`] | which partition an item goes to |
 
 pub mod account;
+pub mod admin;
 pub mod batch;
+pub mod engine;
 pub mod error;
-mod held;
 pub mod item;
 pub mod limits;
 pub mod name;
 pub mod partition;
-pub mod waist;
+mod reading;
+mod threaded_lane;
+pub mod types;
 
 pub use account::{Account, Again, End, Extent, Held, Mending, Next, Phase, Placed, RunKind, RunRecord, Tally};
+pub use admin::{Admin, Desk};
 pub use batch::{Batch, Builder, Codec, Packer, Record, Rows};
+pub use engine::{Crew, Engine, Lane, LaneLost};
 pub use error::{Error, Kind, Result};
-pub use held::HeldLane;
 pub use item::Item;
 pub use name::{FlowId, OWN_NAMES, StreamName};
-pub use waist::{
-    Admin, At, BatchRef, Chunk, Commit, Crew, Cursor, Dest, Engine, Group, Handle, Lane, LaneLost, LaneNo, Limit, Load,
-    Offset, Pace, Partition, Put, Shape, StreamInfo, StreamSpec, Worker, chunks, items,
+pub use reading::{chunks, items};
+pub use threaded_lane::ThreadedLane;
+pub use types::{
+    At, BatchRef, Chunk, Commit, Cursor, Dest, Group, Handle, LaneNo, Limit, Load, Offset, Pace, Partition, Put, Shape,
+    StreamInfo, StreamSpec, Worker,
 };

@@ -8,8 +8,8 @@ use crate::log::produce::{self, Producer};
 use crate::log::transaction;
 use crate::net::trouble::Trouble;
 use anabranch_engine::{
-    Account, At, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, HeldLane, Item, Kind, LaneNo,
-    Result, Rows, limits,
+    Account, At, Batch, BatchRef, Builder, Codec, Commit, Dest, End, Error, FlowId, Item, Kind, LaneNo, Result, Rows,
+    ThreadedLane, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct Committer {
 const CUT_EVERY: usize = 1_000;
 
 /// Shuts out every earlier holder and reads the account. A thread commits for the lane.
-pub fn claim(cluster: &Arc<Cluster>, flow: &FlowId, lane: LaneNo) -> Result<HeldLane> {
+pub fn claim(cluster: &Arc<Cluster>, flow: &FlowId, lane: LaneNo) -> Result<ThreadedLane> {
     let ledger = Dest { stream: ledger::name(flow)?, partition: lane };
     let id = format!("anabranch.{flow}.{lane}");
     let bumps = cluster.patiently(|| transaction::bumps(cluster))?;
@@ -45,7 +45,7 @@ pub fn claim(cluster: &Arc<Cluster>, flow: &FlowId, lane: LaneNo) -> Result<Held
     let thread = thread.spawn(move || committer.run(&work, &done));
     let thread = thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
     let closed = Error::new(Kind::Doubt, "the lane was lost before");
-    Ok(HeldLane::new(account, submit, settled, vec![thread], closed))
+    Ok(ThreadedLane::new(account, submit, settled, vec![thread], closed))
 }
 
 impl Committer {

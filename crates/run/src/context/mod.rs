@@ -5,7 +5,7 @@ mod readers;
 pub mod sinks;
 
 use crate::world::{Reading, World};
-use anabranch_engine::{Admin, Again, At, Chunk, Error, Limit, Offset, Result, StreamName};
+use anabranch_engine::{Again, At, Chunk, Desk, Error, Limit, Offset, Result, StreamName};
 use anabranch_flow::model::{Flow, Kind, Writer};
 use anabranch_flow::patterns::Vars;
 use anabranch_flow::plan::{How, Node, Plan, Root};
@@ -22,7 +22,7 @@ pub struct RunContext {
     /// How it is carried out.
     pub plan: Plan,
     /// Where its streams live.
-    pub engine: Arc<dyn Admin>,
+    pub engine: Arc<dyn Desk>,
     /// What lies outside.
     pub world: World,
     /// The run and the variables, for expressions.

@@ -10,7 +10,7 @@ use crate::worker::sinks::Sinks;
 use crate::worker::turn::Ended;
 use crate::worker::{Worker, mirror, stdin, turn};
 use crate::world::{Manifest, World};
-use anabranch_engine::{Admin, Crew, Cursor, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, limits};
+use anabranch_engine::{Crew, Cursor, Desk, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, limits};
 use anabranch_flow::model::Flow;
 use anabranch_flow::plan::{Plan, plan};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub enum Outcome {
 }
 
 /// Runs a flow to its end: takes up its open run, or opens a new one. Other processes may work it at the same time.
-pub fn run(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: impl Into<World>, mut options: Options) -> Result<Outcome> {
+pub fn run(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>, mut options: Options) -> Result<Outcome> {
     let world = world.into();
     let apart = plan(&flow, true);
     let manifests = manifests::survey(&flow, &apart, &world)?;
@@ -77,7 +77,7 @@ pub struct Claim {
 pub struct Attempt {
     flow: Arc<Flow>,
     plan: Plan,
-    engine: Arc<dyn Admin>,
+    engine: Arc<dyn Desk>,
     world: World,
     options: Options,
     manifests: BTreeMap<usize, Manifest>,

@@ -5,8 +5,8 @@ use crate::context::sinks::FileOf;
 use crate::ledger::Ledger;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
-    Account, Admin, At, BatchRef, Dest, Error, Extent, FlowId, Item, Packer, Placed, Put, Result, RunRecord,
-    StreamName, items,
+    Account, At, BatchRef, Desk, Dest, Error, Extent, FlowId, Item, Packer, Placed, Put, Result, RunRecord, StreamName,
+    items,
 };
 use anabranch_flow::model::Writer;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub fn books(
 }
 
 /// The newest books of a batch.
-pub fn find(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<HeldBooks> {
+pub fn find(engine: &dyn Desk, flow: &FlowId, batch: u64) -> Result<HeldBooks> {
     let held = stream(flow)?;
     let mut found = None;
     each(engine, &held, |_, item| {
@@ -107,7 +107,7 @@ pub fn books_from(context: &RunContext, record: &RunRecord) -> Result<Option<At>
 }
 
 /// Every item of a stream, with its offset.
-pub fn each(engine: &dyn Admin, stream: &StreamName, mut f: impl FnMut(i64, Item) -> Result<()>) -> Result<()> {
+pub fn each(engine: &dyn Desk, stream: &StreamName, mut f: impl FnMut(i64, Item) -> Result<()>) -> Result<()> {
     for (p, span) in engine.span(stream)?.into_iter().enumerate() {
         let at = At { stream: stream.clone(), partition: p as u32, offset: span.start };
         let _ = items(engine, at, span.end, |offset, item| f(offset, item).map(ControlFlow::Continue))?;

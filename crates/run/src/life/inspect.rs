@@ -4,7 +4,7 @@ use crate::ledger::report::Report;
 use crate::ledger::{Ledger, facts, report};
 use crate::life::prepare;
 use crate::world::World;
-use anabranch_engine::{Admin, Cursor, Result};
+use anabranch_engine::{Cursor, Desk, Result};
 use anabranch_flow::model::Flow;
 use anabranch_flow::plan::{Node, plan};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ impl Inspection {
 }
 
 /// Looks at the newest run of a flow without touching it; `None` if there was none.
-pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Admin>, world: impl Into<World>) -> Result<Option<Inspection>> {
+pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>) -> Result<Option<Inspection>> {
     let world = world.into();
     let accounts = engine.accounts(&flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?;
     let Some(record) = accounts.iter().find_map(|a| a.record.clone()) else { return Ok(None) };

@@ -4,7 +4,7 @@ use crate::context::RunContext;
 use crate::life::{books, look, repair};
 use crate::options::Options;
 use crate::world::World;
-use anabranch_engine::{Admin, Error, Result, RunRecord, StreamName, StreamSpec};
+use anabranch_engine::{Desk, Error, Result, RunRecord, StreamName, StreamSpec};
 use anabranch_flow::expr::{RunVars, Zone};
 use anabranch_flow::model::{Flow, Kind, Writer};
 use anabranch_flow::patterns::{Pattern, Vars};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What every run of a flow needs to know, before there is a run.
-pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Admin>, world: World) -> Result<RunContext> {
+pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Desk>, world: World) -> Result<RunContext> {
     let looks = plan.units.iter().map(|u| u.nodes.iter().any(|n| looks(&flow, *n))).collect();
     let headers = looks_at_headers(&flow);
     let mut context = RunContext {

@@ -9,7 +9,7 @@ use crate::options::Repair;
 use crate::piece::letter::DeadLetter;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
-    Account, Admin, Again, Cursor, Error, FlowId, Kind as ErrorKind, Lane, Mending, Phase, Result, RunKind, RunRecord,
+    Account, Again, Cursor, Desk, Error, FlowId, Kind as ErrorKind, Lane, Mending, Phase, Result, RunKind, RunRecord,
     StreamName, Tally, limits,
 };
 use anabranch_flow::model::{Flow, Kind, Mode, Stream, Writer};
@@ -26,7 +26,7 @@ pub fn is_open(wanted: Option<&Repair>, record: &RunRecord) -> Result<()> {
 }
 
 /// The dead letters of a held batch that are not settled, oldest first: at most as many as its repairs may settle.
-pub fn unsettled(engine: &dyn Admin, flow: &FlowId, batch: u64) -> Result<Vec<String>> {
+pub fn unsettled(engine: &dyn Desk, flow: &FlowId, batch: u64) -> Result<Vec<String>> {
     let account = engine.accounts(flow, &mut Cursor::default(), std::time::Duration::ZERO)?;
     let record = account.iter().find_map(|a| a.record.as_ref());
     if !record.is_some_and(|r| r.held.iter().any(|h| h.batch == batch)) {

@@ -4,7 +4,7 @@ use crate::ledger::facts::Facts;
 use crate::ledger::report::{DeadLine, Report};
 use crate::ledger::{Standing, report};
 use crate::piece::letter::{DeadLetter, Failed};
-use anabranch_engine::{Admin, At, FlowId, Result, items, limits};
+use anabranch_engine::{At, Desk, FlowId, Result, items, limits};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -51,7 +51,7 @@ pub fn finished(standing: Standing<'_>, facts: &Facts) -> Result<Report> {
 }
 
 /// The reports of a flow that are kept, newest first.
-pub fn saved_reports(engine: &dyn Admin, flow: &FlowId) -> Result<Vec<Report>> {
+pub fn saved_reports(engine: &dyn Desk, flow: &FlowId) -> Result<Vec<Report>> {
     let mut all = engine.reports(flow)?;
     all.reverse();
     Ok(all.into_iter().filter_map(|(_, json)| serde_json::from_str(&json).ok()).collect())

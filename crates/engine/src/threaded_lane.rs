@@ -1,14 +1,15 @@
 //! A held lane whose commits are made by threads of its engine, in order, while its owner goes on working.
 
 use crate::account::Account;
+use crate::engine::{Lane, LaneLost};
 use crate::error::{Error, Result};
-use crate::waist::{Commit, Lane, LaneLost};
+use crate::types::Commit;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// The owner's end of a lane. Its threads take commits in order, and after a failed one they end.
-pub struct HeldLane {
+pub struct ThreadedLane {
     account: Account,
     submit: Option<SyncSender<Commit>>,
     settled: Mutex<Receiver<Result<Account>>>,
@@ -16,7 +17,7 @@ pub struct HeldLane {
     closed: Error,
 }
 
-impl HeldLane {
+impl ThreadedLane {
     /// A lane with this account, whose commits go to `submit` and come back as accounts from `settled`.
     /// Commits behind a failed one, whose error was taken already, fail with `closed`.
     pub fn new(
@@ -25,12 +26,12 @@ impl HeldLane {
         settled: Receiver<Result<Account>>,
         threads: Vec<JoinHandle<()>>,
         closed: Error,
-    ) -> HeldLane {
-        HeldLane { account, submit: Some(submit), settled: Mutex::new(settled), threads, closed }
+    ) -> ThreadedLane {
+        ThreadedLane { account, submit: Some(submit), settled: Mutex::new(settled), threads, closed }
     }
 }
 
-impl Lane for HeldLane {
+impl Lane for ThreadedLane {
     fn account(&self) -> &Account {
         &self.account
     }
@@ -52,7 +53,7 @@ impl Lane for HeldLane {
     }
 }
 
-impl Drop for HeldLane {
+impl Drop for ThreadedLane {
     fn drop(&mut self) {
         self.submit = None; // the threads end when they have worked off what was submitted
         for thread in self.threads.drain(..) {
