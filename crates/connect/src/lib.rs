@@ -79,6 +79,10 @@ impl Local {
 
     /// The processes of actions are noted in the data directory `data`, and those that a run before this one left there,
     /// because it was killed, are ended.
+    ///
+    /// # Errors
+    ///
+    /// The notes of an earlier run cannot be read, or what it left behind does not end.
     pub fn noting(self, data: &Path) -> Result<Local> {
         notes::end_left_behind(data)?;
         Ok(Local { notes: Some(data.to_path_buf()), ..self })

@@ -9,14 +9,26 @@ use std::path::Path;
 /// Makes segment files.
 pub trait Disk: Send + Sync {
     /// Makes a new file; an existing one is an error.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be made.
     fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
 }
 
 /// A segment file under its writer.
 pub trait SegmentFile: Send {
     /// Writes all bytes at that place.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be written.
     fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    ///
+    /// What was written may not survive.
     fn sync(&mut self) -> io::Result<()>;
 }
 

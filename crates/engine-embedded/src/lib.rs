@@ -47,11 +47,19 @@ pub struct Embedded {
 
 impl Embedded {
     /// Opens the directory, or makes it. Refuses network file systems and newer formats.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be made, read or written, or is of another version.
     pub fn open(dir: &Path) -> Result<Embedded> {
         Embedded::open_on(dir, Arc::new(RealDisk))
     }
 
     /// The same with another disk under the segment files.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be made, read or written, or is of another version.
     pub fn open_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<Embedded> {
         place::prepare(dir)?;
         let index = Arc::new(Index::open(dir)?);

@@ -36,11 +36,19 @@ pub struct Kafka {
 
 impl Kafka {
     /// A cluster that is known by some of its brokers: `host:port`, several with commas between them.
+    ///
+    /// # Errors
+    ///
+    /// A broker is not named as `host:port`, or none answers.
     pub fn open(bootstrap: &str) -> Result<Kafka> {
         Kafka::connect(Config::plain(bootstrap))
     }
 
     /// A cluster whose brokers are spoken to as these settings say.
+    ///
+    /// # Errors
+    ///
+    /// A broker is not named as `host:port`, none answers, or the log-in is refused.
     pub fn connect(config: Config) -> Result<Kafka> {
         config.well_named()?;
         let cluster = Arc::new(Cluster::new(config));
@@ -49,6 +57,10 @@ impl Kafka {
     }
 
     /// Whether the cluster fits a flow, and whether this user may do what the flow does. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// The cluster cannot be asked.
     pub fn fit(&self, needs: &Needs) -> Result<Fit> {
         fit::fit(&self.cluster, self.cluster.config(), needs)
     }

@@ -337,6 +337,10 @@ impl Account {
     }
 
     /// Reads an account; one of a newer version is an error that says so.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no account of this version.
     pub fn decode(bytes: &[u8]) -> crate::Result<Account> {
         #[derive(Deserialize)]
         struct Version {

@@ -17,6 +17,10 @@ pub struct FlowId(Arc<str>);
 
 impl StreamName {
     /// Checks and makes a stream name.
+    ///
+    /// # Errors
+    ///
+    /// The name has a character that no engine takes, or is too long or empty.
     pub fn new(name: &str) -> Result<Self> {
         let fine = !name.is_empty()
             && name.len() <= 249
@@ -38,6 +42,10 @@ impl StreamName {
 
 impl FlowId {
     /// Checks and makes a flow name.
+    ///
+    /// # Errors
+    ///
+    /// The name has a character that no engine takes, or is too long or empty.
     pub fn new(name: &str) -> Result<Self> {
         let mut bytes = name.bytes();
         let head = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -55,6 +63,10 @@ impl FlowId {
 
     /// The name of a stream of our own that belongs to this flow: `anabranch.FLOW.NAME`. What is not a step of the flow
     /// or one of its streams is in [`OWN_NAMES`].
+    ///
+    /// # Errors
+    ///
+    /// The name would be too long.
     pub fn own(&self, name: &str) -> Result<StreamName> {
         StreamName::new(&format!("anabranch.{self}.{name}"))
     }

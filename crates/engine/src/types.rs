@@ -146,6 +146,10 @@ pub struct Handle {
 /// Fetches the bytes of a batch.
 pub trait Load: Send + Sync {
     /// The batch, verified.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be read, or are corrupt.
     fn load(&self) -> Result<Batch>;
 }
 
@@ -161,6 +165,10 @@ impl Handle {
     }
 
     /// The batch itself.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be read, or are corrupt.
     pub fn load(&self) -> Result<Batch> {
         self.load.load()
     }

@@ -19,6 +19,10 @@ enum Piece {
 
 impl Template {
     /// Reads a template; faults tell the character. `fill` gives the text of a variable.
+    ///
+    /// # Errors
+    ///
+    /// An expression in it cannot be compiled.
     pub fn parse(
         text: &str,
         names: &Names,
@@ -78,6 +82,10 @@ impl Template {
     }
 
     /// The text for what `scope` shows.
+    ///
+    /// # Errors
+    ///
+    /// An expression in it cannot be computed.
     pub fn render(&self, scope: &Scope<'_>) -> Result<String, Fault> {
         let mut out = Growing::default();
         for part in &self.parts {

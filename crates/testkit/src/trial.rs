@@ -70,6 +70,10 @@ pub fn ends(child: &mut Child, until: Instant) -> bool {
 
 /// Runs the flow of a folder, killed at random moments of the time that it usually takes and started again, `most` times at
 /// most; how often it was killed, and the report of the process that came to the end. No run takes `longest`.
+///
+/// # Errors
+///
+/// It does not end in time, or ends as it should not.
 pub fn to_the_end(
     folder: &Path,
     dice: &mut Rng,

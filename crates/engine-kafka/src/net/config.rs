@@ -70,6 +70,10 @@ impl Config {
     }
 
     /// Reads a file of settings as Kafka's tools take it: `security.protocol`, `sasl.jaas.config` and so on.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or a setting cannot be honoured: file, line and key are named.
     pub fn read(path: &Path) -> Result<Config> {
         let settings = Settings::read(path)?;
         let mut config = Config::plain(settings.get("bootstrap.servers").unwrap_or_default());
@@ -101,6 +105,10 @@ impl Config {
     }
 
     /// Every broker is named as `host:port`.
+    ///
+    /// # Errors
+    ///
+    /// A broker is not named as `host:port`.
     pub fn well_named(&self) -> Result<()> {
         let is_well = |b: &&String| {
             let (host, port) = b.rsplit_once(':').unwrap_or((b, ""));

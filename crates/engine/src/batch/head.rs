@@ -38,6 +38,10 @@ pub struct Head {
 
 impl Head {
     /// Reads the header of the batch that begins at `bytes[0]`; the batch may be followed by others.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are too few, or no header of a record batch of version 2.
     pub fn parse(bytes: &[u8]) -> Result<Head> {
         let head = Head::of_any_size(bytes)?;
         if head.len > BATCH_BYTES {
@@ -80,6 +84,10 @@ impl Head {
     }
 
     /// Checks that `bytes` are the whole batch of this header and match its checksum.
+    ///
+    /// # Errors
+    ///
+    /// The checksum does not fit: the bytes are corrupt.
     pub fn verify(&self, bytes: &[u8]) -> Result<()> {
         if bytes.len() != self.len {
             return Err(Error::corrupt(format!("a record batch of {} bytes claims {}", bytes.len(), self.len)));

@@ -41,6 +41,10 @@ pub struct Batch {
 
 impl Batch {
     /// Takes one batch as stored: checks its length, magic and checksum, not yet its records.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no record batch, or corrupt.
     pub fn parse(bytes: Bytes) -> Result<Batch> {
         let head = Head::parse(&bytes)?;
         head.verify(&bytes)?;
@@ -63,6 +67,10 @@ impl Batch {
     }
 
     /// Its records: decompressed and checked on the first call.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be unpacked, or its records are not what its header says.
     pub fn records(&self) -> Result<&Records> {
         if let Some(records) = self.records.get() {
             return Ok(records);
@@ -74,6 +82,10 @@ impl Batch {
     }
 
     /// A new batch with the chosen rows of this one, in order; `None` when none is chosen.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be unpacked.
     pub fn gather(&self, rows: &Rows) -> Result<Option<Batch>> {
         let records = self.records()?;
         let mut out = Builder::with_capacity(self.head.codec, records.bytes() * rows.count() / self.count().max(1));

@@ -11,6 +11,10 @@ const FEW_FIELDS: usize = 16;
 
 impl<'a> Value<'a> {
     /// Equality as in CEL: numbers by value, values of other kinds are never equal.
+    ///
+    /// # Errors
+    ///
+    /// A number in one of them is out of range.
     pub fn same(&self, other: &Value<'_>) -> Result<bool, Fault> {
         if let Some(order) = number::compare(self, other) {
             return Ok(order.is_eq());
@@ -60,6 +64,10 @@ impl<'a> Value<'a> {
 type Fields<'a> = [(Value<'a>, Value<'a>)];
 
 /// Looks a name up in a map.
+///
+/// # Errors
+///
+/// A number in a key is out of range.
 pub fn find<'m, 'a>(map: &'m Fields<'a>, key: &Value<'_>) -> Result<Option<&'m Value<'a>>, Fault> {
     for (k, v) in map {
         if k.same(key)? {

@@ -142,6 +142,10 @@ impl Compiled {
 }
 
 /// Compiles a text that may use `names`; the fields that it reads are added to `reads`.
+///
+/// # Errors
+///
+/// The text is no expression, or names what is not there: what, and at which character.
 pub fn compile(text: &str, names: &Names, reads: &mut Reads) -> Result<Compiled, ParseFault> {
     let Parsed { tree, source } = parse(text)?;
     let mut c = Compiler {

@@ -14,6 +14,10 @@ use anabranch_engine::limits;
 
 impl Compiled {
     /// The value for what `scope` shows.
+    ///
+    /// # Errors
+    ///
+    /// The expression cannot be computed for what `scope` shows; the item is to blame.
     pub fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<Value<'a>, Fault> {
         Eval { scope, locals: vec![], steps: 0, handed: 0, known: Known::default() }.node(&self.node)
     }
@@ -32,6 +36,10 @@ impl Compiled {
     }
 
     /// Whether it holds; anything but true or false is a fault.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be computed, or gives neither true nor false.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, Fault> {
         match self.eval(scope)? {
             Value::Bool(b) => Ok(b),

@@ -26,6 +26,10 @@ pub struct Growing(String);
 
 impl Growing {
     /// More of it.
+    ///
+    /// # Errors
+    ///
+    /// It would be larger than a value may be.
     pub fn push(&mut self, text: &str) -> Result<(), Fault> {
         fits(self.0.len().saturating_add(text.len()))?;
         self.0.push_str(text);

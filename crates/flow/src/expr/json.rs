@@ -40,6 +40,10 @@ pub fn kind_of(raw: &str) -> Kind {
 }
 
 /// Checks that bytes are one JSON value in UTF-8; gives its text without the white space around it.
+///
+/// # Errors
+///
+/// The bytes are no JSON value: at which character, and why.
 pub fn check(bytes: &[u8]) -> Result<&str, Fault> {
     let text = utf8(bytes)?;
     let mut s = Scanner::new(text);
@@ -57,6 +61,10 @@ pub fn reads(bytes: &[u8]) -> Option<&str> {
 }
 
 /// Checks one JSON object and keeps the raw text of the wanted fields; of equal names the last one wins.
+///
+/// # Errors
+///
+/// The bytes are no JSON value.
 pub fn fields<'a>(bytes: &'a [u8], wanted: &[Box<str>], slots: &mut Vec<Option<&'a str>>) -> Result<&'a str, Fault> {
     slots.clear();
     slots.resize(wanted.len(), None);
@@ -91,6 +99,10 @@ fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
 }
 
 /// The text of a checked JSON string.
+///
+/// # Errors
+///
+/// The text has an escape that means nothing.
 pub fn unescape(raw: &str) -> Result<Cow<'_, str>, Fault> {
     unquote(raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default())
 }
@@ -148,11 +160,19 @@ impl<'a> Scanner<'a> {
     }
 
     /// Hands out each name and raw value of an object.
+    ///
+    /// # Errors
+    ///
+    /// What `f` gives.
     pub fn each_field(&mut self, mut f: impl FnMut(Cow<'a, str>, &'a str) -> Result<(), Fault>) -> Result<(), Fault> {
         self.object(0, |key, _, raw| f(unquote(key)?, raw))
     }
 
     /// Hands out each name, as it is and as it is written, and raw value of an object.
+    ///
+    /// # Errors
+    ///
+    /// What `f` gives.
     pub fn each_written_field(
         &mut self,
         mut f: impl FnMut(Cow<'a, str>, &'a str, &'a str) -> Result<(), Fault>,
@@ -161,6 +181,10 @@ impl<'a> Scanner<'a> {
     }
 
     /// Hands out each raw value of an array.
+    ///
+    /// # Errors
+    ///
+    /// What `f` gives.
     pub fn each_element(&mut self, f: impl FnMut(&'a str) -> Result<(), Fault>) -> Result<(), Fault> {
         self.array(0, f)
     }

@@ -15,6 +15,10 @@ pub struct Parsed {
 }
 
 /// Parses one expression.
+///
+/// # Errors
+///
+/// The text is no expression, too long or nested too deeply: why, and at which character.
 #[allow(clippy::disallowed_methods)] // the parser recurses, and is given a stack of its own
 pub fn parse(text: &str) -> Result<Parsed, ParseFault> {
     guard(text)?;

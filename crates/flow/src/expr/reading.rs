@@ -9,6 +9,10 @@ use std::borrow::Cow;
 impl<'a> Value<'a> {
     /// Reads one JSON value whose text was checked. Objects and arrays stay as text until they are looked into,
     /// and so does what must keep its bytes if nobody computes with it.
+    ///
+    /// # Errors
+    ///
+    /// A number is out of range.
     pub fn from_json(raw: &'a str) -> Result<Value<'a>, Fault> {
         Ok(match kind_of(raw) {
             Kind::Null => Value::Null,
@@ -22,6 +26,10 @@ impl<'a> Value<'a> {
     }
 
     /// A number or text that kept its JSON, as one to compute with; all else as it is.
+    ///
+    /// # Errors
+    ///
+    /// A number is out of range, or an escape means nothing.
     pub fn plain(self) -> Result<Value<'a>, Fault> {
         let Value::Json(raw) = &self else { return Ok(self) };
         match (kind_of(raw), raw) {
@@ -33,6 +41,10 @@ impl<'a> Value<'a> {
     }
 
     /// A JSON object or array as a list or map of values, one level deep; others as they are.
+    ///
+    /// # Errors
+    ///
+    /// A number in it is out of range.
     pub fn open(&self) -> Result<Cow<'_, Value<'a>>, Fault> {
         match self {
             Value::Json(Cow::Borrowed(raw)) => Ok(Cow::Owned(open_json(raw)?)),

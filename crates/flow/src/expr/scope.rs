@@ -100,6 +100,10 @@ impl<'a> Scope<'a> {
     }
 
     /// The item as a value.
+    ///
+    /// # Errors
+    ///
+    /// The item is not what its format says.
     pub fn item(&self) -> Result<Value<'a>, Fault> {
         match self.content {
             Content::Json(raw) => Value::from_json(raw),

@@ -26,6 +26,10 @@ impl Size {
     }
 
     /// A value becomes part of it.
+    ///
+    /// # Errors
+    ///
+    /// It would be larger than a value may be.
     pub fn add(&mut self, value: &Value<'_>) -> Result<(), Fault> {
         self.values += 1;
         self.bytes += PART;

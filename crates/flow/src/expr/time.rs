@@ -64,6 +64,10 @@ impl Time {
     }
 
     /// Reads RFC 3339 and its like: a date, a time, and how far it is from UTC.
+    ///
+    /// # Errors
+    ///
+    /// The text is no time of RFC 3339, or out of range.
     pub fn read(text: &str) -> Result<Time, Fault> {
         let wrong = || Fault::new(format!("{text:?} is not a timestamp (2026-11-23T12:00:00Z)"));
         let pieces = Pieces::parse(text).map_err(|_| wrong())?;
@@ -85,12 +89,20 @@ impl Time {
     }
 
     /// What calendar and clock of a zone show then.
+    ///
+    /// # Errors
+    ///
+    /// The time is out of range there.
     pub fn local(self, zone: &TimeZone) -> Result<DateTime, Fault> {
         self.0.checked_add(self.offset(zone)).map_err(|_| Fault::overflow())
     }
 
     /// The same, where the calendar may go one day beyond its end: then as 400 years earlier, which has the same
     /// days of the week, and how many years were taken off.
+    ///
+    /// # Errors
+    ///
+    /// The time is out of range there.
     pub fn local_parts(self, zone: &TimeZone) -> Result<(DateTime, i64), Fault> {
         self.local(zone).map(|local| (local, 0)).or_else(|fault| {
             let earlier = self.0.checked_sub(400.years()).map_err(|_| fault)?;
@@ -100,6 +112,10 @@ impl Time {
     }
 
     /// Text by a format like `%F %T`, with what calendar and clock of a zone show.
+    ///
+    /// # Errors
+    ///
+    /// The pattern is none of `strftime`, or the time is out of range.
     pub fn format(self, format: &str, zone: &TimeZone) -> Result<String, Fault> {
         let library = Timestamp::UNIX_EPOCH.checked_add(self.since(Time(EPOCH)));
         let parts = match library {
@@ -119,6 +135,10 @@ impl Time {
     ///
     /// A step of a day or more begins where the day begins. A shorter one takes the clock as it is set at
     /// that moment, so that an hour that comes twice is two.
+    ///
+    /// # Errors
+    ///
+    /// The time is out of range.
     pub fn floor(self, step: SignedDuration, zone: &TimeZone) -> Result<Time, Fault> {
         if step <= SignedDuration::ZERO {
             return Err(Fault::new("`floor` needs a duration above zero"));

@@ -7,6 +7,10 @@ use super::value::Value;
 use super::{Fault, number};
 
 /// Appends the value as compact JSON, as long as it fits an item.
+///
+/// # Errors
+///
+/// The value is larger than an item may be, or has no JSON.
 pub fn json(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
     match value {
         Value::Null | Value::Optional(None) => out.extend_from_slice(b"null"),
@@ -63,6 +67,10 @@ fn field<'v>(
 
 /// A JSON object with these fields replaced or added. All others keep the bytes of their names and values; of
 /// equal names the last one counts.
+///
+/// # Errors
+///
+/// The result is larger than an item may be.
 pub fn replaced(raw: &str, fields: &[(Value<'_>, Value<'_>)]) -> Result<Vec<u8>, Fault> {
     let mut kept: Vec<(&str, Written<'_, '_>)> = vec![];
     let mut names = Places::default();
@@ -114,6 +122,10 @@ enum Written<'r, 'v> {
 
 /// Appends JSON that is the same text for equal values: for keys. Compact, names in order, a number that is whole
 /// in digits (`1.0` is `1`, `1e16` is `10000000000000000`).
+///
+/// # Errors
+///
+/// The value is larger than an item may be, or has no JSON.
 pub fn canonical(out: &mut Vec<u8>, value: &Value<'_>) -> Result<(), Fault> {
     if let Some(digits) = number::canonical(value) {
         fits(out.len().saturating_add(digits.len()))?;
@@ -145,6 +157,10 @@ pub fn is_canonical(raw: &str) -> bool {
 }
 
 /// The bytes of a key: text, times and bytes as they are, all else as canonical JSON.
+///
+/// # Errors
+///
+/// The value has no text.
 pub fn key(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
     if let Some(plain) = as_it_is(value)? {
         return Ok(plain);
@@ -155,6 +171,10 @@ pub fn key(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
 }
 
 /// The value as an item's value: text, times and bytes as they are, all else as JSON.
+///
+/// # Errors
+///
+/// The value has no text.
 pub fn item(value: &Value<'_>) -> Result<Vec<u8>, Fault> {
     if let Some(plain) = as_it_is(value)? {
         return Ok(plain);
@@ -179,6 +199,10 @@ fn as_it_is(value: &Value<'_>) -> Result<Option<Vec<u8>>, Fault> {
 }
 
 /// The value as a person writes it: text as it is, numbers in decimal, all else as compact JSON.
+///
+/// # Errors
+///
+/// The value has no text.
 pub fn text(value: &Value<'_>) -> Result<String, Fault> {
     let bytes = item(value)?;
     String::from_utf8(bytes).map_err(|_| Fault::new("bytes that are not UTF-8 cannot be made text"))

@@ -14,6 +14,10 @@ pub fn is_needed(from: Format, to: Format) -> bool {
 }
 
 /// The rows that can be passed on into a stream of another format, and why each other one cannot.
+///
+/// # Errors
+///
+/// The batch cannot be unpacked.
 pub fn fit(part: &Part, from: Format) -> Result<(Rows, Vec<(usize, Fault)>)> {
     let records = part.body.records()?;
     let (mut good, mut failed) = (Rows::none(records.len()), vec![]);
@@ -28,6 +32,10 @@ pub fn fit(part: &Part, from: Format) -> Result<(Rows, Vec<(usize, Fault)>)> {
 
 /// What a root takes of a part: a join moves no bytes, so who reads its view converts. Text that is not UTF-8 stays as it is,
 /// and is no JSON for whoever looks at it.
+///
+/// # Errors
+///
+/// The batch cannot be unpacked, or packed again.
 pub fn viewed(part: Part, from: Format, to: Format) -> Result<Vec<Part>> {
     if is_needed(from, to) {
         made(&part, |record| value(record, from).unwrap_or_else(|_| raw(record)))
@@ -41,6 +49,10 @@ fn raw<'r>(record: &Record<'r>) -> Cow<'r, [u8]> {
 }
 
 /// The part in another format, in one piece or several.
+///
+/// # Errors
+///
+/// The batch cannot be unpacked, or packed again.
 pub fn converted(part: &Part, from: Format) -> Result<Vec<Part>> {
     made(part, |record| value(record, from).unwrap_or_default()) // rows that cannot be were left out before
 }
@@ -60,6 +72,10 @@ fn made<'p>(part: &'p Part, value: impl Fn(&Record<'p>) -> Cow<'p, [u8]>) -> Res
 }
 
 /// The value of an item of this format in one of the others.
+///
+/// # Errors
+///
+/// Bytes that are not UTF-8 have no JSON.
 pub fn value<'r>(record: &Record<'r>, from: Format) -> std::result::Result<Cow<'r, [u8]>, Fault> {
     match from {
         Format::Json => text(record),

@@ -124,6 +124,10 @@ impl<R: BufRead> Frames<R> {
     }
 
     /// The next line; `None` at the end. What is behind the beginning of a line that is too long is skipped.
+    ///
+    /// # Errors
+    ///
+    /// The input cannot be read.
     pub fn next_line(&mut self) -> io::Result<Option<Framed>> {
         const MOST: usize = limits::ITEM_BYTES + MARK.len() + "\r\n".len();
         let byte = self.byte;

@@ -52,6 +52,10 @@ pub fn whole(out: &mut Vec<u8>, format: Format, record: &Record<'_>, value: &[u8
 }
 
 /// JSON that has no line break between its values.
+///
+/// # Errors
+///
+/// The value is no JSON.
 pub fn compact(out: &mut Vec<u8>, value: &[u8]) -> Result<(), Fault> {
     if memchr::memchr2(b'\n', b'\r', value).is_none() {
         out.extend_from_slice(value);

@@ -78,6 +78,10 @@ pub enum Format {
 
 impl Format {
     /// The bytes of an item with this value: JSON, or text as it is.
+    ///
+    /// # Errors
+    ///
+    /// The value has no JSON, or no text.
     pub fn write(self, value: &Value<'_>) -> Result<Vec<u8>, Fault> {
         if self != Format::Json {
             return write::item(value);

@@ -230,6 +230,10 @@ impl Partial {
     }
 
     /// The result.
+    ///
+    /// # Errors
+    ///
+    /// What was met does not fit the aggregate, or is out of range.
     pub fn value(&self) -> Result<Value<'static>, Fault> {
         let text = |n: &String| Value::Text(n.clone().into());
         Ok(match self {
@@ -299,6 +303,10 @@ fn edge(kind: Kind, a: &mut Option<Ranked>, b: Ranked) {
 
 impl Aggregate {
     /// The partial result of one item.
+    ///
+    /// # Errors
+    ///
+    /// An argument cannot be computed.
     pub fn one(&self, scope: &Scope<'_>, rank: Rank) -> Result<Partial, Fault> {
         let arg = |i: usize| self.args.get(i).map(|a| a.eval(scope)).transpose();
         let first = arg(0)?;

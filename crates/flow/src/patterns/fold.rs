@@ -29,6 +29,10 @@ pub enum Shape {
 
 impl Shape {
     /// The value for what `scope` shows.
+    ///
+    /// # Errors
+    ///
+    /// An expression cannot be computed.
     pub fn eval(&self, scope: &Scope<'_>) -> Result<Value<'static>, Fault> {
         match self {
             Shape::One(e) => Ok(e.eval(scope)?.into_owned()),

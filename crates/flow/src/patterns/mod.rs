@@ -176,12 +176,20 @@ pub trait Pattern: Send + Sync {
     }
 
     /// Brings its finals into order when the input has ended; how many there are.
+    ///
+    /// # Errors
+    ///
+    /// A key cannot be compared.
     fn order(&self, vars: &Vars, scratch: &mut Scratch) -> Result<usize, Fault> {
         let _ = (vars, scratch);
         Ok(0)
     }
 
     /// The finals of these numbers, in their order.
+    ///
+    /// # Errors
+    ///
+    /// A final cannot be made at all; those that fail one by one are among `out`.
     fn finals(&self, vars: &Vars, scratch: &Scratch, which: Range<usize>, out: &mut Finals) -> Result<(), Fault> {
         let _ = (vars, scratch, which, out);
         Ok(())
@@ -198,6 +206,10 @@ pub struct Finals {
 }
 
 /// A value that is not larger than an item may be.
+///
+/// # Errors
+///
+/// It is larger.
 pub fn bounded(value: Vec<u8>) -> Result<Vec<u8>, Fault> {
     if value.len() <= limits::ITEM_BYTES {
         return Ok(value);

@@ -50,6 +50,10 @@ impl Body {
     }
 
     /// The batch itself.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be read, or are corrupt.
     pub fn batch(&self) -> Result<&Batch> {
         match self {
             Body::Ready(batch) => Ok(batch),
@@ -64,6 +68,10 @@ impl Body {
     }
 
     /// Its records.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be read or unpacked.
     pub fn records(&self) -> Result<&Records> {
         self.batch()?.records()
     }
@@ -181,6 +189,10 @@ impl<'a> View<'a> {
     }
 
     /// Reads what `reads` wants of an item, in one pass, and gives what expressions see of it.
+    ///
+    /// # Errors
+    ///
+    /// The item is not what its format says.
     pub fn scope<'s>(
         &'s self,
         record: &Record<'a>,
@@ -224,6 +236,10 @@ impl<'a> View<'a> {
     }
 
     /// The item as a value that borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// The item is not what its format says.
     pub fn value(&self, record: &Record<'a>) -> std::result::Result<Value<'static>, Fault> {
         let reads = Reads { item: true, ..Reads::default() };
         let mut slots = vec![];
@@ -272,6 +288,10 @@ impl Making {
     }
 
     /// Adds items made from one: each has its key, headers and timestamp. None is added if one is too large.
+    ///
+    /// # Errors
+    ///
+    /// A value is larger than an item may be.
     pub fn children(&mut self, of: &Record<'_>, values: &[Vec<u8>], many: bool) -> std::result::Result<(), Fault> {
         if let Some(large) = values.iter().find(|v| v.len() > limits::ITEM_BYTES) {
             return Err(super::too_large(large.len()));

@@ -175,6 +175,10 @@ pub enum Shape {
 
 impl Work {
     /// The values that go on for what `scope` shows; `None` = the item as it is.
+    ///
+    /// # Errors
+    ///
+    /// An expression cannot be computed, or a value is larger than an item may be.
     pub fn shape(&self, scope: &Scope<'_>) -> Result<Option<Vec<Vec<u8>>>, Fault> {
         Ok(match &self.shape {
             Shape::Result => match scope.extra.first() {

@@ -101,6 +101,10 @@ impl Filling<'_> {
     }
 
     /// A template with its variables filled in.
+    ///
+    /// # Errors
+    ///
+    /// An expression in it cannot be compiled.
     pub fn filled(
         self,
         text: &str,

@@ -27,6 +27,11 @@ pub enum Outcome {
 }
 
 /// Runs a flow to its end: takes up its open run, or opens a new one. Other processes may work it at the same time.
+///
+/// # Errors
+///
+/// The kind of the error says what to do; as a rule the run stays open, and to run it again continues it. A run that
+/// is held or has failed by its own rules is no error: its report says so.
 pub fn run(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>, mut options: Options) -> Result<Outcome> {
     let world = world.into();
     let apart = plan(&flow, true);

@@ -28,6 +28,10 @@ impl Inspection {
 }
 
 /// Looks at the newest run of a flow without touching it; `None` if there was none.
+///
+/// # Errors
+///
+/// The accounts cannot be read, or the flow is not what they are of.
 pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>) -> Result<Option<Inspection>> {
     let world = world.into();
     let accounts = engine.accounts(&flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?;

@@ -26,6 +26,10 @@ pub fn is_open(wanted: Option<&Repair>, record: &RunRecord) -> Result<()> {
 }
 
 /// The dead letters of a held batch that are not settled, oldest first: at most as many as its repairs may settle.
+///
+/// # Errors
+///
+/// The batch is not held, or its letters cannot be read.
 pub fn unsettled(engine: &dyn Desk, flow: &FlowId, batch: u64) -> Result<Vec<String>> {
     let account = engine.accounts(flow, &mut Cursor::default(), std::time::Duration::ZERO)?;
     let record = account.iter().find_map(|a| a.record.as_ref());

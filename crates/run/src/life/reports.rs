@@ -51,6 +51,10 @@ pub fn finished(standing: Standing<'_>, facts: &Facts) -> Result<Report> {
 }
 
 /// The reports of a flow that are kept, newest first.
+///
+/// # Errors
+///
+/// They cannot be read.
 pub fn saved_reports(engine: &dyn Desk, flow: &FlowId) -> Result<Vec<Report>> {
     let mut all = engine.reports(flow)?;
     all.reverse();

@@ -101,6 +101,10 @@ pub trait Session: Send {
     fn start(&mut self, job: Call);
 
     /// All calls are answered, and no more will come: fails if what answered them turns out not to be trusted.
+    ///
+    /// # Errors
+    ///
+    /// What answered the calls is not to be trusted.
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }

@@ -19,32 +19,68 @@ use std::sync::Arc;
 pub trait Sources: Send + Sync {
     /// Lists the files of a source as they are now. A fixed path that is missing is an error. What the flow writes
     /// itself is no source.
+    ///
+    /// # Errors
+    ///
+    /// A file that is named is missing, or cannot be read.
     fn survey(&self, source: &Source, written: &[Written]) -> Result<Manifest>;
     /// Opens the files of a manifest; fails if one of them is not the same any more.
+    ///
+    /// # Errors
+    ///
+    /// A file is not what the manifest says.
     fn lines(&self, manifest: &Manifest) -> Result<Arc<dyn LineReader>>;
     /// What standard input has to give.
     fn input(&self) -> Input;
     /// The file that standard input is, by device and inode, if it is one.
     fn redirected(&self) -> Option<(u64, u64)>;
     /// Standard input.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
     fn stdin(&self) -> Result<Box<dyn std::io::Read + Send>>;
 }
 
 /// Where items are stored.
 pub trait Sinks: Send + Sync {
     /// Opens a sink's file for the run `run`, whose first `resume` bytes are committed; none = the run has not written it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or is not as long as what is committed of it.
     fn open(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>>;
     /// Standard output as a sink.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
     fn stdout(&self) -> Result<Box<dyn SinkFile>>;
     /// The file that standard output is, by device and inode, if it is one.
     fn redirected(&self) -> Option<(u64, u64)>;
     /// What the path of a sink leads to, however it is written; fails if nothing can be stored there.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be stored there.
     fn goal(&self, path: &str, replace: bool) -> Result<Goal>;
     /// Puts the complete file of a sink, of this length, in its place; done twice it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be renamed, or is not what it should be.
     fn publish(&self, path: &str, length: u64) -> Result<()>;
     /// Throws away the unfinished file of a replacing sink.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be deleted.
     fn discard(&self, path: &str) -> Result<()>;
     /// Puts the unfinished file of one path where that of another one is; done twice it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be renamed.
     fn put_aside(&self, path: &str, to: &str) -> Result<()>;
     /// Whether a sink's file is there.
     fn exists(&self, path: &str) -> bool;
@@ -55,6 +91,10 @@ pub trait Actions: Send + Sync {
     /// Why a program that is given by its path cannot be started, or only read by an interpreter; `None` if it can.
     fn program(&self, path: &str, starts: bool) -> Option<String>;
     /// Begins to take calls of an action; each is answered once through `replies`.
+    ///
+    /// # Errors
+    ///
+    /// What makes the calls cannot be started.
     fn begin(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>>;
 }
 

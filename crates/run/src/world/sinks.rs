@@ -15,7 +15,15 @@ pub enum Goal {
 /// A sink's file, open.
 pub trait SinkFile: Send {
     /// Appends bytes.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be written.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
     /// Makes them durable; the length of the file then.
+    ///
+    /// # Errors
+    ///
+    /// What was written may not survive.
     fn sync(&mut self) -> Result<u64>;
 }

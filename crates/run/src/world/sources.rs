@@ -80,9 +80,21 @@ pub struct Line<'l> {
 /// Reads lines of files by position, from many threads at once.
 pub trait LineReader: Send + Sync {
     /// All lines that begin at `from` or behind and before `to`, in order.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or was changed; or what `each` gives.
     fn read(&self, from: u64, to: u64, each: &mut dyn FnMut(Line<'_>) -> Result<()>) -> Result<()>;
     /// The number in its file, from 1, of the line that begins at `at`.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
     fn number(&self, at: u64) -> Result<u64>;
     /// Fails if a file is not what it was when the run opened.
+    ///
+    /// # Errors
+    ///
+    /// A file was changed, or is gone.
     fn verify(&self) -> Result<()>;
 }
