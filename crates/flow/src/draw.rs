@@ -1,6 +1,7 @@
 //! A flow as text: a line for each way through it.
 
 use crate::model::{ActionSpec, Flow, Kind, SinkAt, SourceAt, Step, Writer};
+use crate::number::{StepNo, StreamNo};
 use crate::patterns::barrier::Tolerate;
 use crate::patterns::work::Shape;
 
@@ -9,8 +10,8 @@ use crate::patterns::work::Shape;
 /// A stream that several steps read is drawn once and named again where its other ways begin.
 pub fn text(flow: &Flow) -> String {
     let mut out = String::new();
-    let mut todo: Vec<usize> =
-        (0..flow.streams.len()).filter(|s| !matches!(flow.streams[*s].writer, Writer::Step(..))).collect();
+    let mut todo: Vec<StreamNo> =
+        flow.stream_nos().filter(|s| !matches!(flow.streams[*s].writer, Writer::Step(..))).collect();
     let mut drawn = vec![];
     todo.reverse();
     while let Some(stream) = todo.pop() {
@@ -27,12 +28,12 @@ pub fn text(flow: &Flow) -> String {
 /// What takes a stream: steps, each once, or its sink.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
-    Step(usize),
-    Sink(usize),
+    Step(StepNo),
+    Sink(StreamNo),
     Nobody,
 }
 
-fn ends(flow: &Flow, stream: usize) -> Vec<End> {
+fn ends(flow: &Flow, stream: StreamNo) -> Vec<End> {
     let s = &flow.streams[stream];
     let mut ends: Vec<End> = vec![];
     for (step, _) in &s.readers {
@@ -49,7 +50,7 @@ fn ends(flow: &Flow, stream: usize) -> Vec<End> {
     ends
 }
 
-fn start(flow: &Flow, stream: usize) -> String {
+fn start(flow: &Flow, stream: StreamNo) -> String {
     let s = &flow.streams[stream];
     match s.source.as_ref().map(|s| &s.from) {
         Some(SourceAt::Files(path)) => format!("{path} ─▶ {}", s.name),
@@ -59,7 +60,7 @@ fn start(flow: &Flow, stream: usize) -> String {
     }
 }
 
-fn follow(flow: &Flow, end: End, line: &mut String, todo: &mut Vec<usize>, drawn: &mut Vec<usize>) {
+fn follow(flow: &Flow, end: End, line: &mut String, todo: &mut Vec<StreamNo>, drawn: &mut Vec<StepNo>) {
     match end {
         End::Nobody => {}
         End::Sink(s) => {
@@ -75,7 +76,7 @@ fn follow(flow: &Flow, end: End, line: &mut String, todo: &mut Vec<usize>, drawn
                 return;
             }
             drawn.push(i);
-            let outputs: Vec<usize> = step.outputs.iter().chain(&step.done).copied().collect();
+            let outputs: Vec<StreamNo> = step.outputs.iter().chain(&step.done).copied().collect();
             match outputs.as_slice() {
                 [] => {}
                 [one] => way(flow, *one, line, todo, drawn),
@@ -99,7 +100,7 @@ fn follow(flow: &Flow, end: End, line: &mut String, todo: &mut Vec<usize>, drawn
 }
 
 /// Goes on along one stream. Its name is drawn where it says more than the step's own.
-fn way(flow: &Flow, stream: usize, line: &mut String, todo: &mut Vec<usize>, drawn: &mut Vec<usize>) {
+fn way(flow: &Flow, stream: StreamNo, line: &mut String, todo: &mut Vec<StreamNo>, drawn: &mut Vec<StepNo>) {
     let s = &flow.streams[stream];
     let by = if let Writer::Step(w, _) = s.writer { flow.steps[w].name.as_str() } else { "" };
     if s.name != by {

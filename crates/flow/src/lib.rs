@@ -10,6 +10,7 @@ pub mod expr;
 pub mod format;
 pub mod model;
 pub mod names;
+pub mod number;
 pub mod paths;
 pub mod patterns;
 pub mod plan;

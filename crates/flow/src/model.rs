@@ -4,6 +4,7 @@ pub use crate::call::{ActionFn, ActionResult};
 use crate::diagnostic::Span;
 use crate::expr::{Compiled, Env, FieldType, Reads};
 use crate::format::{FileFormat, Format};
+use crate::number::{StepNo, StreamNo};
 pub use crate::patterns::Kind;
 pub use crate::patterns::action::{ActionSpec, Answers, Command};
 pub use crate::patterns::work::Act;
@@ -45,7 +46,7 @@ pub struct Stream {
     /// Who fills it.
     pub writer: Writer,
     /// Who reads it: step and input.
-    pub readers: Vec<(usize, usize)>,
+    pub readers: Vec<(StepNo, usize)>,
     /// A file or the like that fills it.
     pub source: Option<Source>,
     /// A file or the like that stores it.
@@ -122,7 +123,7 @@ pub enum Writer {
     /// Its source.
     Source,
     /// A step, by this output of it.
-    Step(usize, usize),
+    Step(StepNo, usize),
 }
 
 /// What fills a stream.
@@ -190,9 +191,9 @@ pub struct Step {
     /// What it does.
     pub kind: Kind,
     /// Its inputs.
-    pub inputs: Vec<usize>,
+    pub inputs: Vec<StreamNo>,
     /// Its outputs. Those of a replicated step belong to its inputs one by one.
-    pub outputs: Vec<usize>,
+    pub outputs: Vec<StreamNo>,
     /// The shards of a replicated step, one for each input.
     pub shards: Option<Vec<String>>,
     /// What becomes of a failed item.
@@ -202,7 +203,7 @@ pub struct Step {
     /// Names of its consumer groups, one for each input.
     pub groups: Vec<String>,
     /// Where this step's outputs are declared to go, for drawing: `done:` of a join.
-    pub done: Option<usize>,
+    pub done: Option<StreamNo>,
 }
 
 /// What becomes of a failed item.
@@ -250,13 +251,43 @@ impl Step {
     }
 
     /// The output that belongs to an input and a port of the pattern.
-    pub fn output(&self, input: usize, port: usize) -> Option<usize> {
+    pub fn output(&self, input: usize, port: usize) -> Option<StreamNo> {
         let i = if self.shards.is_some() { input } else { port };
         self.outputs.get(i).copied()
     }
 }
 
 impl Flow {
+    /// The numbers of its streams.
+    pub fn stream_nos(&self) -> impl DoubleEndedIterator<Item = StreamNo> + ExactSizeIterator + Clone + use<> {
+        StreamNo::first(self.streams.len())
+    }
+
+    /// The numbers of its steps.
+    pub fn step_nos(&self) -> impl DoubleEndedIterator<Item = StepNo> + ExactSizeIterator + Clone + use<> {
+        StepNo::first(self.steps.len())
+    }
+
+    /// Its streams with their numbers.
+    pub fn numbered_streams(&self) -> impl Iterator<Item = (StreamNo, &Stream)> + Clone {
+        self.stream_nos().zip(&self.streams)
+    }
+
+    /// Its steps with their numbers.
+    pub fn numbered_steps(&self) -> impl Iterator<Item = (StepNo, &Step)> + Clone {
+        self.step_nos().zip(&self.steps)
+    }
+
+    /// The number of the stream of that name.
+    pub fn stream_no(&self, name: &str) -> Option<StreamNo> {
+        self.streams.iter().position(|s| s.name == name).map(StreamNo)
+    }
+
+    /// The number of the step of that name.
+    pub fn step_no(&self, name: &str) -> Option<StepNo> {
+        self.steps.iter().position(|s| s.name == name).map(StepNo)
+    }
+
     /// The step of that name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|s| s.name == name)
@@ -264,26 +295,26 @@ impl Flow {
 
     /// Whether a stream goes on from run to run: something above it comes from outside or through standard input, or it is
     /// kept. What is above every other one is read again in each run.
-    pub fn goes_on(&self, stream: usize) -> bool {
+    pub fn goes_on(&self, stream: StreamNo) -> bool {
         self.above(stream).into_iter().any(|s| self.streams[s].keep || self.streams[s].moves())
     }
 
     /// A stream and all that lead to it, each once.
-    pub fn above(&self, stream: usize) -> Vec<usize> {
+    pub fn above(&self, stream: StreamNo) -> Vec<StreamNo> {
         let mut found = vec![stream];
         // a replicated step is above each of its many outputs, and has as many inputs: it is looked at once
         let (mut streams, mut steps) = (vec![false; self.streams.len()], vec![false; self.steps.len()]);
-        if let Some(seen) = streams.get_mut(stream) {
+        if let Some(seen) = streams.get_mut(stream.0) {
             *seen = true;
         }
         let mut at = 0;
         while let Some(s) = found.get(at).copied() {
             at += 1;
-            if let Some(Writer::Step(w, _)) = self.streams.get(s).map(|s| s.writer)
-                && let (Some(step), Some(seen)) = (self.steps.get(w), steps.get_mut(w))
+            if let Some(Writer::Step(w, _)) = self.streams.get(s.0).map(|s| s.writer)
+                && let (Some(step), Some(seen)) = (self.steps.get(w.0), steps.get_mut(w.0))
                 && !std::mem::replace(seen, true)
             {
-                let new = |i: &usize| streams.get_mut(*i).is_none_or(|seen| !std::mem::replace(seen, true));
+                let new = |i: &StreamNo| streams.get_mut(i.0).is_none_or(|seen| !std::mem::replace(seen, true));
                 found.extend(step.inputs.iter().copied().filter(new));
             }
         }

@@ -5,6 +5,7 @@ use super::{Exit, place, print};
 use anabranch_engine::Result;
 use anabranch_flow::draw;
 use anabranch_flow::model::{Flow, SinkAt, SourceAt};
+use anabranch_flow::number::StreamNo;
 use serde_json::{Value, json};
 
 /// Draws a flow as text, or says it as a document.
@@ -18,7 +19,7 @@ pub fn graph(args: &Args, arg: &FlowArg) -> Result<Exit> {
 }
 
 fn document(flow: &Flow) -> Value {
-    let name = |s: &usize| flow.streams[*s].name.clone();
+    let name = |s: &StreamNo| flow.streams[*s].name.clone();
     let streams = flow.streams.iter().map(|s| {
         let source = s.source.as_ref().map(|s| match &s.from {
             SourceAt::Files(path) => json!({ "file": path }),

@@ -8,23 +8,24 @@ use crate::expr::FieldType;
 use crate::format::{FileFormat, Format};
 use crate::model::{SinkAt, Step, Stream, Writer};
 use crate::names::nearest;
+use crate::number::{StepNo, StreamNo};
 use crate::read::keys::Faults;
 use anabranch_engine::FlowId;
 use std::collections::{BTreeMap, BTreeSet};
 
-fn find(streams: &[Stream], name: &str) -> Option<usize> {
-    streams.iter().position(|s| s.name == name)
+fn find(streams: &[Stream], name: &str) -> Option<StreamNo> {
+    streams.iter().position(|s| s.name == name).map(StreamNo)
 }
 
 /// Makes the streams that are only named, and tells each its writer and readers.
 pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], faults: &mut Faults) {
-    for (s, step) in wired.iter().enumerate() {
+    for (s, step) in StepNo::first(wired.len()).zip(wired) {
         for (port, (out, _)) in step.ports.outputs.iter().enumerate() {
             let i = find(streams, &out.0).or_else(|| {
                 streams.push(internal(flow, out)?);
-                Some(streams.len() - 1)
+                Some(StreamNo(streams.len() - 1))
             });
-            let Some(stream) = i.and_then(|i| streams.get_mut(i)) else { continue };
+            let Some(stream) = i.and_then(|i| streams.get_mut(i.0)) else { continue };
             let other = match stream.writer {
                 Writer::Outside => {
                     stream.writer = Writer::Step(s, port);
@@ -37,7 +38,7 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
                     continue;
                 }
                 Writer::Step(other, _) => {
-                    wired.get(other).map_or(String::new(), |w| format!("the step {}", w.draft.name.0))
+                    wired.get(other.0).map_or(String::new(), |w| format!("the step {}", w.draft.name.0))
                 }
             };
             let what = format!("`{}` has two writers: {other} and the step {}", out.0, step.draft.name.0);
@@ -48,7 +49,7 @@ pub fn connect(flow: &FlowId, streams: &mut Vec<Stream>, wired: &[Wired<'_>], fa
     for stream in streams.iter_mut().filter(|s| s.declared && !s.is_public() && s.at.as_str() == s.name) {
         stream.at = flow.own(&stream.name).unwrap_or_else(|_| stream.at.clone());
     }
-    for (s, step) in wired.iter().enumerate() {
+    for (s, step) in StepNo::first(wired.len()).zip(wired) {
         for (port, (name, span)) in step.inputs.iter().enumerate() {
             match find(streams, name) {
                 Some(i) => streams[i].readers.push((s, port)),
@@ -84,7 +85,7 @@ fn unwritten(name: &str, span: crate::diagnostic::Span, streams: &[Stream], wire
     let label = near.map_or_else(String::new, |s| {
         let by = match s.writer {
             Writer::Step(w, _) => wired
-                .get(w)
+                .get(w.0)
                 .map_or(String::new(), |w| format!(" (written by {}, line {})", w.draft.name.0, w.draft.name.1.line)),
             _ => format!(" (declared in line {})", s.span.line),
         };
@@ -95,19 +96,20 @@ fn unwritten(name: &str, span: crate::diagnostic::Span, streams: &[Stream], wire
 }
 
 /// Steps in an order in which each stands behind all that it reads from; `None` and an error if there is a circle.
-pub fn order(streams: &[Stream], wired: &[Wired<'_>], faults: &mut Faults) -> Option<Vec<usize>> {
-    let before = |s: usize| -> BTreeSet<usize> {
+pub fn order(streams: &[Stream], wired: &[Wired<'_>], faults: &mut Faults) -> Option<Vec<StepNo>> {
+    let before = |s: StepNo| -> BTreeSet<StepNo> {
         let inputs = wired[s].inputs.iter().filter_map(|(n, _)| find(streams, n));
         inputs.filter_map(|i| if let Writer::Step(w, _) = streams[i].writer { Some(w) } else { None }).collect()
     };
-    let mut order: Vec<usize> = vec![];
+    let mut order: Vec<StepNo> = vec![];
+    let all = || StepNo::first(wired.len());
     while order.len() < wired.len() {
-        let ready = (0..wired.len()).find(|s| !order.contains(s) && before(*s).iter().all(|b| order.contains(b)));
+        let ready = all().find(|s| !order.contains(s) && before(*s).iter().all(|b| order.contains(b)));
         if let Some(s) = ready {
             order.push(s);
             continue;
         }
-        let stuck: Vec<usize> = (0..wired.len()).filter(|s| !order.contains(s)).collect();
+        let stuck: Vec<StepNo> = all().filter(|s| !order.contains(s)).collect();
         let path = circle(&stuck, &before);
         let names: Vec<&str> = path.iter().map(|s| wired[*s].draft.name.0.as_str()).collect();
         let at = path.first().map_or_else(Default::default, |s| wired[*s].draft.verb_span);
@@ -122,7 +124,7 @@ pub fn order(streams: &[Stream], wired: &[Wired<'_>], faults: &mut Faults) -> Op
 }
 
 /// One circle among steps that cannot be put in order.
-fn circle(stuck: &[usize], before: &dyn Fn(usize) -> BTreeSet<usize>) -> Vec<usize> {
+fn circle(stuck: &[StepNo], before: &dyn Fn(StepNo) -> BTreeSet<StepNo>) -> Vec<StepNo> {
     let mut path = vec![];
     let mut at = stuck.first().copied();
     while let Some(s) = at {
@@ -149,9 +151,9 @@ pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired
     for (port, ((name, _), _)) in step.ports.outputs.iter().enumerate() {
         let Some(i) = find(streams, name) else { continue };
         let made = if routes && step.ports.done != Some(port) { format } else { by_sink(&streams[i]) };
-        let chosen = said.get(i).copied().flatten().unwrap_or(made);
+        let chosen = said.get(i.0).copied().flatten().unwrap_or(made);
         streams[i].format = chosen;
-        if let Some(said) = said.get_mut(i) {
+        if let Some(said) = said.get_mut(i.0) {
             said.get_or_insert(chosen);
         }
     }
@@ -159,7 +161,7 @@ pub fn formats(streams: &mut [Stream], said: &mut [Option<Format>], step: &Wired
 }
 
 /// Types of the fields of a step's items: those of its source, if it is reached by routing alone.
-pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: usize) -> BTreeMap<String, FieldType> {
+pub fn types(streams: &[Stream], wired: &[Wired<'_>], step: StepNo) -> BTreeMap<String, FieldType> {
     let mut of_all: Vec<BTreeMap<String, FieldType>> = vec![];
     let (mut todo, mut seen) = (vec![step], BTreeSet::new());
     while let Some(step) = todo.pop() {
@@ -193,7 +195,7 @@ fn by_sink(stream: &Stream) -> Format {
 pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) -> Step {
     let name = wired.draft.name.0.clone();
     let index = |(n, _): &(String, _)| find(streams, n);
-    let inputs: Vec<usize> = wired.inputs.iter().filter_map(index).collect();
+    let inputs: Vec<StreamNo> = wired.inputs.iter().filter_map(index).collect();
     let mut groups = built.groups;
     if groups.is_empty() {
         groups.push(format!("{flow}.{name}"));
@@ -201,7 +203,7 @@ pub fn step(flow: &FlowId, streams: &[Stream], wired: &Wired<'_>, built: Built) 
     while groups.len() < inputs.len() {
         groups.push(groups[0].clone());
     }
-    let mut outputs: Vec<usize> = wired.ports.outputs.iter().filter_map(|(n, _)| index(n)).collect();
+    let mut outputs: Vec<StreamNo> = wired.ports.outputs.iter().filter_map(|(n, _)| index(n)).collect();
     let done = wired.ports.done.and_then(|_| outputs.pop());
     Step {
         name,

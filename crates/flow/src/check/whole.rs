@@ -5,6 +5,7 @@ use super::wire::Wired;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Flow, Kind, Mode, SinkAt, SourceAt, Stream, Writer};
 use crate::names::nearest;
+use crate::number::StreamNo;
 use crate::paths;
 use crate::patterns::barrier::IfFailed;
 use crate::read::keys::Faults;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 /// What can only be said of the whole: modes of sinks, results that nobody reads.
 pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
     // outputs that nobody uses: one of them may be meant
-    let unused = |o: &&usize| flow.streams.get(**o).is_some_and(|s| !s.declared && s.readers.is_empty());
+    let unused = |o: &&StreamNo| flow.streams.get(o.0).is_some_and(|s| !s.declared && s.readers.is_empty());
     let ends: Vec<String> = flow
         .steps
         .iter()
@@ -22,7 +23,7 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
         .map(|o| flow.streams[*o].name.clone())
         .collect();
     let moving: Vec<bool> =
-        (0..flow.streams.len()).map(|i| flow.above(i).into_iter().any(|s| flow.streams[s].moves())).collect();
+        flow.stream_nos().map(|i| flow.above(i).into_iter().any(|s| flow.streams[s].moves())).collect();
     for (stream, moving) in flow.streams.iter_mut().zip(moving) {
         if let Some(sink) = &mut stream.sink
             && !sink.mode_said
@@ -66,7 +67,7 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
 /// hold, it fails.
 fn gates_before_pairs(flow: &mut Flow) {
     let pairs = flow.steps.iter().filter(|s| matches!(s.kind, Kind::Pair(_)));
-    let before: BTreeSet<usize> = pairs.flat_map(|s| &s.inputs).flat_map(|i| flow.above(*i)).collect();
+    let before: BTreeSet<StreamNo> = pairs.flat_map(|s| &s.inputs).flat_map(|i| flow.above(*i)).collect();
     for stream in before {
         if let Writer::Step(w, _) = flow.streams[stream].writer
             && let Kind::Barrier(gate) | Kind::Reduce(_, gate) = &mut flow.steps[w].kind
@@ -93,13 +94,13 @@ fn ways(flow: &Flow, faults: &mut Faults) {
 }
 
 /// In how many ways a stream is read from the log, if all that needs no bytes of its own has none.
-fn ways_to(flow: &Flow, stream: usize, known: &mut Vec<Option<u64>>) -> u64 {
-    let Some(s) = flow.streams.get(stream) else { return 1 };
+fn ways_to(flow: &Flow, stream: StreamNo, known: &mut Vec<Option<u64>>) -> u64 {
+    let Some(s) = flow.streams.get(stream.0) else { return 1 };
     if let Some(n) = known[stream] {
         return n;
     }
     let n = match s.writer {
-        Writer::Step(w, _) if !s.is_public() => match flow.steps.get(w) {
+        Writer::Step(w, _) if !s.is_public() => match flow.steps.get(w.0) {
             Some(step) if matches!(step.kind, Kind::Copy(_) | Kind::Barrier(_)) && step.done != Some(stream) => {
                 step.inputs.iter().fold(0u64, |n, s| n.saturating_add(ways_to(flow, *s, known)))
             }
@@ -166,7 +167,7 @@ fn groups(flow: &Flow, faults: &mut Faults) {
     let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
     for step in &flow.steps {
         for (input, group) in step.inputs.iter().zip(&step.groups) {
-            let Some(stream) = flow.streams.get(*input) else { continue };
+            let Some(stream) = flow.streams.get(input.0) else { continue };
             if !seen.insert((group, stream.name.as_str())) {
                 let what = format!("two steps read `{}` as the group `{group}`", stream.name);
                 faults.push(

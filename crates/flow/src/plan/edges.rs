@@ -3,18 +3,19 @@
 use super::fuse::{Link, groups};
 use super::{Edge, How, Node, Plan, Reach, Root, Unit};
 use crate::model::{Flow, Kind, SourceAt, Writer};
+use crate::number::{StepNo, StreamNo, UnitNo};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes the plan of a flow. Where its work is `spread` over lanes, actions are apart from the sinks, whose seat is in one lane.
 pub fn plan(flow: &Flow, spread: bool) -> Plan {
     let mut p = Planner { flow, spread, group: BTreeMap::new(), logged: vec![false; flow.streams.len()] };
-    for s in 0..flow.streams.len() {
+    for s in flow.stream_nos() {
         p.logged[s] = p.must_log(s);
     }
     let nodes = p.nodes();
     p.group = groups(&nodes, &p.links());
     let mut edges = BTreeMap::new();
-    for s in 0..flow.streams.len() {
+    for s in flow.stream_nos() {
         for (node, input) in p.consumers(s) {
             edges.insert((s, node, input), p.edge(s, node));
         }
@@ -23,20 +24,20 @@ pub fn plan(flow: &Flow, spread: bool) -> Plan {
         p.logged[*s] |= *edge == Edge::Logged && !p.of_join(*s);
     }
     let units = p.units(&nodes, &edges);
-    let joins = (0..flow.steps.len()).filter(|j| p.is_join(*j));
+    let joins = flow.step_nos().filter(|j| p.is_join(*j));
     let views = joins.map(|j| {
         let inputs = flow.steps[j].inputs.iter().enumerate();
         (j, inputs.flat_map(|(input, s)| p.reach(input, *s, p.edge(*s, Node::Step(j)), &[], "")).collect())
     });
     let views = views.collect();
-    let writer = |s: usize| match flow.streams[s].writer {
+    let writer = |s: StreamNo| match flow.streams[s].writer {
         Writer::Outside => None,
         Writer::Source => Some(Node::Source(s)),
         Writer::Step(..) if p.of_join(s) => Some(Node::Publish(s)),
         Writer::Step(w, _) => Some(Node::Step(w)),
     };
-    let unit_of = |node: Node| units.iter().position(|u| u.nodes.contains(&node));
-    let writers = (0..flow.streams.len()).map(|s| writer(s).and_then(unit_of)).collect();
+    let unit_of = |node: Node| units.iter().position(|u| u.nodes.contains(&node)).map(UnitNo);
+    let writers = flow.stream_nos().map(|s| writer(s).and_then(unit_of)).collect();
     Plan { units, edges, logged: p.logged, views, writers }
 }
 
@@ -48,12 +49,12 @@ struct Planner<'f> {
 }
 
 impl Planner<'_> {
-    fn is_join(&self, step: usize) -> bool {
+    fn is_join(&self, step: StepNo) -> bool {
         matches!(self.flow.steps[step].kind, Kind::Barrier(_))
     }
 
     /// What makes the stream; the `done:` stream of a join is written by no pattern.
-    fn writer_kind(&self, s: usize) -> Option<&Kind> {
+    fn writer_kind(&self, s: StreamNo) -> Option<&Kind> {
         match self.flow.streams[s].writer {
             Writer::Step(w, _) if self.flow.steps[w].done != Some(s) => Some(&self.flow.steps[w].kind),
             _ => None,
@@ -61,16 +62,16 @@ impl Planner<'_> {
     }
 
     /// Whether the stream is what a join lets through.
-    fn of_join(&self, s: usize) -> bool {
+    fn of_join(&self, s: StreamNo) -> bool {
         matches!(self.writer_kind(s), Some(Kind::Barrier(_)))
     }
 
-    fn reads_stdin(&self, s: usize) -> bool {
+    fn reads_stdin(&self, s: StreamNo) -> bool {
         self.flow.streams[s].source.as_ref().is_some_and(|s| s.from == SourceAt::Stdin)
     }
 
     /// Whether the stream belongs into the log whoever reads it.
-    fn must_log(&self, s: usize) -> bool {
+    fn must_log(&self, s: StreamNo) -> bool {
         let stream = &self.flow.streams[s];
         let home = stream.sink.is_some() || stream.source.is_some();
         let told = matches!(stream.writer, Writer::Step(w, _) if self.flow.steps[w].done == Some(s));
@@ -78,7 +79,7 @@ impl Planner<'_> {
     }
 
     /// Everything that takes items of a stream.
-    fn consumers(&self, s: usize) -> Vec<(Node, usize)> {
+    fn consumers(&self, s: StreamNo) -> Vec<(Node, usize)> {
         let stream = &self.flow.streams[s];
         let mut all: Vec<(Node, usize)> =
             stream.readers.iter().map(|(step, input)| (Node::Step(*step), *input)).collect();
@@ -93,18 +94,18 @@ impl Planner<'_> {
 
     /// Sources, steps, sinks and copies of views into public streams; joins among the steps, although they are in no unit.
     fn nodes(&self) -> Vec<Node> {
-        let streams = || 0..self.flow.streams.len();
-        let is_read = |s: &usize| self.logged[*s] || !self.consumers(*s).is_empty();
+        let streams = || self.flow.stream_nos();
+        let is_read = |s: &StreamNo| self.logged[*s] || !self.consumers(*s).is_empty();
         let sources = streams().filter(|s| self.flow.streams[*s].writer == Writer::Source).filter(is_read);
         let ends = streams().flat_map(|s| self.consumers(s)).map(|(node, _)| node);
         let ends = ends.filter(|node| !matches!(node, Node::Step(_)));
-        sources.map(Node::Source).chain((0..self.flow.steps.len()).map(Node::Step)).chain(ends).collect()
+        sources.map(Node::Source).chain(self.flow.step_nos().map(Node::Step)).chain(ends).collect()
     }
 
     /// For each step, the gates above it that can stay shut.
     ///
     /// Steps move together only if these are the same: so a unit waits behind a shut gate as a whole, or not at all.
-    fn gates_above(&self, order: &[usize]) -> Vec<BTreeSet<usize>> {
+    fn gates_above(&self, order: &[StepNo]) -> Vec<BTreeSet<StepNo>> {
         let mut above = vec![BTreeSet::new(); self.flow.steps.len()];
         for step in order {
             let mut gates = BTreeSet::new();
@@ -117,7 +118,7 @@ impl Planner<'_> {
         above
     }
 
-    fn steps_before(&self, step: usize) -> impl Iterator<Item = usize> {
+    fn steps_before(&self, step: StepNo) -> impl Iterator<Item = StepNo> {
         self.flow.steps[step].inputs.iter().filter_map(|s| match self.flow.streams[*s].writer {
             Writer::Step(w, _) => Some(w),
             _ => None,
@@ -125,11 +126,11 @@ impl Planner<'_> {
     }
 
     /// The steps, each behind all that it reads from.
-    fn order(&self) -> Vec<usize> {
+    fn order(&self) -> Vec<StepNo> {
         let mut order = vec![];
         let mut placed = vec![false; self.flow.steps.len()];
         while let Some(next) =
-            (0..placed.len()).find(|s| !placed[*s] && self.steps_before(*s).all(|w| placed[w] || w == *s))
+            self.flow.step_nos().find(|s| !placed[*s] && self.steps_before(*s).all(|w| placed[w] || w == *s))
         {
             placed[next] = true;
             order.push(next);
@@ -147,12 +148,12 @@ impl Planner<'_> {
             _ => true, // a sink is behind what its writer is behind
         };
         let rank = |node: Node| match node {
-            Node::Source(s) => (0, s),
-            Node::Step(i) => (1, order.iter().position(|s| *s == i).unwrap_or(i)),
-            Node::Publish(s) | Node::Sink(s) => (2, s),
+            Node::Source(s) => (0, s.0),
+            Node::Step(i) => (1, order.iter().position(|s| *s == i).unwrap_or(i.0)),
+            Node::Publish(s) | Node::Sink(s) => (2, s.0),
         };
         let mut links = vec![];
-        for (s, stream) in self.flow.streams.iter().enumerate() {
+        for (s, stream) in self.flow.numbered_streams() {
             for (to, _) in self.consumers(s) {
                 let from = match stream.writer {
                     Writer::Outside => continue,
@@ -168,7 +169,7 @@ impl Planner<'_> {
     }
 
     /// Whether a consumer can be handed the items of a stream in memory.
-    fn may_fuse(&self, s: usize, to: Node) -> bool {
+    fn may_fuse(&self, s: StreamNo, to: Node) -> bool {
         if self.of_join(s) || self.must_log(s) {
             return false;
         }
@@ -180,7 +181,7 @@ impl Planner<'_> {
         flows_in && (by_pure || (reader.is_none() && !(acts && self.spread)))
     }
 
-    fn is_fused(&self, s: usize, to: Node) -> bool {
+    fn is_fused(&self, s: StreamNo, to: Node) -> bool {
         let from = match self.flow.streams[s].writer {
             Writer::Outside => return false,
             Writer::Source => Node::Source(s),
@@ -189,7 +190,7 @@ impl Planner<'_> {
         self.may_fuse(s, to) && self.group.get(&from) == self.group.get(&to)
     }
 
-    fn edge(&self, s: usize, to: Node) -> Edge {
+    fn edge(&self, s: StreamNo, to: Node) -> Edge {
         if self.of_join(s) && (matches!(to, Node::Publish(_)) || !self.logged[s]) {
             return Edge::View;
         }
@@ -209,7 +210,7 @@ impl Planner<'_> {
     }
 
     /// The streams that are really read for an input, each with the joins that must be open.
-    fn reach(&self, input: usize, s: usize, edge: Edge, gates: &[usize], above: &str) -> Vec<Reach> {
+    fn reach(&self, input: usize, s: StreamNo, edge: Edge, gates: &[StepNo], above: &str) -> Vec<Reach> {
         let stream = &self.flow.streams[s];
         let taken = if above.is_empty() { stream.name.clone() } else { format!("{above}/{}", stream.name) };
         let mut gates = gates.to_vec();
@@ -225,7 +226,7 @@ impl Planner<'_> {
         }
     }
 
-    fn units(&self, nodes: &[Node], edges: &BTreeMap<(usize, Node, usize), Edge>) -> Vec<Unit> {
+    fn units(&self, nodes: &[Node], edges: &BTreeMap<(StreamNo, Node, usize), Edge>) -> Vec<Unit> {
         let mut units: BTreeMap<usize, Unit> = BTreeMap::new();
         for node in nodes.iter().filter(|n| !matches!(n, Node::Step(i) if self.is_join(*i))) {
             let unit = units.entry(self.group[node]).or_default();
@@ -243,7 +244,7 @@ impl Planner<'_> {
         units.into_values().collect()
     }
 
-    fn roots(&self, node: Node, edges: &BTreeMap<(usize, Node, usize), Edge>) -> Vec<Root> {
+    fn roots(&self, node: Node, edges: &BTreeMap<(StreamNo, Node, usize), Edge>) -> Vec<Root> {
         if let Node::Source(s) = node {
             let how = if self.reads_stdin(s) { How::Stdin } else { How::Lines };
             let taken = self.flow.streams[s].name.clone();

@@ -68,6 +68,7 @@ fn detour(group: &[usize], links: &[(usize, usize, bool)], rejected: &[bool], a:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::StepNo;
     use proptest::prelude::*;
     use std::collections::{BTreeSet, VecDeque};
 
@@ -76,8 +77,8 @@ mod tests {
         let edges = proptest::collection::vec((0..12usize, 0..12usize, any::<bool>()), 0..40);
         edges.prop_map(|edges| {
             let link = |(a, b, may_fuse): (usize, usize, bool)| Link {
-                from: Node::Step(a.min(b)),
-                to: Node::Step(a.max(b)),
+                from: Node::Step(StepNo(a.min(b))),
+                to: Node::Step(StepNo(a.max(b))),
                 may_fuse,
             };
             (12, edges.into_iter().filter(|(a, b, _)| a != b).map(link).collect())
@@ -102,7 +103,7 @@ mod tests {
     proptest! {
         #[test]
         fn units_wait_for_each_other_in_no_circle_and_never_for_themselves((n, links) in dag()) {
-            let nodes: Vec<Node> = (0..n).map(Node::Step).collect();
+            let nodes: Vec<Node> = StepNo::first(n).map(Node::Step).collect();
             let group = groups(&nodes, &links);
             prop_assert_eq!(circle(&group, &links), BTreeSet::new());
             // what is in one group is handed over in memory; what goes through the log leads to another group
@@ -113,8 +114,8 @@ mod tests {
 
         #[test]
         fn a_chain_is_one_unit(n in 1..12usize) {
-            let nodes: Vec<Node> = (0..n).map(Node::Step).collect();
-            let chain = |i: usize| Link { from: Node::Step(i - 1), to: Node::Step(i), may_fuse: true };
+            let nodes: Vec<Node> = StepNo::first(n).map(Node::Step).collect();
+            let chain = |i: usize| Link { from: Node::Step(StepNo(i - 1)), to: Node::Step(StepNo(i)), may_fuse: true };
             let group = groups(&nodes, &(1..n).map(chain).collect::<Vec<_>>());
             prop_assert_eq!(group.values().collect::<BTreeSet<_>>().len(), 1);
         }

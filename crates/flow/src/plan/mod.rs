@@ -11,19 +11,20 @@ mod fuse;
 pub use edges::plan;
 
 use crate::model::Flow;
+use crate::number::{StepNo, StreamNo, UnitNo};
 use std::collections::BTreeMap;
 
 /// Something that takes items of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Node {
     /// The source of a stream: it takes lines, and gives items.
-    Source(usize),
+    Source(StreamNo),
     /// A step.
-    Step(usize),
+    Step(StepNo),
     /// The sink of a stream.
-    Sink(usize),
+    Sink(StreamNo),
     /// Copies the view of a join into its public stream.
-    Publish(usize),
+    Publish(StreamNo),
 }
 
 /// How the items of a stream reach a consumer.
@@ -47,15 +48,15 @@ pub struct Root {
     /// Its input, by number.
     pub input: usize,
     /// The stream in the flow that the items belong to.
-    pub of: usize,
+    pub of: StreamNo,
     /// The stream that is really read.
-    pub from: usize,
+    pub from: StreamNo,
     /// The names of the streams from `of` to `from`: what tells this way to a partition from any other one.
     pub taken: String,
     /// How.
     pub how: How,
     /// Joins that must be open.
-    pub gates: Vec<usize>,
+    pub gates: Vec<StepNo>,
 }
 
 /// How a unit reads a root.
@@ -75,11 +76,11 @@ pub struct Reach {
     /// The input, by number.
     pub input: usize,
     /// The stream that is really read.
-    pub from: usize,
+    pub from: StreamNo,
     /// The names of the streams from the input to `from`.
     pub taken: String,
     /// Joins that must be open.
-    pub gates: Vec<usize>,
+    pub gates: Vec<StepNo>,
 }
 
 /// Steps that move together.
@@ -90,11 +91,11 @@ pub struct Unit {
     /// Where it reads.
     pub roots: Vec<Root>,
     /// It calls user code.
-    pub acts: Option<usize>,
+    pub acts: Option<StepNo>,
     /// It reads two inputs in lock step.
-    pub pairs: Option<usize>,
+    pub pairs: Option<StepNo>,
     /// The reduces in it.
-    pub folds: Vec<usize>,
+    pub folds: Vec<StepNo>,
 }
 
 impl Unit {
@@ -111,35 +112,40 @@ pub struct Plan {
     /// The units, sources first.
     pub units: Vec<Unit>,
     /// For each stream and consumer: how items get there.
-    pub edges: BTreeMap<(usize, Node, usize), Edge>,
+    pub edges: BTreeMap<(StreamNo, Node, usize), Edge>,
     /// For each stream: whether it is in the log.
     pub logged: Vec<bool>,
     /// For each join: what it is a view of.
-    pub views: BTreeMap<usize, Vec<Reach>>,
+    pub views: BTreeMap<StepNo, Vec<Reach>>,
     /// For each stream: the unit that appends to its log.
-    pub writers: Vec<Option<usize>>,
+    pub writers: Vec<Option<UnitNo>>,
 }
 
 impl Plan {
+    /// Its units with their numbers.
+    pub fn numbered_units(&self) -> impl Iterator<Item = (UnitNo, &Unit)> + Clone {
+        UnitNo::first(self.units.len()).zip(&self.units)
+    }
+
     /// The consumers that a stream reaches inside its unit.
-    pub fn fused(&self, stream: usize) -> impl Iterator<Item = (Node, usize)> + '_ {
-        let of = (stream, Node::Source(0), 0)..=(stream, Node::Publish(usize::MAX), usize::MAX);
+    pub fn fused(&self, stream: StreamNo) -> impl Iterator<Item = (Node, usize)> + '_ {
+        let of = (stream, Node::Source(StreamNo(0)), 0)..=(stream, Node::Publish(StreamNo(usize::MAX)), usize::MAX);
         self.edges.range(of).filter(|(_, e)| **e == Edge::Fused).map(|((_, node, input), _)| (*node, *input))
     }
 
     /// All edges to a node.
-    pub fn edges_to(&self, node: Node) -> impl Iterator<Item = (usize, usize, Edge)> + '_ {
+    pub fn edges_to(&self, node: Node) -> impl Iterator<Item = (StreamNo, usize, Edge)> + '_ {
         self.edges.iter().filter(move |((_, to, _), _)| *to == node).map(|((s, _, input), e)| (*s, *input, *e))
     }
 
     /// The parts of a join's batch that come through an input.
-    pub fn view(&self, join: usize) -> &[Reach] {
+    pub fn view(&self, join: StepNo) -> &[Reach] {
         self.views.get(&join).map_or(&[], Vec::as_slice)
     }
 
     /// The unit that a node is in.
-    pub fn unit_of(&self, node: Node) -> Option<usize> {
-        self.units.iter().position(|u| u.nodes.contains(&node))
+    pub fn unit_of(&self, node: Node) -> Option<UnitNo> {
+        self.units.iter().position(|u| u.nodes.contains(&node)).map(UnitNo)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::context::RunContext;
 use anabranch_engine::{Error, Result, limits, partition};
 use anabranch_flow::model::{Flow, Kind, Writer};
+use anabranch_flow::number::{StreamNo, UnitNo};
 use anabranch_flow::plan::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ pub fn wanted(flow: &Flow, plan: &Plan, partitions: &[u32]) -> u32 {
 
 impl RunContext {
     /// The lane that a partition of a unit's root belongs to.
-    pub fn lane_of(&self, unit: usize, root: usize, partition: u32) -> u32 {
+    pub fn lane_of(&self, unit: UnitNo, root: usize, partition: u32) -> u32 {
         let unit = &self.plan.units[unit];
         if unit.has_seat() {
             return 0;
@@ -27,7 +28,7 @@ impl RunContext {
     }
 
     /// The number of the shard that a stream is, if it is one of several.
-    fn shard_of(&self, stream: usize) -> u32 {
+    fn shard_of(&self, stream: StreamNo) -> u32 {
         match self.flow.streams[stream].writer {
             Writer::Step(w, port) => {
                 let step = &self.flow.steps[w];
@@ -39,7 +40,7 @@ impl RunContext {
     }
 
     /// How many lanes have a part in a unit.
-    pub fn lanes_of(&self, unit: usize) -> usize {
+    pub fn lanes_of(&self, unit: UnitNo) -> usize {
         let roots = self.plan.units[unit].roots.iter().enumerate();
         let lanes = roots.flat_map(|(r, root)| (0..self.partitions[root.from]).map(move |p| (r, p)));
         lanes.map(|(r, p)| self.lane_of(unit, r, p)).collect::<std::collections::BTreeSet<_>>().len()
@@ -49,9 +50,11 @@ impl RunContext {
 /// The account of each lane has an entry for each partition that it reads or writes. A flow that has too many is refused
 /// before anything is done.
 pub fn entries_fit(context: &RunContext) -> Result<()> {
-    let mut of_lanes: BTreeMap<u32, (usize, BTreeSet<(usize, u32)>)> = BTreeMap::new();
-    for (u, unit) in context.plan.units.iter().enumerate() {
-        let written: Vec<usize> = (0..context.flow.streams.len())
+    let mut of_lanes: BTreeMap<u32, (usize, BTreeSet<(StreamNo, u32)>)> = BTreeMap::new();
+    for (u, unit) in context.plan.numbered_units() {
+        let written: Vec<StreamNo> = context
+            .flow
+            .stream_nos()
             .filter(|s| context.plan.logged[*s] && context.plan.writers[*s] == Some(u))
             .collect();
         for (r, root) in unit.roots.iter().enumerate() {
@@ -62,7 +65,7 @@ pub fn entries_fit(context: &RunContext) -> Result<()> {
             }
         }
         // by key, or by hash: any partition
-        let anywhere = |s: &&usize| match context.flow.streams[**s].writer {
+        let anywhere = |s: &&StreamNo| match context.flow.streams[**s].writer {
             Writer::Step(w, port) => match &context.flow.steps[w].kind {
                 Kind::Shard(shard) => !shard.streams && port == 0,
                 kind => matches!(kind, Kind::Reduce(..)),

@@ -7,6 +7,7 @@ pub mod sinks;
 use crate::world::{Reading, World};
 use anabranch_engine::{Again, At, Chunk, Desk, Error, Limit, Offset, Result, StreamName};
 use anabranch_flow::model::{Flow, Kind, Writer};
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::patterns::Vars;
 use anabranch_flow::plan::{How, Node, Plan, Root};
 use std::collections::BTreeMap;
@@ -44,11 +45,11 @@ pub struct RunContext {
     /// The stream of the lists of files.
     pub manifest: StreamName,
     /// The stream of dead letters as one of the flow's, and those that are tried again.
-    pub again: Option<(usize, Vec<Again>)>,
+    pub again: Option<(StreamNo, Vec<Again>)>,
     /// Sinks that write beside their place, with what their files have behind the name.
-    pub beside: BTreeMap<usize, String>,
+    pub beside: BTreeMap<StreamNo, String>,
     /// Sources that are files.
-    pub readings: BTreeMap<usize, Reading>,
+    pub readings: BTreeMap<StreamNo, Reading>,
 }
 
 impl RunContext {
@@ -59,9 +60,9 @@ impl RunContext {
 
     /// Where positions in what a root reads are kept: its stream's partition, or, for the bytes of
     /// files, the place of the stream in the manifest. Bytes and offsets never share a place.
-    pub fn spot(&self, how: How, stream: usize, p: u32) -> Spot {
+    pub fn spot(&self, how: How, stream: StreamNo, p: u32) -> Spot {
         match how {
-            How::Lines => (self.manifest.clone(), stream as u32),
+            How::Lines => (self.manifest.clone(), stream.0 as u32),
             How::Log | How::Stdin => (self.flow.streams[stream].at.clone(), p),
         }
     }
@@ -77,7 +78,7 @@ impl RunContext {
     }
 
     /// Whether a stream is what a join lets through.
-    pub fn is_view(&self, stream: usize) -> bool {
+    pub fn is_view(&self, stream: StreamNo) -> bool {
         match self.flow.streams[stream].writer {
             Writer::Step(w, _) => {
                 matches!(self.flow.steps[w].kind, Kind::Barrier(_)) && self.flow.steps[w].done != Some(stream)

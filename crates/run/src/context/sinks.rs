@@ -4,20 +4,21 @@ use crate::context::RunContext;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::expr::Scope;
 use anabranch_flow::model::SinkAt;
+use anabranch_flow::number::StreamNo;
 use std::sync::Arc;
 
 /// A file of a sink. A sink whose path is the same for all items has one; the place of another one is named by its path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileOf {
     /// The stream that the sink stores.
-    pub sink: usize,
+    pub sink: StreamNo,
     /// Its path, where the sink has more than one file.
     pub path: Option<Arc<str>>,
 }
 
 impl FileOf {
     /// The one file of a sink.
-    pub fn only(sink: usize) -> FileOf {
+    pub fn only(sink: StreamNo) -> FileOf {
         FileOf { sink, path: None }
     }
 }
@@ -30,7 +31,7 @@ pub fn of_batch(batch: u64) -> String {
 impl RunContext {
     /// The files of the sinks that a flow has.
     pub fn files(&self) -> impl Iterator<Item = FileOf> {
-        let sinks = self.flow.streams.iter().enumerate().filter(|(_, s)| s.sink.is_some());
+        let sinks = self.flow.numbered_streams().filter(|(_, s)| s.sink.is_some());
         sinks.map(|(s, _)| FileOf::only(s))
     }
 

@@ -5,13 +5,14 @@ use crate::ledger::{Standing, marks};
 use anabranch_engine::Account;
 use anabranch_engine::account::Reader;
 use anabranch_flow::model::{Kind, Writer};
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{Node, Reach, Root, name};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<'a> Standing<'a> {
     /// Items of this run's batch in a stream of the log that the flow writes.
-    pub fn items(self, stream: usize) -> u64 {
+    pub fn items(self, stream: StreamNo) -> u64 {
         let at = &self.context.flow.streams[stream].at;
         (0..self.context.partitions[stream]).map(|p| self.items_at(&(at.clone(), p))).sum()
     }
@@ -23,17 +24,17 @@ impl<'a> Standing<'a> {
     }
 
     /// Items that came to a join in this run. What waits at a gate before it has not come.
-    pub fn arrived(self, facts: &Facts, join: usize) -> u64 {
+    pub fn arrived(self, facts: &Facts, join: StepNo) -> u64 {
         self.context.plan.view(join).iter().map(|reach| self.through(facts, join, reach)).sum()
     }
 
     /// Items that came to a join through one of its inputs.
-    pub fn arrived_by(self, facts: &Facts, join: usize, input: usize) -> u64 {
+    pub fn arrived_by(self, facts: &Facts, join: StepNo, input: usize) -> u64 {
         let reach = self.context.plan.view(join).iter().filter(|reach| reach.input == input);
         reach.map(|reach| self.through(facts, join, reach)).sum()
     }
 
-    fn through(self, facts: &Facts, join: usize, reach: &Reach) -> u64 {
+    fn through(self, facts: &Facts, join: StepNo, reach: &Reach) -> u64 {
         if reach.gates.iter().any(|g| facts.gates[*g] != Some(Verdict::Open)) {
             return 0;
         }
@@ -45,7 +46,7 @@ impl<'a> Standing<'a> {
     }
 
     /// What a gate judges of what arrived, in a stream from outside by offsets: nobody has read it then, and a verdict is for good.
-    pub fn judged_by(self, join: usize) -> u64 {
+    pub fn judged_by(self, join: StepNo) -> u64 {
         let own = |reach: &Reach| self.items(reach.from);
         let outside = |reach: &Reach| {
             (0..self.context.partitions[reach.from]).map(|p| self.offsets(&self.context.viewer(join, reach, p))).sum()
@@ -98,29 +99,29 @@ impl<'a> Standing<'a> {
     }
 
     /// Failed items at the steps above a gate, down from the nearest gates before it.
-    pub fn failed_above(self, gate: usize) -> u64 {
+    pub fn failed_above(self, gate: StepNo) -> u64 {
         self.failed_by_step(gate).values().sum()
     }
 
     /// The same, by step.
-    pub fn failed_by_step(self, gate: usize) -> BTreeMap<String, u64> {
+    pub fn failed_by_step(self, gate: StepNo) -> BTreeMap<String, u64> {
         let dead = |n: &String| self.tally(n, |t| t.dead);
         let names = self.judged(gate).into_iter();
         names.map(|n| (n.clone(), dead(&n))).filter(|(_, dead)| *dead > 0).collect()
     }
 
     /// Items that were skipped at the steps that a gate judges.
-    pub fn skipped_above(self, gate: usize) -> u64 {
+    pub fn skipped_above(self, gate: StepNo) -> u64 {
         let names = self.judged(gate);
         let skipped = |a: &Account| names.iter().filter_map(|n| a.tally.get(n)).map(|t| t.skipped).sum::<u64>();
         self.accounts.iter().map(skipped).sum()
     }
 
     /// The steps whose failures a gate judges.
-    fn judged(self, gate: usize) -> BTreeSet<String> {
+    fn judged(self, gate: StepNo) -> BTreeSet<String> {
         let flow = &self.context.flow;
         let mut names: BTreeSet<String> = BTreeSet::new();
-        let mut todo: Vec<usize> = flow.steps[gate].inputs.clone();
+        let mut todo: Vec<StreamNo> = flow.steps[gate].inputs.clone();
         if let Kind::Reduce(..) = flow.steps[gate].kind {
             names.insert(flow.steps[gate].name.clone()); // an item that it could not fold is lacking as one that never came
         }

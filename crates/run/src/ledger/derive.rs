@@ -3,6 +3,7 @@
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::{Standing, marks};
 use anabranch_flow::model::{Kind, Writer};
+use anabranch_flow::number::{StepNo, StreamNo, UnitNo};
 use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{How, Node, Root, name};
 
@@ -17,12 +18,12 @@ impl<'a> Standing<'a> {
         };
         loop {
             let before = facts.clone();
-            for (u, unit) in self.context.plan.units.iter().enumerate() {
+            for (u, unit) in self.context.plan.numbered_units() {
                 if facts.units[u] == Progress::Working {
                     facts.units[u] = self.progress(&facts, &unit.roots, u);
                 }
             }
-            for (s, step) in flow.steps.iter().enumerate() {
+            for (s, step) in flow.numbered_steps() {
                 if facts.gates[s].is_none() && step.gate().is_some() {
                     facts.gates[s] = self.judge(&facts, s);
                 }
@@ -34,7 +35,7 @@ impl<'a> Standing<'a> {
         }
     }
 
-    fn progress(self, facts: &Facts, roots: &[Root], u: usize) -> Progress {
+    fn progress(self, facts: &Facts, roots: &[Root], u: UnitNo) -> Progress {
         let unit = &self.context.plan.units[u];
         let (mut all_read, mut blocked, mut settled) = (true, false, true);
         for root in roots {
@@ -64,7 +65,7 @@ impl<'a> Standing<'a> {
     }
 
     /// Whether a gate stays shut, or waits for what never comes.
-    fn is_stuck(self, facts: &Facts, gate: usize) -> bool {
+    fn is_stuck(self, facts: &Facts, gate: StepNo) -> bool {
         match facts.gates[gate] {
             Some(Verdict::Open) => false,
             Some(Verdict::Held | Verdict::Failed) => true,
@@ -79,8 +80,8 @@ impl<'a> Standing<'a> {
         }
     }
 
-    fn blocked_upstream(self, facts: &Facts, stream: usize) -> bool {
-        let held_fold = |s: usize| {
+    fn blocked_upstream(self, facts: &Facts, stream: StreamNo) -> bool {
+        let held_fold = |s: StepNo| {
             matches!(self.context.flow.steps[s].kind, Kind::Reduce(..))
                 && matches!(facts.gates[s], Some(Verdict::Held | Verdict::Failed))
         };
@@ -117,7 +118,7 @@ impl<'a> Standing<'a> {
     }
 
     /// Where the batch ends in a partition, once that is known: its writers are finished, or it was sealed.
-    pub fn end(self, facts: &Facts, how: How, stream: usize, p: u32) -> Option<i64> {
+    pub fn end(self, facts: &Facts, how: How, stream: StreamNo, p: u32) -> Option<i64> {
         let at = self.context.spot(how, stream, p);
         if let Some(seal) = self.record.seals.get(&at) {
             return Some(*seal);
@@ -132,7 +133,7 @@ impl<'a> Standing<'a> {
     }
 
     /// The verdict of a gate, once its input has ended.
-    fn judge(self, facts: &Facts, s: usize) -> Option<Verdict> {
+    fn judge(self, facts: &Facts, s: StepNo) -> Option<Verdict> {
         let step = &self.context.flow.steps[s];
         let gate = step.gate()?;
         if let Kind::Reduce(..) = step.kind {

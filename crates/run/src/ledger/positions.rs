@@ -4,6 +4,7 @@ use crate::context::Spot;
 use crate::ledger::Standing;
 use anabranch_engine::Tally;
 use anabranch_engine::account::Reader;
+use anabranch_flow::number::StepNo;
 use anabranch_flow::plan::Root;
 
 impl<'a> Standing<'a> {
@@ -32,7 +33,7 @@ impl<'a> Standing<'a> {
     /// Where the batch begins that comes to a root through its gates.
     pub fn batch(self, root: &Root, p: u32) -> i64 {
         let spot = (self.context.flow.streams[root.from].at.clone(), p);
-        let of_gate = |g: &usize| {
+        let of_gate = |g: &StepNo| {
             let reach = self.context.plan.view(*g).iter().filter(|reach| reach.from == root.from);
             reach.filter_map(|reach| self.record.from.get(&self.context.viewer(*g, reach, p)).copied()).max()
         };

@@ -6,6 +6,7 @@ use crate::ledger::report;
 use crate::ledger::report::Report;
 use anabranch_engine::Tally;
 use anabranch_flow::model::{Kind, Stream, Writer};
+use anabranch_flow::number::{StepNo, UnitNo};
 use anabranch_flow::plan::{How, Node, Root};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,11 +67,11 @@ impl RunView {
         facts: &Facts,
         now: i64,
         elapsed: Duration,
-        calls: &BTreeMap<usize, usize>,
+        calls: &BTreeMap<UnitNo, usize>,
     ) -> RunView {
         let Standing { context, accounts, .. } = standing;
         let done = standing.done(facts);
-        let steps = context.flow.steps.iter().enumerate().map(|(s, step)| {
+        let steps = context.flow.numbered_steps().map(|(s, step)| {
             let taken = match step.kind {
                 Kind::Barrier(_) => standing.arrived(facts, s),
                 _ => standing.tally(&step.name, Tally::taken),
@@ -103,7 +104,7 @@ impl Standing<'_> {
         let edge = |stream: &Stream| {
             let from = if let Writer::Step(w, _) = stream.writer { Some(flow.steps[w].name.clone()) } else { None };
             let made = from.as_ref().map_or(0, |from| sum(from, &|t| t.made.get(&stream.name).copied()));
-            let took = |s: usize| {
+            let took = |s: StepNo| {
                 let step = flow.steps[s].name.clone();
                 let n = sum(&step, &|t| t.took.get(&stream.name).copied());
                 (step, n)
@@ -119,7 +120,7 @@ impl Standing<'_> {
     }
 
     /// How far a unit has read what is there for it now.
-    fn share(self, unit: usize) -> Option<f64> {
+    fn share(self, unit: UnitNo) -> Option<f64> {
         let (mut read, mut all) = (0, 0);
         for root in &self.context.plan.units[unit].roots {
             let (r, a) = self.extent(root)?;
@@ -151,7 +152,7 @@ impl Standing<'_> {
                 let (read, there) = self.extent(root)?;
                 let writer = self.context.plan.writers[root.from].filter(|_| root.how == How::Log);
                 let given = match writer {
-                    Some(w) if facts.units[w] == Progress::Working => *done.get(w)?,
+                    Some(w) if facts.units[w] == Progress::Working => *done.get(w.0)?,
                     _ => Some(1.0),
                 };
                 let open = facts.gates_before(root) == Some(true);
@@ -165,7 +166,7 @@ impl Standing<'_> {
     }
 
     /// Items of the flow's own streams that are there for a step which reads them from the log.
-    fn there(self, unit: usize, step: usize) -> Option<u64> {
+    fn there(self, unit: UnitNo, step: StepNo) -> Option<u64> {
         let roots = self.context.plan.units[unit].roots.iter().filter(|r| r.node == Node::Step(step));
         let of = |root: &Root| {
             let counted = root.how == How::Log && self.context.flow.streams[root.from].writer != Writer::Outside;

@@ -12,6 +12,7 @@ use crate::worker::{Worker, mirror, stdin, turn};
 use crate::world::{Manifest, World};
 use anabranch_engine::{Crew, Cursor, Desk, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, limits};
 use anabranch_flow::model::Flow;
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{Plan, plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ pub struct Attempt {
     engine: Arc<dyn Desk>,
     world: World,
     options: Options,
-    manifests: BTreeMap<usize, Manifest>,
+    manifests: BTreeMap<StreamNo, Manifest>,
     crew: Box<dyn Crew>,
     claim: Claim,
     pipe: Arc<stdin::Pipe>,

@@ -47,7 +47,7 @@ pub fn books(
         }
     }
     let mut record = RunRecord { held: vec![], ..closing.clone() };
-    let own = context.flow.streams.iter().enumerate();
+    let own = context.flow.numbered_streams();
     let own = own.filter(|(s, stream)| context.plan.logged[*s] && stream.writer != Writer::Outside);
     let own = own.map(|(s, stream)| (&stream.at, context.partitions[s]));
     for (at, partitions) in own.chain([(&context.dead, context.lanes)]) {

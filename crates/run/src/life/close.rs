@@ -15,6 +15,7 @@ use crate::worker::{mirror, sinks};
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, Result, RunRecord, StreamName, limits};
 use anabranch_flow::model::{Kind, Mode, Writer};
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{Node, Root};
 use std::collections::{BTreeMap, BTreeSet};
@@ -275,7 +276,7 @@ fn to_publish(standing: Standing<'_>, facts: &Facts, phase: Phase) -> Result<Vec
 }
 
 /// Whether a reduce above does not say its finals.
-fn behind_held_fold(context: &RunContext, facts: &Facts, stream: usize) -> bool {
+fn behind_held_fold(context: &RunContext, facts: &Facts, stream: StreamNo) -> bool {
     let flow = &context.flow;
     flow.above(stream).into_iter().any(|s| match flow.streams[s].writer {
         Writer::Step(w, _) => matches!(flow.steps[w].kind, Kind::Reduce(..)) && facts.gates[w] != Some(Verdict::Open),
@@ -286,13 +287,13 @@ fn behind_held_fold(context: &RunContext, facts: &Facts, stream: usize) -> bool 
 /// What a held batch is, so that it can be found again.
 fn held(standing: Standing<'_>, facts: &Facts) -> Held {
     let Standing { context, record, .. } = standing;
-    let gate = facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0);
+    let gate = StepNo(facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0));
     let step = &context.flow.steps[gate];
     // a repair reads what was not read, and folds again what no result was said of
-    let unsaid = |s: &usize| standing.mark(&marks::done(&context.flow.steps[*s].name)) == 0;
+    let unsaid = |s: &StepNo| standing.mark(&marks::done(&context.flow.steps[*s].name)) == 0;
     let units = context.plan.units.iter().zip(&facts.units);
     let wanted = units.filter(|(u, p)| **p == Progress::Blocked || u.folds.iter().any(unsaid));
-    let streams: BTreeSet<usize> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();
+    let streams: BTreeSet<StreamNo> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();
     let mut extents = vec![];
     for s in streams.into_iter().filter(|s| context.plan.logged[*s]) {
         for p in 0..context.partitions[s] {

@@ -6,6 +6,7 @@ use crate::life::prepare;
 use crate::world::World;
 use anabranch_engine::{Cursor, Desk, Result};
 use anabranch_flow::model::Flow;
+use anabranch_flow::number::StepNo;
 use anabranch_flow::plan::{Node, plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>) 
     let standing = ledger.standing(&context, &record);
     let facts = standing.derive();
     let report = report::report(standing, &facts, context.world.clock.now());
-    let node = |i: usize| context.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
-    let progress = flow.steps.iter().enumerate().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
+    let node = |i: StepNo| context.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
+    let progress = flow.numbered_steps().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
     Ok(Some(Inspection { phase: record.phase, report, progress }))
 }

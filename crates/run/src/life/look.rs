@@ -4,6 +4,7 @@ use crate::world::{Goal, World, Written};
 use anabranch_engine::{Error, Result};
 use anabranch_flow::diagnostic::{Diagnostic, Severity, Span};
 use anabranch_flow::model::{ActionSpec, Flow, Kind, Mode, SinkAt, SourceAt, Stream};
+use anabranch_flow::number::StepNo;
 use anabranch_flow::paths;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,7 +48,7 @@ fn pairs(flow: &Flow) -> Vec<Diagnostic> {
 }
 
 /// Why a pair cannot have so many streams to read.
-pub fn pairs_of(flow: &Flow, step: usize, streams: usize) -> (Span, Error) {
+pub fn pairs_of(flow: &Flow, step: StepNo, streams: usize) -> (Span, Error) {
     let step = &flow.steps[step];
     let e = Error::usage(format!("{} pairs two streams, but it would read {streams}", step.name));
     (step.span, e.help("let each side be one stream; put a merge before it"))

@@ -6,13 +6,14 @@ use crate::life::look;
 use crate::world::{Manifest, Reading, World};
 use anabranch_engine::{Account, At, Error, Result, RunRecord, chunks};
 use anabranch_flow::model::{Flow, SourceAt};
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::plan::{How, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Lists the files of every source that is read. A missing one ends it here, with nothing touched, and so does a sink
 /// that cannot be written.
-pub fn survey(flow: &Flow, plan: &Plan, world: &World) -> Result<BTreeMap<usize, Manifest>> {
+pub fn survey(flow: &Flow, plan: &Plan, world: &World) -> Result<BTreeMap<StreamNo, Manifest>> {
     look::sinks(flow, world)?;
     let written = look::written(flow);
     let mut out = BTreeMap::new();
@@ -35,10 +36,10 @@ pub fn survey(flow: &Flow, plan: &Plan, world: &World) -> Result<BTreeMap<usize,
 pub fn readings(
     context: &RunContext,
     account: &Account,
-    manifests: &BTreeMap<usize, Manifest>,
-) -> Result<BTreeMap<usize, Reading>> {
+    manifests: &BTreeMap<StreamNo, Manifest>,
+) -> Result<BTreeMap<StreamNo, Reading>> {
     let is_repair = account.record.as_ref().is_some_and(|r| r.repair.is_some());
-    let unsaid = |s: &usize| !account.marks.contains_key(&marks::done(&context.flow.steps[*s].name));
+    let unsaid = |s: &StepNo| !account.marks.contains_key(&marks::done(&context.flow.steps[*s].name));
     let mut out = BTreeMap::new();
     for (stream, manifest) in manifests {
         let unit = context.plan.units.iter().find(|u| u.roots.iter().any(|r| r.from == *stream && r.how == How::Lines));
@@ -58,7 +59,7 @@ pub fn readings(
 }
 
 /// The files that are committed to their end, and whether their last line was left to the next run.
-fn last_lines(context: &RunContext, account: &Account, stream: usize, manifest: &Manifest) -> BTreeMap<usize, bool> {
+fn last_lines(context: &RunContext, account: &Account, stream: StreamNo, manifest: &Manifest) -> BTreeMap<usize, bool> {
     let mut roots =
         context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines && r.from == stream);
     let reader = roots.next().map(|root| context.reader(root, 0));
@@ -75,7 +76,7 @@ fn last_lines(context: &RunContext, account: &Account, stream: usize, manifest: 
 }
 
 /// The manifests of an open run, as they were when it opened.
-pub fn stored_manifests(context: &RunContext, record: &RunRecord) -> Result<BTreeMap<usize, Manifest>> {
+pub fn stored_manifests(context: &RunContext, record: &RunRecord) -> Result<BTreeMap<StreamNo, Manifest>> {
     let mut out = BTreeMap::new();
     let lists = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines);
     for root in lists {
@@ -92,7 +93,7 @@ pub fn stored_manifests(context: &RunContext, record: &RunRecord) -> Result<BTre
                 let manifest: Manifest = serde_json::from_slice(item.value().unwrap_or_default()).map_err(|e| {
                     Error::corrupt(format!("the list of files of run {} cannot be read: {e}", record.number))
                 })?;
-                let stream = context.flow.streams.iter().position(|s| s.name == manifest.stream);
+                let stream = context.flow.stream_no(&manifest.stream);
                 out.extend(stream.map(|s| (s, manifest)));
             }
         }

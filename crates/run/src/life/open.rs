@@ -16,6 +16,7 @@ use anabranch_engine::{
     RunRecord, limits,
 };
 use anabranch_flow::model::{Mode, Writer};
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{How, Node};
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ pub fn open(
     mut context: RunContext,
     lane: &mut dyn Lane,
     options: &mut Options,
-    manifests: BTreeMap<usize, Manifest>,
+    manifests: BTreeMap<StreamNo, Manifest>,
 ) -> Result<RunContext> {
     let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
     let manifests = match &resumed {
@@ -143,7 +144,7 @@ fn begin(
     context: &mut RunContext,
     lane: &mut dyn Lane,
     mut record: RunRecord,
-    manifests: &BTreeMap<usize, Manifest>,
+    manifests: &BTreeMap<StreamNo, Manifest>,
 ) -> Result<()> {
     name_run(context, &record);
     let mut account = Account {
@@ -183,8 +184,7 @@ fn begin(
 
 /// Notes where the files of sinks begin that this run will write.
 fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> Result<()> {
-    let paths =
-        (0..context.flow.streams.len()).map(|s| context.sink_path(&FileOf::only(s))).collect::<Result<Vec<_>>>()?;
+    let paths = context.flow.stream_nos().map(|s| context.sink_path(&FileOf::only(s))).collect::<Result<Vec<_>>>()?;
     look::apart(&context.flow, &context.world, &paths).map_err(|(_, e)| e)?;
     for file in context.files() {
         let Some(sink) = &context.flow.streams[file.sink].sink else { continue };

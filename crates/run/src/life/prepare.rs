@@ -7,6 +7,7 @@ use crate::world::World;
 use anabranch_engine::{Desk, Error, Result, RunRecord, StreamName, StreamSpec};
 use anabranch_flow::expr::{RunVars, Zone};
 use anabranch_flow::model::{Flow, Kind, Writer};
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::patterns::{Pattern, Vars};
 use anabranch_flow::plan::{Node, Plan};
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ pub fn prepare(flow: Arc<Flow>, plan: Plan, engine: Arc<dyn Desk>, world: World)
         flow,
     };
     let mut known: Vec<Option<u32>> = vec![None; context.flow.streams.len()];
-    for s in 0..known.len() {
+    for s in context.flow.stream_nos() {
         context.partitions[s] = count(&context, s, &mut known)?;
     }
     pairs_fit(&context)?;
@@ -93,7 +94,7 @@ pub fn name_run(context: &mut RunContext, record: &RunRecord) {
     let zone = jiff::tz::TimeZone::get(&context.flow.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
     context.vars.run = RunVars { id: first.to_string(), date: record.date.clone(), started, zone: Zone(zone) };
     context.lanes = record.lanes;
-    for (s, stream) in context.flow.streams.iter().enumerate().filter(|(s, _)| context.plan.logged[*s]) {
+    for (s, stream) in context.flow.numbered_streams().filter(|(s, _)| context.plan.logged[*s]) {
         let of_stream = (stream.at.clone(), 0)..=(stream.at.clone(), u32::MAX);
         let partitions = record.starts.range(of_stream).count() as u32;
         if partitions > 0 {
@@ -104,7 +105,7 @@ pub fn name_run(context: &mut RunContext, record: &RunRecord) {
 }
 
 /// Partitions of a stream: as declared, as found, or as its writer's largest input.
-fn count(context: &RunContext, s: usize, known: &mut Vec<Option<u32>>) -> Result<u32> {
+fn count(context: &RunContext, s: StreamNo, known: &mut Vec<Option<u32>>) -> Result<u32> {
     if let Some(n) = known[s] {
         return Ok(n);
     }
@@ -147,7 +148,7 @@ pub fn ensure(context: &RunContext, options: &mut Options) -> Result<BTreeMap<St
         vec![kept(&books::stream(&flow.name)?, 1), kept(&context.dead, context.lanes), kept(&context.manifest, 1)],
         vec![],
     );
-    for (s, stream) in flow.streams.iter().enumerate().filter(|(s, _)| context.plan.logged[*s]) {
+    for (s, stream) in flow.numbered_streams().filter(|(s, _)| context.plan.logged[*s]) {
         let config = stream.config.clone();
         let spec = StreamSpec {
             name: stream.at.clone(),

@@ -6,6 +6,7 @@ use anabranch_engine::{
     Account, Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits,
 };
 use anabranch_flow::model::Writer;
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{How, Node, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -15,7 +16,7 @@ pub fn record(
     context: &RunContext,
     lane: &mut dyn Lane,
     ids: BTreeMap<StreamName, String>,
-    manifests: &BTreeMap<usize, Manifest>,
+    manifests: &BTreeMap<StreamNo, Manifest>,
 ) -> Result<RunRecord> {
     let last = lane.account().record.clone();
     let number = last.as_ref().map_or(1, |r| r.number + 1);
@@ -128,12 +129,12 @@ fn stretches(
     context: &RunContext,
     last: Option<&RunRecord>,
     record: &mut RunRecord,
-    manifests: &BTreeMap<usize, Manifest>,
+    manifests: &BTreeMap<StreamNo, Manifest>,
 ) -> Result<()> {
     for (p, span) in own_span(context, &context.dead, last, &record.ids)?.into_iter().enumerate() {
         record.starts.insert((context.dead.clone(), p as u32), span.end);
     }
-    for (s, stream) in context.flow.streams.iter().enumerate() {
+    for (s, stream) in context.flow.numbered_streams() {
         if let Some(manifest) = manifests.get(&s) {
             record.seals.insert(context.spot(How::Lines, s, 0), manifest.bytes() as i64);
         }

@@ -13,6 +13,7 @@ use anabranch_engine::{
     StreamName, Tally, limits,
 };
 use anabranch_flow::model::{Flow, Kind, Mode, Stream, Writer};
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::plan::{How, Node, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -169,7 +170,7 @@ fn begun(context: &RunContext, record: &RunRecord) -> Result<Vec<(String, String
 
 /// Own streams go on where they end now; the dead letters of the batch lie before the present end of theirs.
 fn ends_now(context: &RunContext, last: &RunRecord, record: &mut RunRecord) -> Result<()> {
-    for (s, stream) in context.flow.streams.iter().enumerate() {
+    for (s, stream) in context.flow.numbered_streams() {
         if context.plan.logged[s] && stream.writer != Writer::Outside {
             for (p, span) in own_span(context, &stream.at, Some(last), &record.ids)?.into_iter().enumerate() {
                 record.starts.insert((stream.at.clone(), p as u32), span.end);
@@ -233,8 +234,8 @@ fn may_retry(context: &RunContext, books: &Account, letter: &DeadLetter) -> Resu
         let text = format!("the dead letter {id} was too large to be kept whole, and cannot be tried again");
         return Err(Error::usage(text).help("skip it, or run the batch again"));
     }
-    let found = flow.steps.iter().position(|s| s.name == *step);
-    let input = found.zip(flow.streams.iter().position(|s| s.name == of));
+    let found = flow.step_no(step);
+    let input = found.zip(flow.stream_no(&of));
     let Some((s, _)) = input.filter(|(s, of)| flow.steps[*s].inputs.contains(of)) else {
         return Err(Error::usage(format!("the dead letter {id} failed at {step}, and cannot be retried there"))
             .help("skip it, or run the batch again"));
@@ -247,7 +248,7 @@ fn may_retry(context: &RunContext, books: &Account, letter: &DeadLetter) -> Resu
 }
 
 /// A reduce that a step leads to, and that has said its results; or a pair, which has moved on.
-fn said_behind(flow: &Flow, books: &Account, step: usize) -> Option<String> {
+fn said_behind(flow: &Flow, books: &Account, step: StepNo) -> Option<String> {
     let mut todo = vec![step];
     let mut seen = BTreeSet::new();
     while let Some(s) = todo.pop().filter(|_| seen.len() <= flow.steps.len()) {
@@ -268,20 +269,21 @@ fn said_behind(flow: &Flow, books: &Account, step: usize) -> Option<String> {
 /// Gives the steps whose dead letters are tried again a root that reads them.
 pub fn extend(context: &mut RunContext, record: &RunRecord) {
     let Some(mending) = &record.repair else { return };
-    let of_name = |name: &String| context.flow.streams.iter().position(|s| s.name == *name);
+    let of_name = |name: &String| context.flow.stream_no(name);
     // an earlier repair of the batch may have put a file there
-    let behind = |s: &usize| {
+    let behind = |s: &StreamNo| {
         let (name, first) = (&context.flow.streams[*s].name, crate::context::sinks::of_batch(record.batch));
         let taken = mending.placed.iter().any(|p| p.sink == *name && p.path.ends_with(&first));
         if taken { format!("{first}-{}", record.number) } else { first }
     };
-    let beside: BTreeMap<usize, String> = mending.beside.iter().filter_map(of_name).map(|s| (s, behind(&s))).collect();
+    let beside: BTreeMap<StreamNo, String> =
+        mending.beside.iter().filter_map(of_name).map(|s| (s, behind(&s))).collect();
     context.beside = beside;
     if context.again.is_some() || mending.again.is_empty() {
         return;
     }
     let mut flow = Flow::clone(&context.flow);
-    let dead = flow.streams.len();
+    let dead = StreamNo(flow.streams.len());
     let Some(like) = flow.streams.first() else { return };
     flow.streams.push(Stream {
         name: "dead letters".into(),
@@ -295,8 +297,8 @@ pub fn extend(context: &mut RunContext, record: &RunRecord) {
     });
     let roots: BTreeSet<(&str, &str)> = mending.again.iter().map(|a| (a.step.as_str(), a.of.as_str())).collect();
     for (step, of) in roots {
-        let step = flow.steps.iter().position(|s| s.name == step);
-        let of = flow.streams.iter().position(|s| s.name == of);
+        let step = flow.step_no(step);
+        let of = flow.stream_no(of);
         let (Some(s), Some(of)) = (step, of) else { continue };
         let input = flow.steps[s].inputs.iter().position(|i| *i == of).unwrap_or(0);
         if let Some(unit) = context.plan.unit_of(Node::Step(s)) {

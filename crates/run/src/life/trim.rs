@@ -9,7 +9,7 @@ use anabranch_flow::model::Writer;
 pub fn trim(standing: Standing<'_>) -> Result<()> {
     let Standing { context, record, .. } = standing;
     let mut keep: Vec<At> = vec![];
-    for (s, stream) in context.flow.streams.iter().enumerate() {
+    for (s, stream) in context.flow.numbered_streams() {
         let internal = context.plan.logged[s] && stream.writer != Writer::Outside && !stream.is_public();
         if !internal || context.is_view(s) {
             continue;

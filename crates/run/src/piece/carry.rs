@@ -10,6 +10,7 @@ use anabranch_flow::expr::Fault;
 use anabranch_flow::format::Format;
 use anabranch_flow::format::convert;
 use anabranch_flow::model::{OnError, Step};
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::{Body, Effects, Origin, Part, View, What};
 use anabranch_flow::plan::{Node, name};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ impl<'c> Carrier<'c> {
     }
 
     /// A node takes a part of the stream `of` through its input `input`.
-    pub fn deliver(&mut self, node: Node, input: usize, of: usize, part: &Part) -> Result<()> {
+    pub fn deliver(&mut self, node: Node, input: usize, of: StreamNo, part: &Part) -> Result<()> {
         if part.count() == 0 || self.out.stop.is_some() {
             return Ok(());
         }
@@ -46,7 +47,7 @@ impl<'c> Carrier<'c> {
         }
     }
 
-    fn step(&mut self, i: usize, input: usize, of: usize, part: &Part) -> Result<()> {
+    fn step(&mut self, i: StepNo, input: usize, of: StreamNo, part: &Part) -> Result<()> {
         let context = self.context;
         let step = &context.flow.steps[i];
         let pattern = step.pattern();
@@ -108,7 +109,7 @@ impl<'c> Carrier<'c> {
     }
 
     /// A node made a part for a stream.
-    pub fn emit(&mut self, by: &str, stream: usize, part: &Part) -> Result<()> {
+    pub fn emit(&mut self, by: &str, stream: StreamNo, part: &Part) -> Result<()> {
         let context = self.context;
         let s = &context.flow.streams[stream];
         *self.out.tally(by).made.entry(s.name.clone()).or_default() += part.count();
@@ -121,7 +122,7 @@ impl<'c> Carrier<'c> {
         Ok(())
     }
 
-    fn put(&mut self, stream: usize, p: u32, part: &Part) -> Result<()> {
+    fn put(&mut self, stream: StreamNo, p: u32, part: &Part) -> Result<()> {
         let p = partition::through(p, self.context.partitions[stream]);
         self.out.puts.entry((stream, p)).or_default().add(part)
     }
@@ -130,7 +131,7 @@ impl<'c> Carrier<'c> {
     fn failed(
         &mut self,
         step: &Step,
-        of: usize,
+        of: StreamNo,
         part: &Part,
         view: &View<'_>,
         failed: Vec<(usize, Fault)>,
@@ -178,7 +179,7 @@ impl<'c> Carrier<'c> {
         }
     }
 
-    fn sink(&mut self, s: usize, part: &Part) -> Result<()> {
+    fn sink(&mut self, s: StreamNo, part: &Part) -> Result<()> {
         let stream = &self.context.flow.streams[s];
         let Some(sink) = &stream.sink else { return Ok(()) };
         let records = part.body.records()?;

@@ -14,6 +14,7 @@ use crate::piece::carry::Carrier;
 use crate::piece::outcome::Outcome;
 use anabranch_engine::{Error, Handle, Result, Rows};
 use anabranch_flow::format::convert;
+use anabranch_flow::number::{StreamNo, UnitNo};
 use anabranch_flow::patterns::{Body, Origin, Part};
 use anabranch_flow::plan::Root;
 use std::ops::Range;
@@ -21,7 +22,7 @@ use std::ops::Range;
 /// A piece of input to work on.
 pub struct Task {
     /// The unit.
-    pub unit: usize,
+    pub unit: UnitNo,
     /// Its root, by number.
     pub root: usize,
     /// What to read.
@@ -86,7 +87,7 @@ pub fn parts(context: &RunContext, root: &Root, handle: &Handle, span: Range<i64
 
 /// A batch of the log, without the items outside `span`, in the format of the stream that the root takes.
 pub fn view(context: &RunContext, root: &Root, handle: &Handle, span: Range<i64>) -> Result<Vec<Part>> {
-    let format = |s: usize| context.flow.streams[s].format;
+    let format = |s: StreamNo| context.flow.streams[s].format;
     convert::viewed(part(context, root, handle, span)?, format(root.from), format(root.of))
 }
 

@@ -4,6 +4,7 @@ use crate::context::sinks::FileOf;
 use crate::piece::letter::Failed;
 use crate::piece::packing::Gathering;
 use anabranch_engine::{Error, Tally};
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::Scratch;
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ pub struct Outcome {
     /// What each node did.
     pub tally: BTreeMap<String, Tally>,
     /// Batches for the log, by stream and partition.
-    pub puts: BTreeMap<(usize, u32), Gathering>,
+    pub puts: BTreeMap<(StreamNo, u32), Gathering>,
     /// Bytes for sinks.
     pub sinks: BTreeMap<FileOf, Vec<u8>>,
     /// Items that failed and are kept.
@@ -21,7 +22,7 @@ pub struct Outcome {
     /// What is to be known when the run goes on.
     pub marks: BTreeMap<String, u64>,
     /// What the reduces folded.
-    pub scratch: BTreeMap<usize, Scratch>,
+    pub scratch: BTreeMap<StepNo, Scratch>,
     /// Something that must stop the run.
     pub stop: Option<Error>,
 }

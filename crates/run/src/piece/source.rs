@@ -10,6 +10,7 @@ use anabranch_engine::{Batch, Builder, Codec, Item, Result, limits};
 use anabranch_flow::format::entry::entered;
 use anabranch_flow::format::framing::Framed;
 use anabranch_flow::model::Stream;
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::patterns::{Body, Origin, Part};
 use anabranch_flow::plan::{Node, Root, name};
 use bytes::Bytes;
@@ -23,7 +24,7 @@ pub fn read(context: &RunContext, root: &Root, reading: &Reading, from: u64, to:
 }
 
 /// Lines of standard input, carried through the unit.
-pub fn take(context: &RunContext, stream: usize, lines: &[Framed]) -> Result<(u64, Outcome)> {
+pub fn take(context: &RunContext, stream: StreamNo, lines: &[Framed]) -> Result<(u64, Outcome)> {
     let mut gatherer = Gatherer::new(context, stream, None);
     for Framed { byte, text, too_long } in lines {
         let (byte, too_long) = (*byte, *too_long);
@@ -35,7 +36,7 @@ pub fn take(context: &RunContext, stream: usize, lines: &[Framed]) -> Result<(u6
 /// What every source does to its lines.
 struct Gatherer<'g> {
     context: &'g RunContext,
-    from: usize,
+    from: StreamNo,
     /// The files; none for standard input.
     reading: Option<&'g Reading>,
     stream: &'g Stream,
@@ -49,7 +50,7 @@ struct Gatherer<'g> {
 }
 
 impl<'g> Gatherer<'g> {
-    fn new(context: &'g RunContext, from: usize, reading: Option<&'g Reading>) -> Self {
+    fn new(context: &'g RunContext, from: StreamNo, reading: Option<&'g Reading>) -> Self {
         let stream = &context.flow.streams[from];
         let batch = Builder::new(Codec::None);
         let carrier = Carrier::new(context);

@@ -13,6 +13,7 @@ use anabranch_flow::call::Call;
 use anabranch_flow::expr::{Value, json};
 use anabranch_flow::format::convert;
 use anabranch_flow::model::{Act, ActionSpec, Kind, Step};
+use anabranch_flow::number::StepNo;
 use anabranch_flow::patterns::{Body, Making, Origin, Part};
 use anabranch_flow::plan::Root;
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use std::time::Instant;
 
 /// The window of one action step.
 pub struct Window {
-    step: usize,
+    step: StepNo,
     session: Box<dyn Session>,
     /// Items that may be started and not committed.
     most: usize,
@@ -96,7 +97,7 @@ pub struct Finished {
 
 impl Window {
     /// A window of the step `step`. All its inputs share the calls that it may make at once.
-    pub fn open(context: &RunContext, step: usize, act: &Act, replies: Replies) -> Result<Window> {
+    pub fn open(context: &RunContext, step: StepNo, act: &Act, replies: Replies) -> Result<Window> {
         let seat = call::seat(context, &context.flow.steps[step], act)?;
         Ok(Window {
             step,

@@ -10,6 +10,7 @@ use crate::worker::{Worker, finals, pair};
 use crate::world::{Replies, Reply};
 use anabranch_engine::{At, Error, LaneNo, Limit, Result, limits};
 use anabranch_flow::model::Kind;
+use anabranch_flow::number::UnitNo;
 use anabranch_flow::plan::How;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -18,7 +19,7 @@ use std::time::Instant;
 /// What works for a process beside its loop: the pool, and the calls of actions.
 pub struct Dispatch {
     pool: Pool,
-    windows: BTreeMap<usize, Window>,
+    windows: BTreeMap<UnitNo, Window>,
 }
 
 impl Dispatch {
@@ -27,7 +28,7 @@ impl Dispatch {
         let context = &worker.context;
         let pool = Pool::start(worker.threads, context, events)?;
         let mut windows = BTreeMap::new();
-        for (u, unit) in context.plan.units.iter().enumerate() {
+        for (u, unit) in context.plan.numbered_units() {
             if let Some(step) = unit.acts
                 && let Kind::Act(act) = &context.flow.steps[step].kind
             {
@@ -63,7 +64,7 @@ impl Dispatch {
     }
 
     /// Items that are with the action of each unit.
-    pub fn calls(&self) -> BTreeMap<usize, usize> {
+    pub fn calls(&self) -> BTreeMap<UnitNo, usize> {
         self.windows.iter().map(|(u, w)| (*u, w.len())).collect()
     }
 
@@ -78,7 +79,7 @@ impl Dispatch {
     }
 
     /// Takes the answers to calls of an action.
-    pub fn replied(&mut self, worker: &Worker, unit: usize, replies: Vec<Reply>) -> Result<()> {
+    pub fn replied(&mut self, worker: &Worker, unit: UnitNo, replies: Vec<Reply>) -> Result<()> {
         let window =
             self.windows.get_mut(&unit).ok_or_else(|| Error::bug("an answer of an action that is not there"))?;
         let now = Instant::now();

@@ -4,15 +4,16 @@ use crate::piece::outcome::Outcome;
 use crate::worker::reader::ReaderNo;
 use crate::world::Reply;
 use anabranch_engine::{Account, Error, Lane, LaneNo, Result};
+use anabranch_flow::number::{StreamNo, UnitNo};
 
 /// What reaches the loop from other threads.
 pub enum Event {
     /// A piece of input is worked on.
     Piece(Answer),
     /// Calls of an action of that unit are answered.
-    Replies(usize, Vec<Reply>),
+    Replies(UnitNo, Vec<Reply>),
     /// Something came through standard input, for that stream.
-    Stdin(usize),
+    Stdin(StreamNo),
     /// A lane was claimed, or could not be.
     Claimed(LaneNo, Result<Box<dyn Lane>>),
     /// Accounts that other processes committed.

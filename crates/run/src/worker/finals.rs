@@ -9,6 +9,7 @@ use anabranch_engine::account::Reader;
 use anabranch_engine::{Batch, Error, Item, Packer, Result, limits, partition};
 use anabranch_flow::expr::Fault;
 use anabranch_flow::model::Kind;
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::patterns::{Body, Finals, Origin, Part, Pattern, Scratch};
 use anabranch_flow::plan::{Node, Root};
@@ -16,9 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A step whose finals, or `done:` item, can be emitted now.
-fn ready(worker: &Worker) -> Option<usize> {
+fn ready(worker: &Worker) -> Option<StepNo> {
     let chair = worker.lanes.get(&0)?;
-    (0..worker.context.flow.steps.len()).find(|s| {
+    worker.context.flow.step_nos().find(|s| {
         let step = &worker.context.flow.steps[*s];
         let open = worker.facts.gates[*s] == Some(Verdict::Open);
         let said = chair.account().marks.contains_key(&marks::done(&step.name));
@@ -39,7 +40,7 @@ fn ready(worker: &Worker) -> Option<usize> {
 }
 
 /// Whether what a join let through is in its public stream, where it has one, and is counted.
-fn published(worker: &Worker, join: usize) -> bool {
+fn published(worker: &Worker, join: StepNo) -> bool {
     let context = &worker.context;
     let published = match context.flow.steps[join].outputs.first().and_then(|o| context.plan.unit_of(Node::Publish(*o)))
     {
@@ -50,7 +51,7 @@ fn published(worker: &Worker, join: usize) -> bool {
 }
 
 /// Whether somebody reads what a join let through of a stream from outside, and so will know how many items it has.
-fn is_being_counted(worker: &Worker, join: usize) -> bool {
+fn is_being_counted(worker: &Worker, join: StepNo) -> bool {
     let context = &worker.context;
     let unknown = |r: &Reader| worker.standing().counted(r).is_none();
     let mut viewers = context.viewers().filter(|(j, _, viewer)| *j == join && unknown(viewer));
@@ -93,7 +94,7 @@ pub fn emit(worker: &mut Worker) -> Result<()> {
             true
         }
     };
-    let outputs: Vec<usize> =
+    let outputs: Vec<StreamNo> =
         if step.pattern().is_some() { step.outputs.clone() } else { step.done.into_iter().collect() };
     let mut carrier = Carrier::new(&context);
     for stream in outputs {
@@ -173,7 +174,7 @@ pub fn of_step(by: &str, batch: Batch, partition: u32, number: &mut u64) -> Part
     Part { body: Body::Ready(batch), rows: None, origin, partition }
 }
 
-fn done_item(worker: &Worker, join: usize) -> Item {
+fn done_item(worker: &Worker, join: StepNo) -> Item {
     let context = &worker.context;
     let value = serde_json::json!({
         "flow": context.flow.name.as_str(),

@@ -2,6 +2,7 @@
 
 use crate::context::RunContext;
 use anabranch_engine::{Error, Result, limits};
+use anabranch_flow::number::StepNo;
 use anabranch_flow::patterns::{Pattern, STRIPES, Scratch, Stripe};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 /// The scratch of each reduce, and the chunks that are not merged into it yet.
 pub struct Folds {
     threads: usize,
-    merged: BTreeMap<usize, Scratch>,
-    waiting: BTreeMap<usize, Vec<Scratch>>,
+    merged: BTreeMap<StepNo, Scratch>,
+    waiting: BTreeMap<StepNo, Vec<Scratch>>,
 }
 
 /// Chunks that wait before they are merged together: a stripe then stays in a core's cache for all of them.
@@ -29,7 +30,7 @@ impl Folds {
     }
 
     /// Takes what a step folded of the next chunk.
-    pub fn add(&mut self, context: &RunContext, step: usize, chunk: Scratch) -> Result<()> {
+    pub fn add(&mut self, context: &RunContext, step: StepNo, chunk: Scratch) -> Result<()> {
         let waiting = self.waiting.entry(step).or_default();
         waiting.push(chunk);
         if waiting.len() >= TOGETHER {
@@ -40,13 +41,13 @@ impl Folds {
     }
 
     /// What a step has folded of everything that was added.
-    pub fn of(&mut self, context: &RunContext, step: usize) -> Result<&mut Scratch> {
+    pub fn of(&mut self, context: &RunContext, step: StepNo) -> Result<&mut Scratch> {
         self.merge(context)?;
         Ok(self.merged.entry(step).or_default())
     }
 
     /// A step has said its finals.
-    pub fn remove(&mut self, step: usize) {
+    pub fn remove(&mut self, step: StepNo) {
         self.merged.remove(&step);
     }
 
@@ -92,7 +93,7 @@ impl Folds {
     }
 
     /// The folds must fit the memory that they may take.
-    fn bounded(&self, context: &RunContext, step: usize) -> Result<()> {
+    fn bounded(&self, context: &RunContext, step: StepNo) -> Result<()> {
         let Some(scratch) = self.merged.get(&step) else { return Ok(()) };
         if scratch.bytes() <= limits::FOLD_BYTES {
             return Ok(());

@@ -28,6 +28,7 @@ use crate::worker::reader::{ReaderAtWork, ReaderNo};
 use crate::worker::sinks::Sinks;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Account, Error, Kind as ErrorKind, Lane, LaneNo, Result, RunRecord, limits};
+use anabranch_flow::number::StepNo;
 use anabranch_flow::plan::How;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -116,8 +117,8 @@ impl Worker {
         let context = &self.context;
         let mut readers = BTreeMap::new();
         let mut no = 0;
-        for (u, unit) in context.plan.units.iter().enumerate() {
-            let said = |s: &usize| self.standing().mark(&marks::done(&context.flow.steps[*s].name)) > 0;
+        for (u, unit) in context.plan.numbered_units() {
+            let said = |s: &StepNo| self.standing().mark(&marks::done(&context.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
                 for partition in 0..context.partitions[root.from] {

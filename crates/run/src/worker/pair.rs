@@ -14,6 +14,7 @@ use anabranch_flow::expr::{Fault, Scope, Value, write};
 use anabranch_flow::format::Format;
 use anabranch_flow::format::convert;
 use anabranch_flow::model::Kind;
+use anabranch_flow::number::{StepNo, UnitNo};
 use anabranch_flow::patterns::fold::Shape;
 use anabranch_flow::patterns::{View, bounded};
 use anabranch_flow::plan::Root;
@@ -31,7 +32,7 @@ struct Side {
 /// Makes all pairs that can be made now.
 pub fn work(worker: &mut Worker) -> Result<()> {
     let context = worker.context.clone();
-    for (u, unit) in context.plan.units.iter().enumerate() {
+    for (u, unit) in context.plan.numbered_units() {
         let Some(step) = unit.pairs else { continue };
         for (lane, left, right) in sides(worker, u) {
             while worker.readers.get(&left).is_some_and(|t| worker.takes_more(t))
@@ -54,7 +55,7 @@ pub fn work(worker: &mut Worker) -> Result<()> {
 }
 
 /// Lane, left reader and right reader of each partition of a pair.
-fn sides(worker: &Worker, unit: usize) -> Vec<(LaneNo, ReaderNo, ReaderNo)> {
+fn sides(worker: &Worker, unit: UnitNo) -> Vec<(LaneNo, ReaderNo, ReaderNo)> {
     let of_unit = || worker.readers.iter().filter(|(_, r)| r.unit == unit);
     let left = of_unit().filter(|(_, t)| t.root == 0);
     let sides = left.filter_map(|(left, l)| {
@@ -65,7 +66,7 @@ fn sides(worker: &Worker, unit: usize) -> Vec<(LaneNo, ReaderNo, ReaderNo)> {
 }
 
 /// For each lane whether in every partition one input has ended and is used up, and the other one has ended.
-fn used_up(worker: &Worker, unit: usize) -> BTreeMap<LaneNo, bool> {
+fn used_up(worker: &Worker, unit: UnitNo) -> BTreeMap<LaneNo, bool> {
     let end = |track: &ReaderAtWork| {
         let root = &worker.context.plan.units[track.unit].roots[track.root];
         worker.standing().end(&worker.facts, root.how, root.from, track.partition)
@@ -80,7 +81,7 @@ fn used_up(worker: &Worker, unit: usize) -> BTreeMap<LaneNo, bool> {
 }
 
 /// Makes pairs of one partition, at most a window of them; how many.
-fn pairs(worker: &mut Worker, s: usize, left: ReaderNo, right: ReaderNo) -> Result<usize> {
+fn pairs(worker: &mut Worker, s: StepNo, left: ReaderNo, right: ReaderNo) -> Result<usize> {
     let context = worker.context.clone();
     let step = &context.flow.steps[s];
     let Kind::Pair(shape) = &step.kind else {

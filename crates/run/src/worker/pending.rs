@@ -7,6 +7,7 @@ use crate::piece::letter::{DeadLetter, Failed};
 use crate::piece::outcome::Outcome;
 use crate::piece::packing::Gathering;
 use anabranch_engine::{Account, BatchRef, Dest, Packer, Put, Result};
+use anabranch_flow::number::StreamNo;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use std::time::Instant;
 #[derive(Default)]
 pub struct Pending {
     /// Batches, by stream and partition, in order.
-    puts: BTreeMap<(usize, u32), Gathering>,
+    puts: BTreeMap<(StreamNo, u32), Gathering>,
     /// Bytes for sinks.
     pub sinks: BTreeMap<FileOf, Vec<u8>>,
     /// Failed items.

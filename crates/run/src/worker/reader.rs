@@ -2,6 +2,7 @@
 
 use crate::piece::outcome::Outcome;
 use anabranch_engine::{LaneNo, Result};
+use anabranch_flow::number::UnitNo;
 use std::collections::VecDeque;
 
 /// The number of a reader in the whole flow: the same in each process.
@@ -13,7 +14,7 @@ pub struct ReaderAtWork {
     /// The lane that it belongs to.
     pub lane: LaneNo,
     /// The unit.
-    pub unit: usize,
+    pub unit: UnitNo,
     /// Its root, by number.
     pub root: usize,
     /// The partition.

@@ -10,6 +10,7 @@ use crate::world::Input;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::format::framing::{Framed, Frames};
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{How, Node, name};
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
@@ -32,7 +33,7 @@ struct State {
     /// What was taken, with the position behind it, until that is known to be committed.
     taken: VecDeque<(i64, Said)>,
     /// Who is told that something waits.
-    to: Option<(Sender<Event>, usize)>,
+    to: Option<(Sender<Event>, StreamNo)>,
 }
 
 enum Said {
@@ -57,7 +58,7 @@ impl Pipe {
     }
 
     /// Goes on in a new loop, behind what is committed.
-    fn go_on(&self, committed: i64, events: &Sender<Event>, stream: usize) {
+    fn go_on(&self, committed: i64, events: &Sender<Event>, stream: StreamNo) {
         let mut state = self.state();
         state.taken.retain(|(behind, _)| *behind > committed);
         while let Some((_, said)) = state.taken.pop_back() {
@@ -153,7 +154,7 @@ fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
 }
 
 /// Lines came, or the end.
-pub fn take(worker: &mut Worker, pipe: &Pipe, stream: usize) -> Result<()> {
+pub fn take(worker: &mut Worker, pipe: &Pipe, stream: StreamNo) -> Result<()> {
     let context = worker.context.clone();
     let node = name(&context.flow, Node::Source(stream));
     let (taken, at) = (context.flow.streams[stream].name.clone(), context.flow.streams[stream].at.clone());

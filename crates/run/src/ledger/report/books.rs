@@ -4,12 +4,13 @@ use crate::ledger::report::lines::routes_rest;
 use crate::ledger::report::{Auditor, StepLine};
 use anabranch_engine::account::Reader;
 use anabranch_flow::model::{Kind, Writer};
+use anabranch_flow::number::{StepNo, StreamNo, UnitNo};
 use anabranch_flow::plan::{Edge, Node, Root, name};
 use std::collections::BTreeSet;
 
 impl Auditor<'_> {
     /// How many times an item of a stream is taken further: once by each consumer, once if it is kept for others.
-    fn ways(&self, stream: usize) -> (u64, bool) {
+    fn ways(&self, stream: StreamNo) -> (u64, bool) {
         let s = &self.now.context.flow.streams[stream];
         let kept = s.declared && self.now.context.plan.logged[stream] && s.source.is_none() && s.sink.is_none();
         let published = self.now.context.plan.unit_of(Node::Publish(stream)).is_some();
@@ -18,33 +19,33 @@ impl Auditor<'_> {
     }
 
     /// Items that came to a join.
-    pub fn arrived(&self, join: usize) -> u64 {
+    pub fn arrived(&self, join: StepNo) -> u64 {
         self.now.arrived(self.facts, join)
     }
 
     /// The roots through which a node takes the items of a stream.
-    fn roots_of(&self, node: Node, stream: usize) -> impl Iterator<Item = &Root> {
+    fn roots_of(&self, node: Node, stream: StreamNo) -> impl Iterator<Item = &Root> {
         let units = self.now.context.plan.units.iter().filter(move |u| u.nodes.contains(&node));
         let again = self.now.context.again.as_ref().map(|(dead, _)| *dead);
         units.flat_map(|u| &u.roots).filter(move |r| r.node == node && r.of == stream && Some(r.from) != again)
     }
 
     /// Items of all inputs that a pair has no partner for.
-    pub fn waiting(&self, step: usize) -> u64 {
+    pub fn waiting(&self, step: StepNo) -> u64 {
         let mut inputs = self.now.context.flow.steps[step].inputs.clone();
         inputs.dedup();
         inputs.into_iter().map(|s| self.waiting_of(Node::Step(step), s)).sum()
     }
 
     /// Items of one input that a pair has no partner for.
-    fn waiting_of(&self, node: Node, stream: usize) -> u64 {
+    fn waiting_of(&self, node: Node, stream: StreamNo) -> u64 {
         let is_pair = matches!(node, Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Pair(_)));
         let roots = self.roots_of(node, stream).filter(|_| is_pair);
         roots.map(|root| self.now.waiting(self.facts, root)).sum()
     }
 
     /// What a consumer got of a stream: taken, arrived at a join, or waiting for a partner.
-    fn got(&self, node: Node, input: usize, stream: usize) -> u64 {
+    fn got(&self, node: Node, input: usize, stream: StreamNo) -> u64 {
         if let Node::Step(s) = node
             && let Kind::Barrier(_) = self.now.context.flow.steps[s].kind
         {
@@ -57,8 +58,8 @@ impl Auditor<'_> {
 
     /// Whether a consumer that reads through copies or joins reads a stream from outside: then it has a position of its own,
     /// carried from run to run, and need not have begun where they did.
-    fn over_outside(&self, node: Node, input: usize, stream: usize) -> bool {
-        let outside = |from: usize| self.now.context.flow.streams[from].writer == Writer::Outside;
+    fn over_outside(&self, node: Node, input: usize, stream: StreamNo) -> bool {
+        let outside = |from: StreamNo| self.now.context.flow.streams[from].writer == Writer::Outside;
         match node {
             Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Barrier(_)) => {
                 self.now.context.plan.view(s).iter().any(|r| r.input == input && outside(r.from))
@@ -74,7 +75,7 @@ impl Auditor<'_> {
             Node::Source(_) => line.taken,
             Node::Sink(s) if flow.streams[s].writer == Writer::Outside => line.taken,
             _ => {
-                let into: BTreeSet<(usize, usize)> =
+                let into: BTreeSet<(StreamNo, usize)> =
                     self.now.context.plan.edges_to(node).map(|(s, i, _)| (s, i)).collect();
                 let outside = into.iter().filter(|(s, _)| flow.streams[*s].writer == Writer::Outside);
                 outside.map(|(s, input)| self.got(node, *input, *s)).sum()
@@ -109,7 +110,7 @@ impl Auditor<'_> {
         }
         let mut delivered = 0;
         for (stream, n) in &line.made {
-            let Some(i) = flow.streams.iter().position(|s| s.name == *stream) else { continue };
+            let Some(i) = flow.stream_no(stream) else { continue };
             let (consumers, kept) = self.ways(i);
             self.books.stored += if kept { *n } else { 0 };
             if consumers == 0 && !kept {
@@ -124,7 +125,7 @@ impl Auditor<'_> {
     /// A consumer that began elsewhere than those who hand it the items: what it read beyond that is read by it alone. So
     /// for what a pair kept waiting in earlier runs.
     fn own_starts(&mut self, node: Node) {
-        let into: Vec<(usize, usize, Edge)> = self.now.context.plan.edges_to(node).collect();
+        let into: Vec<(StreamNo, usize, Edge)> = self.now.context.plan.edges_to(node).collect();
         for (stream, input, edge) in into {
             let pairs = matches!(node, Node::Step(s) if matches!(self.now.context.flow.steps[s].kind, Kind::Pair(_)));
             let apart = matches!(edge, Edge::Alias | Edge::View) && self.over_outside(node, input, stream);
@@ -140,9 +141,7 @@ impl Auditor<'_> {
     pub fn edges(&mut self) {
         let context = self.now.context;
         let flow = &context.flow;
-        for (stream, s) in
-            flow.streams.iter().enumerate().filter(|(i, _)| context.plan.logged[*i] && !context.is_view(*i))
-        {
+        for (stream, s) in flow.numbered_streams().filter(|(i, _)| context.plan.logged[*i] && !context.is_view(*i)) {
             let done = context.plan.writers[stream].is_some_and(|u| self.is_finished(u));
             let Some((by, made)) = self.made(stream).filter(|_| done) else { continue };
             let kept = self.now.items(stream);
@@ -171,7 +170,7 @@ impl Auditor<'_> {
         }
     }
 
-    fn is_finished(&self, unit: usize) -> bool {
+    fn is_finished(&self, unit: UnitNo) -> bool {
         self.facts.units[unit] == super::Progress::Finished
     }
 
@@ -203,7 +202,7 @@ impl Auditor<'_> {
     }
 
     /// Who made the items of a stream, and how many; `None` if it is fed from outside.
-    fn made(&self, stream: usize) -> Option<(String, u64)> {
+    fn made(&self, stream: StreamNo) -> Option<(String, u64)> {
         let flow = &self.now.context.flow;
         let s = &flow.streams[stream];
         let by = match s.writer {
@@ -219,7 +218,7 @@ impl Auditor<'_> {
     }
 
     /// The same, as far as consumers were handed it: a join hands on nothing while it is shut.
-    fn handed(&self, stream: usize) -> Option<(String, u64)> {
+    fn handed(&self, stream: StreamNo) -> Option<(String, u64)> {
         let made = self.made(stream)?;
         let shut = match self.now.context.flow.streams[stream].writer {
             Writer::Step(w, _) if self.now.context.is_view(stream) => {

@@ -4,6 +4,7 @@ use crate::ledger::facts::Progress;
 use crate::ledger::marks;
 use crate::ledger::report::{Auditor, Gate, Role, StepLine};
 use anabranch_flow::model::{Kind, Writer};
+use anabranch_flow::number::StepNo;
 use anabranch_flow::patterns::barrier::{Tolerate, Verdict};
 use anabranch_flow::plan::{Node, name};
 
@@ -12,12 +13,12 @@ impl Auditor<'_> {
     pub fn steps(&mut self) -> Vec<StepLine> {
         let flow = &self.now.context.flow;
         let mut lines = vec![];
-        for (s, stream) in flow.streams.iter().enumerate() {
+        for (s, stream) in flow.numbered_streams() {
             if stream.writer == Writer::Source && self.now.context.plan.unit_of(Node::Source(s)).is_some() {
                 lines.extend(self.node(Node::Source(s), Role::Source));
             }
         }
-        for (i, step) in flow.steps.iter().enumerate() {
+        for (i, step) in flow.numbered_steps() {
             if let Kind::Barrier(_) = step.kind {
                 lines.push(self.join(i));
             } else {
@@ -25,7 +26,7 @@ impl Auditor<'_> {
                 lines.extend(self.lost_finals(&step.name));
             }
         }
-        for s in 0..flow.streams.len() {
+        for s in flow.stream_nos() {
             for (node, verb) in [(Node::Publish(s), Role::Publish), (Node::Sink(s), Role::Sink)] {
                 if self.now.context.plan.unit_of(node).is_some() {
                     lines.extend(self.node(node, verb));
@@ -77,7 +78,7 @@ impl Auditor<'_> {
     }
 
     /// What a step made is what its pattern promises for what passed.
-    fn law(&mut self, s: usize, line: &StepLine) {
+    fn law(&mut self, s: StepNo, line: &StepLine) {
         let step = &self.now.context.flow.steps[s];
         let made: u64 = line.made.values().sum();
         let rest = if routes_rest(&step.kind) { line.filtered } else { 0 };
@@ -116,12 +117,12 @@ impl Auditor<'_> {
         (taken > 0).then_some(line)
     }
 
-    fn verdict(&self, s: usize, tolerate: Tolerate, arrived: u64) -> Option<Gate> {
+    fn verdict(&self, s: StepNo, tolerate: Tolerate, arrived: u64) -> Option<Gate> {
         let failed = self.now.failed_above(s);
         self.facts.gates[s].map(|verdict| Gate::new(verdict, failed, arrived, tolerate))
     }
 
-    fn join(&mut self, s: usize) -> StepLine {
+    fn join(&mut self, s: StepNo) -> StepLine {
         let step = &self.now.context.flow.steps[s];
         let arrived = self.arrived(s);
         let open = self.facts.gates[s] == Some(Verdict::Open);

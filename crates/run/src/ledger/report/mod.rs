@@ -11,6 +11,7 @@ use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::{Standing, marks};
 use anabranch_engine::Phase;
 use anabranch_flow::model::{Kind, Step};
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{Node, name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -254,7 +255,7 @@ fn sinks(standing: Standing<'_>) -> Vec<SinkLine> {
     let Standing { context, record, .. } = standing;
     let placed = record.repair.as_ref().map_or(&[][..], |mending| &mending.placed);
     let mut lines = vec![];
-    for (i, s) in context.flow.streams.iter().enumerate().filter(|(_, s)| s.sink.is_some()) {
+    for (i, s) in context.flow.numbered_streams().filter(|(_, s)| s.sink.is_some()) {
         let line = |path: String, items, bytes| SinkLine { stream: s.name.clone(), path, items, bytes };
         let before = lines.len();
         lines.extend(placed.iter().filter(|p| p.sink == s.name).map(|p| line(p.path.clone(), p.items, p.bytes)));
@@ -270,7 +271,7 @@ fn sinks(standing: Standing<'_>) -> Vec<SinkLine> {
 }
 
 /// Items that a sink has stored.
-pub(crate) fn stored(standing: Standing<'_>, stream: usize) -> u64 {
+pub(crate) fn stored(standing: Standing<'_>, stream: StreamNo) -> u64 {
     let Standing { context, .. } = standing;
     standing.tally(&name(&context.flow, Node::Sink(stream)), |t| t.passed)
 }
