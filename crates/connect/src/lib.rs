@@ -25,15 +25,16 @@ mod walk;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, Source, SourceAt};
 use anabranch_run::world::{
-    Actions, Clock, Goal, Input, LineReader, Manifest, Replies, Seat, Session, SinkFile, Sinks, Sources, Written,
+    Actions, Clock, Goal, Input, LineReader, Manifest, Moment, Replies, Seat, Session, SinkFile, Sinks, Sources,
+    Written,
 };
 use notes::Keeper;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use through::Stop;
 
 /// The operating system, seen from the folder of a flow.
@@ -182,6 +183,11 @@ impl Actions for Local {
 impl Clock for Local {
     fn now(&self) -> i64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+    }
+
+    fn moment(&self) -> Moment {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
     }
 
     fn pause(&self) {

@@ -14,6 +14,7 @@
 //! | [`types`] | what passes through them |
 //! | [`limits`] | every bound |
 //! | [`partition`] | which partition an item goes to |
+//! | [`share`] | which process has which lanes |
 
 pub mod account;
 pub mod admin;
@@ -25,6 +26,7 @@ pub mod limits;
 pub mod name;
 pub mod partition;
 mod reading;
+pub mod share;
 mod threaded_lane;
 pub mod types;
 

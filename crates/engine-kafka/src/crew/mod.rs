@@ -4,15 +4,14 @@
 //! another member says that it holds it. What comes of it is a hint; claims decide.
 
 pub mod member;
-pub mod share;
 
 use crate::cluster::groups::{at_coordinator, id};
 use crate::cluster::{Cluster, Kind};
 use crate::crew::member::Member;
-use crate::crew::share::share;
 use crate::log::ledger;
 use crate::net::rights::{Operation, Resource, Right};
 use crate::net::trouble::Trouble;
+use anabranch_engine::share::share;
 use anabranch_engine::{Crew, Error, FlowId, LaneNo, Result, Worker};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;

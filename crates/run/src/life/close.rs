@@ -20,7 +20,6 @@ use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_flow::plan::{Node, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::time::Instant;
 
 /// Closes a run whose work is over.
 ///
@@ -194,13 +193,14 @@ fn to_be_seen(context: &RunContext, closing: &RunRecord) {
     if context.engine.counts_by_offset() {
         return;
     }
-    let until = Instant::now() + limits::SEEN_WAIT;
+    let clock = &context.world.clock;
+    let until = clock.moment() + limits::SEEN_WAIT;
     let streams: BTreeSet<&StreamName> = closing.ends.keys().map(|(stream, _)| stream).collect();
     for stream in streams {
         let end = |p: usize| closing.ends.get(&(stream.clone(), p as u32)).copied().unwrap_or(0);
         let is_seen = |spans: &[Range<i64>]| spans.iter().enumerate().all(|(p, span)| span.end >= end(p));
         // it is committed whatever can be read now
-        while context.engine.span(stream).is_ok_and(|spans| !is_seen(&spans)) && Instant::now() < until {
+        while context.engine.span(stream).is_ok_and(|spans| !is_seen(&spans)) && clock.moment() < until {
             context.engine.wait(limits::SEEN_EVERY);
         }
     }

@@ -166,13 +166,13 @@ pub fn own_span(
     ids: &BTreeMap<StreamName, String>,
 ) -> Result<Vec<Range<i64>>> {
     let last = last.filter(|last| !is_another(last, ids, s));
-    let until = std::time::Instant::now() + limits::MARKERS_WAIT;
+    let until = context.world.clock.moment() + limits::MARKERS_WAIT;
     loop {
         let spans = context.engine.span(s)?;
         let of = |p: usize| (s.clone(), p as u32);
         let end = |p: usize| last.and_then(|r| r.ends.get(&of(p)));
         let behind = spans.iter().enumerate().any(|(p, span)| end(p).is_some_and(|end| span.end < *end));
-        if !behind || context.lanes < 2 || std::time::Instant::now() > until {
+        if !behind || context.lanes < 2 || context.world.clock.moment() > until {
             return Ok(spans);
         }
         context.engine.wait(limits::BELL_WAIT);

@@ -7,7 +7,7 @@ use crate::piece::letter::Reason;
 use crate::piece::outcome::Outcome;
 use crate::worker::reader::ReaderNo;
 use crate::worker::trial::Trial;
-use crate::world::{Again, Failure, Replies, Reply, Session};
+use crate::world::{Again, Failure, Moment, Replies, Reply, Session};
 use anabranch_engine::{Error, Item, Result, limits};
 use anabranch_flow::call::Call;
 use anabranch_flow::expr::{Value, json};
@@ -19,7 +19,6 @@ use anabranch_flow::plan::Root;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The window of one action step.
 pub struct Window {
@@ -36,7 +35,7 @@ pub struct Window {
     /// Items in input order, by reader.
     lines: BTreeMap<ReaderNo, VecDeque<Slot>>,
     reader_of: HashMap<u64, ReaderNo>,
-    retries: BTreeMap<(Instant, u64), ()>,
+    retries: BTreeMap<(Moment, u64), ()>,
     next: u64,
     /// Bytes of the items and of their results.
     bytes: usize,
@@ -220,7 +219,7 @@ impl Window {
     }
 
     /// Takes the answer to a call. A failed call is made again, if attempts are left.
-    pub fn reply(&mut self, context: &RunContext, reply: Reply, now: Instant) -> Result<()> {
+    pub fn reply(&mut self, context: &RunContext, reply: Reply, now: Moment) -> Result<()> {
         let (_, act) = self.act(context)?;
         let (attempts, backoff, longest) = (act.attempts, act.backoff, act.backoff_max);
         let (outcome, again) = match reply.outcome {
@@ -241,7 +240,7 @@ impl Window {
                 _ => backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest),
             };
             slot.job.attempt += 1;
-            self.retries.insert((now.checked_add(pause).unwrap_or(now + limits::LONGEST_TIME), reply.slot), ());
+            self.retries.insert((now.saturating_add(pause), reply.slot), ());
             return Ok(());
         }
         match &outcome {
@@ -260,7 +259,7 @@ impl Window {
     }
 
     /// Makes the calls again whose pause is over, before all that wait for their first; when the next one is due.
-    pub fn retry(&mut self, now: Instant) -> Option<Instant> {
+    pub fn retry(&mut self, now: Moment) -> Option<Moment> {
         while let Some(((due, id), ())) = self.retries.first_key_value().map(|(k, v)| (*k, *v)) {
             if due > now {
                 return Some(due);

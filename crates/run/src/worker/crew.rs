@@ -3,10 +3,12 @@
 use crate::context::RunContext;
 use crate::worker::Worker;
 use crate::worker::event::Event;
+use crate::world::{Begun, Step};
 use anabranch_engine::{Crew, Cursor, Error, Kind, LaneNo, Result, limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 /// What the crew wants of this process.
 pub enum Advice {
@@ -63,9 +65,11 @@ impl<'r> Members<'r> {
         let events = self.events.clone().ok_or_else(|| Error::bug("a lane to claim, where there is no crew"))?;
         self.claiming.push(lane);
         let (engine, flow) = (context.engine.clone(), context.flow.name.clone());
-        let claim = move || drop(events.send(Event::Claimed(lane, engine.claim(&flow, lane))));
-        let thread = std::thread::Builder::new().name(format!("claim {lane}")).spawn(claim);
-        thread.map(drop).map_err(|e| Error::machine(format!("cannot start a thread: {e}")))
+        let claim = move |_| {
+            let _ = events.send(Event::Claimed(lane, engine.claim(&flow, lane))); // a loop that has ended needs no lane
+            Step::Over
+        };
+        context.world.threads.begin(format!("claim {lane}"), Box::new(claim)).map(Begun::leave)
     }
 
     /// A claim has come to its end.
@@ -87,21 +91,21 @@ impl Drop for Listening {
 pub fn listen(context: &Arc<RunContext>, events: &Sender<Event>) -> Result<Listening> {
     let over = Arc::new(AtomicBool::new(false));
     let (context, events, done) = (context.clone(), events.clone(), over.clone());
-    let listen = move || {
-        let mut seen = Cursor::default();
-        while !done.load(Ordering::Relaxed) {
-            let before = seen.clone();
-            let event = match context.engine.accounts(&context.flow.name, &mut seen, limits::BELL_WAIT) {
-                Ok(_) if seen == before => continue,
-                Ok(accounts) => Event::News(accounts),
-                Err(e) => Event::Fault(Error { kind: Kind::Doubt, ..e }),
-            };
-            if events.send(event).is_err() {
-                return;
-            }
+    let threads = context.world.threads.clone();
+    let mut seen = Cursor::default();
+    let listen = move |may_wait| {
+        if done.load(Ordering::Relaxed) {
+            return Step::Over;
         }
+        let before = seen.clone();
+        let longest = if may_wait { limits::BELL_WAIT } else { Duration::ZERO };
+        let event = match context.engine.accounts(&context.flow.name, &mut seen, longest) {
+            Ok(_) if seen == before => return Step::Nothing,
+            Ok(accounts) => Event::News(accounts),
+            Err(e) => Event::Fault(Error { kind: Kind::Doubt, ..e }),
+        };
+        if events.send(event).is_err() { Step::Over } else { Step::Done }
     };
-    let thread = std::thread::Builder::new().name("news".into()).spawn(listen);
-    thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+    threads.begin("news".into(), Box::new(listen))?.leave();
     Ok(Listening(over))
 }

@@ -7,14 +7,13 @@ use crate::worker::event::{Answer, Event};
 use crate::worker::pool::Pool;
 use crate::worker::reader::{ReaderAtWork, ReaderNo};
 use crate::worker::{Worker, finals, pair};
-use crate::world::{Replies, Reply};
+use crate::world::{Moment, Replies, Reply};
 use anabranch_engine::{At, Error, LaneNo, Limit, Result, limits};
 use anabranch_flow::model::Kind;
 use anabranch_flow::number::UnitNo;
 use anabranch_flow::plan::How;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
 
 /// What works for a process beside its loop: the pool, and the calls of actions.
 pub struct Dispatch {
@@ -69,7 +68,7 @@ impl Dispatch {
     }
 
     /// Makes the calls again whose pause is over; when the next one is due.
-    pub fn retry(&mut self, now: Instant) -> Option<Instant> {
+    pub fn retry(&mut self, now: Moment) -> Option<Moment> {
         self.windows.values_mut().filter_map(|w| w.retry(now)).min()
     }
 
@@ -82,7 +81,7 @@ impl Dispatch {
     pub fn replied(&mut self, worker: &Worker, unit: UnitNo, replies: Vec<Reply>) -> Result<()> {
         let window =
             self.windows.get_mut(&unit).ok_or_else(|| Error::bug("an answer of an action that is not there"))?;
-        let now = Instant::now();
+        let now = worker.context.world.clock.moment();
         replies.into_iter().try_for_each(|reply| window.reply(&worker.context, reply, now))
     }
 
@@ -114,7 +113,7 @@ impl Dispatch {
 
     /// Hands pieces to the pool, and items to the actions, as far as the bounds allow.
     pub fn give(&mut self, worker: &mut Worker) -> Result<()> {
-        self.retry(Instant::now());
+        self.retry(worker.context.world.clock.moment());
         // one piece of each reader in turn, so that a commit has something for many partitions; the last units first,
         // so that what is begun gets done
         let mut given = true;

@@ -4,9 +4,10 @@ use crate::context::RunContext;
 use crate::piece::outcome::Outcome;
 use crate::worker::pending::Pending;
 use crate::worker::sinks::Sinks;
+use crate::world::{Clock, Moment};
 use anabranch_engine::account::{ACCOUNT_VERSION, Reader};
 use anabranch_engine::{Account, Commit, Error, Kind, Lane, Next, Result, limits};
-use std::time::Instant;
+use std::sync::Arc;
 
 /// What the next commit of a lane says more than the last one: where readers got to, and what came of what they read.
 #[must_use]
@@ -43,6 +44,7 @@ impl Advance {
 /// A lane at work.
 pub struct LaneAtWork {
     lane: Box<dyn Lane>,
+    clock: Arc<dyn Clock>,
     /// The account with what is pending.
     account: Account,
     /// What is done and not committed.
@@ -72,7 +74,8 @@ impl LaneAtWork {
                 return Err(Error::new(Kind::Doubt, text));
             }
         };
-        Ok(LaneAtWork { lane, account, pending: Pending::default(), unsettled: 0, leaving: false })
+        let clock = context.world.clock.clone();
+        Ok(LaneAtWork { lane, clock, account, pending: Pending::default(), unsettled: 0, leaving: false })
     }
 
     /// Takes what the next commit will say: the only way into a lane. Of something that must stop the run nothing is taken.
@@ -85,7 +88,7 @@ impl LaneAtWork {
             let read = self.account.read.entry(reader).or_insert(Next { next, items: 0 });
             *read = Next { next, items: read.items + items };
         }
-        self.pending.add(&mut self.account, outcome)
+        self.pending.add(&mut self.account, outcome, self.clock.moment())
     }
 
     /// The account with what is pending.
@@ -99,7 +102,7 @@ impl LaneAtWork {
     }
 
     /// Since when the oldest waits for the next commit.
-    pub fn since(&self) -> Option<Instant> {
+    pub fn since(&self) -> Option<Moment> {
         self.pending.since
     }
 

@@ -26,13 +26,13 @@ use crate::worker::folds::Folds;
 use crate::worker::lane::{Advance, LaneAtWork};
 use crate::worker::reader::{ReaderAtWork, ReaderNo};
 use crate::worker::sinks::Sinks;
+use crate::world::Moment;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Account, Error, Kind as ErrorKind, Lane, LaneNo, Result, RunRecord, limits};
 use anabranch_flow::number::StepNo;
 use anabranch_flow::plan::How;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The lanes of a run that this process works.
 pub struct Worker {
@@ -48,7 +48,7 @@ pub struct Worker {
     /// Threads that work on pieces.
     pub(crate) threads: usize,
     /// When something was committed last.
-    pub(crate) committed: Option<Instant>,
+    pub(crate) committed: Option<Moment>,
     pub(crate) left_alone: mirror::LeftAlone,
 }
 
@@ -223,7 +223,7 @@ impl Worker {
 
     /// Commits everything that is pending in a lane.
     pub(crate) fn commit(&mut self, lane: LaneNo) -> Result<()> {
-        self.committed = Some(Instant::now());
+        self.committed = Some(self.context.world.clock.moment());
         let held = self.lanes.get_mut(&lane);
         let held = held.ok_or_else(|| Error::bug(format!("a commit in lane {lane}, which is not held")))?;
         held.commit(&self.context, &mut self.sinks)?;

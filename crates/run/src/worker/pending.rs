@@ -6,10 +6,10 @@ use crate::ledger::marks;
 use crate::piece::letter::{DeadLetter, Failed};
 use crate::piece::outcome::Outcome;
 use crate::piece::packing::Gathering;
+use crate::world::Moment;
 use anabranch_engine::{Account, BatchRef, Dest, Packer, Put, Result};
 use anabranch_flow::number::StreamNo;
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 /// Batches and bytes that are done and not committed.
 #[derive(Default)]
@@ -23,13 +23,13 @@ pub struct Pending {
     /// Bytes of it all.
     pub bytes: usize,
     /// Since when the oldest waits.
-    pub since: Option<Instant>,
+    pub since: Option<Moment>,
 }
 
 impl Pending {
-    /// Takes what became of a piece of input; the tallies go into the account.
-    pub fn add(&mut self, account: &mut Account, outcome: Outcome) -> Result<()> {
-        self.since.get_or_insert_with(Instant::now);
+    /// Takes what became of a piece of input, now; the tallies go into the account.
+    pub fn add(&mut self, account: &mut Account, outcome: Outcome, now: Moment) -> Result<()> {
+        self.since.get_or_insert(now);
         self.bytes += outcome.bytes();
         for (name, tally) in &outcome.tally {
             account.tally.entry(name.clone()).or_default().add(tally);

@@ -5,15 +5,15 @@ use crate::piece;
 use crate::piece::{Piece, Task};
 use crate::worker::event::{Answer, Event};
 use crate::worker::reader::{ReaderAtWork, ReaderNo, Sent};
+use crate::world::{Begun, Step};
 use anabranch_engine::{Error, Result, limits};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 /// The threads, and what they have under way.
 pub struct Pool {
     tasks: Option<Sender<(ReaderNo, u64, Task)>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Begun>,
     next: u64,
     pieces: usize,
     bytes: usize,
@@ -27,9 +27,9 @@ impl Pool {
         let mut threads = vec![];
         for i in 0..n {
             let (context, queue, answers) = (context.clone(), queue.clone(), answers.clone());
-            let thread =
-                std::thread::Builder::new().name(format!("worker {i}")).spawn(move || work(&context, &queue, &answers));
-            threads.push(thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?);
+            let own = context.world.threads.clone();
+            let work = move |may_wait| work(&context, &queue, &answers, may_wait);
+            threads.push(own.begin(format!("worker {i}"), Box::new(work))?);
         }
         Ok(Pool { tasks: Some(tasks), threads, next: 0, pieces: 0, bytes: 0 })
     }
@@ -79,28 +79,33 @@ impl Pool {
 
     /// Lets go of threads that are at work: nobody wants what they will find.
     pub fn leave(&mut self) {
-        self.threads.clear();
+        self.threads.drain(..).for_each(Begun::leave);
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         self.tasks = None;
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.threads.drain(..).for_each(Begun::join);
     }
 }
 
-fn work(context: &RunContext, queue: &Mutex<Receiver<(ReaderNo, u64, Task)>>, answers: &Sender<Event>) {
-    loop {
-        let task = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((reader, id, task)) = task else { return };
-        let run = std::panic::AssertUnwindSafe(|| piece::carry(context, &task));
-        let outcome = std::panic::catch_unwind(run)
-            .unwrap_or_else(|_| Err(Error::bug("a step panicked; the item is not committed")));
-        if answers.send(Event::Piece(Answer { reader, id, outcome })).is_err() {
-            return;
-        }
+type Queue = Mutex<Receiver<(ReaderNo, u64, Task)>>;
+
+fn work(context: &RunContext, queue: &Queue, answers: &Sender<Event>, may_wait: bool) -> Step {
+    let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = if may_wait { queue.recv().map_err(|_| TryRecvError::Disconnected) } else { queue.try_recv() };
+    drop(queue);
+    let (reader, id, task) = match next {
+        Ok(task) => task,
+        Err(TryRecvError::Empty) => return Step::Nothing,
+        Err(TryRecvError::Disconnected) => return Step::Over,
+    };
+    let run = std::panic::AssertUnwindSafe(|| piece::carry(context, &task));
+    let outcome =
+        std::panic::catch_unwind(run).unwrap_or_else(|_| Err(Error::bug("a step panicked; the item is not committed")));
+    match answers.send(Event::Piece(Answer { reader, id, outcome })) {
+        Ok(()) => Step::Done,
+        Err(_) => Step::Over,
     }
 }

@@ -6,7 +6,7 @@ use crate::piece::source;
 use crate::worker::Worker;
 use crate::worker::event::Event;
 use crate::worker::lane::Advance;
-use crate::world::Input;
+use crate::world::{Begun, Input, Step, Task};
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::format::framing::{Framed, Frames};
@@ -47,10 +47,19 @@ impl Pipe {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts something behind the rest, once there is room.
+    /// Whether there is room for more; waits for it, if it may.
+    fn has_room(&self, may_wait: bool) -> bool {
+        let is_full = |state: &mut State| state.waiting.len() >= limits::STDIN_PORTIONS;
+        match may_wait {
+            true => drop(self.room.wait_while(self.state(), is_full)),
+            false => return !is_full(&mut self.state()),
+        }
+        true
+    }
+
+    /// Puts something behind the rest.
     fn say(&self, said: Said) {
-        let state = self.room.wait_while(self.state(), |state| state.waiting.len() >= limits::STDIN_PORTIONS);
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.waiting.push_back(said);
         if let Some((to, stream)) = &state.to {
             let _ = to.send(Event::Stdin(*stream)); // a loop that has ended: the next one looks itself
@@ -105,9 +114,8 @@ pub fn begin(worker: &mut Worker, pipe: &Arc<Pipe>, events: &Sender<Event>) -> R
         worker.commit(0)?;
         pipe.go_on(committed, events, root.from);
         if !std::mem::replace(&mut pipe.state().begun, true) {
-            let (input, pipe) = (context.world.sources.stdin()?, pipe.clone());
-            let thread = std::thread::Builder::new().name("stdin".into()).spawn(move || pump(input, &pipe));
-            thread.map_err(|e| Error::machine(format!("cannot start a thread: {e}")))?;
+            let pump = pump(context.world.sources.stdin()?, pipe.clone());
+            context.world.threads.begin("stdin".into(), pump).map(Begun::leave)?;
         }
     }
     Ok(note)
@@ -128,29 +136,34 @@ fn is_not_ours(context: &RunContext, has_ended: bool) -> Result<()> {
     )))
 }
 
-/// Lines of standard input in portions, until its end.
-fn pump(input: Box<dyn Read + Send>, pipe: &Pipe) {
+/// Reads standard input in portions of lines, until its end.
+fn pump(input: Box<dyn Read + Send>, pipe: Arc<Pipe>) -> Task {
     let mut lines = Frames::new(BufReader::with_capacity(limits::BATCH_TARGET_BYTES, input));
-    let mut portion: Vec<Framed> = vec![];
-    let mut bytes = 0;
-    loop {
-        match lines.next_line() {
-            Ok(None) => break,
-            Ok(Some(line)) => {
-                bytes += line.text.len() + 1;
-                portion.push(line);
-                if bytes >= limits::BATCH_TARGET_BYTES || lines.input().buffer().is_empty() {
-                    bytes = 0;
-                    pipe.say(Said::Lines(std::mem::take(&mut portion)));
-                }
-            }
-            Err(e) => return pipe.say(Said::Fault(Error::machine(format!("standard input cannot be read: {e}")))),
+    Box::new(move |may_wait| {
+        if !pipe.has_room(may_wait) {
+            return Step::Nothing;
+        }
+        let (said, step) = match portion(&mut lines) {
+            Ok(lines) if lines.is_empty() => (Said::End, Step::Over),
+            Ok(lines) => (Said::Lines(lines), Step::Done),
+            Err(e) => (Said::Fault(Error::machine(format!("standard input cannot be read: {e}"))), Step::Over),
+        };
+        pipe.say(said);
+        step
+    })
+}
+
+/// The next lines: as many as a batch takes, or as there are now. None at the end.
+fn portion(lines: &mut Frames<BufReader<Box<dyn Read + Send>>>) -> std::io::Result<Vec<Framed>> {
+    let (mut portion, mut bytes) = (vec![], 0);
+    while let Some(line) = lines.next_line()? {
+        bytes += line.text.len() + 1;
+        portion.push(line);
+        if bytes >= limits::BATCH_TARGET_BYTES || lines.input().buffer().is_empty() {
+            break;
         }
     }
-    if !portion.is_empty() {
-        pipe.say(Said::Lines(portion));
-    }
-    pipe.say(Said::End);
+    Ok(portion)
 }
 
 /// Lines came, or the end.

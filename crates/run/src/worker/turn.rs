@@ -8,11 +8,11 @@ use crate::worker::event::Event;
 use crate::worker::lane::LaneAtWork;
 use crate::worker::stdin::{self, Pipe};
 use crate::worker::{Worker, crew, finals, stall};
+use crate::world::Moment;
 use anabranch_engine::{Crew, Error, LaneNo, Pace, Result, limits};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Instant;
 
 /// How a loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +34,10 @@ struct Turn<'r> {
     pipe: Arc<Pipe>,
     events: Receiver<Event>,
     pace: Pace,
-    began: Instant,
+    began: Moment,
     /// When the next view is due.
-    shown: Instant,
-    mirrored: Instant,
+    shown: Moment,
+    mirrored: Moment,
 }
 
 /// Works until everything is finished, or the run is told to stop.
@@ -50,7 +50,7 @@ pub fn work(worker: &mut Worker, options: &mut Options, crew: &mut dyn Crew, pip
     let alone = worker.context.lanes == 1 && worker.lanes.contains_key(&0);
     let news = (!alone).then(|| crew::listen(&worker.context, &sender)).transpose()?;
     let members = Members::new(crew, (!alone).then_some(sender));
-    let (pace, now) = (worker.context.engine.pace(), Instant::now());
+    let (pace, now) = (worker.context.engine.pace(), worker.context.world.clock.moment());
     let (began, shown, mirrored) = (now, now, now);
     let mut turn = Turn { worker, options, members, dispatch, pipe, events, pace, began, shown, mirrored };
     let mut ended = turn.turn();
@@ -64,7 +64,7 @@ pub fn work(worker: &mut Worker, options: &mut Options, crew: &mut dyn Crew, pip
 
 impl Turn<'_> {
     fn turn(&mut self) -> Result<Ended> {
-        let mut stopped: Option<Instant> = None;
+        let mut stopped: Option<Moment> = None;
         loop {
             let stop = self.options.stop.load(Ordering::Relaxed);
             if !stop {
@@ -84,9 +84,9 @@ impl Turn<'_> {
             if idle && self.worker.settle_one()? {
                 continue;
             }
-            stopped = stop.then(|| stopped.unwrap_or_else(Instant::now));
+            stopped = stop.then(|| stopped.unwrap_or_else(|| self.now()));
             // a piece that takes long, one item may, is worked on again when the run goes on
-            let long = stopped.is_some_and(|since| since.elapsed() > limits::STOP_WAIT);
+            let long = stopped.is_some_and(|since| self.now() > since + limits::STOP_WAIT);
             if stop && (idle || (long && self.worker.has_nothing_pending())) {
                 return Ok(Ended::Stopped);
             }
@@ -119,8 +119,12 @@ impl Turn<'_> {
         waits.then(|| stall::found(self.worker)).flatten()
     }
 
+    fn now(&self) -> Moment {
+        self.worker.context.world.clock.moment()
+    }
+
     fn commit_if_due(&mut self, stop: bool) -> Result<()> {
-        let now = Instant::now();
+        let now = self.now();
         let share = limits::COMMITS_BYTES / (limits::COMMITS_UNDER_WAY * self.worker.lanes.len().max(1));
         let most = self.pace.bytes.min(share.max(limits::BATCH_TARGET_BYTES));
         let is_due = |lane: &LaneAtWork| {
@@ -133,7 +137,7 @@ impl Turn<'_> {
 
     /// When what waits since a moment is due to be committed: at once where nothing else is under way; where calls are,
     /// not many times in a row.
-    fn commit_at(&self, since: Instant) -> Instant {
+    fn commit_at(&self, since: Moment) -> Moment {
         match (self.dispatch.is_idle(), self.dispatch.calls_nothing()) {
             (true, true) => since,
             (true, false) => self.worker.committed.map_or(since, |last| since.max(last + limits::COMMIT_CALLS_EVERY)),
@@ -143,33 +147,40 @@ impl Turn<'_> {
 
     /// What people see, and what their tools see, a few times in a second.
     fn tick(&mut self) {
-        let now = Instant::now();
+        let now = self.now();
         if let Some(watch) = self.options.watch.as_ref().filter(|_| now >= self.shown) {
             let (standing, facts) = (self.worker.standing(), &self.worker.facts);
             watch.publish(RunView::of(
                 standing,
                 facts,
                 standing.context.world.clock.now(),
-                self.began.elapsed(),
+                now.saturating_sub(self.began),
                 &self.dispatch.calls(),
             ));
             // of a flow with thousands of streams a view takes its time: a small part of the run's
-            self.shown = now + limits::SHOWN_EVERY.max(now.elapsed() * limits::SHOWN_SHARE);
+            self.shown = now + limits::SHOWN_EVERY.max(self.now().saturating_sub(now) * limits::SHOWN_SHARE);
         }
-        if self.mirrored.elapsed() >= limits::MIRROR_EVERY && self.worker.lanes.contains_key(&0) {
-            self.mirrored = Instant::now();
+        if now >= self.mirrored + limits::MIRROR_EVERY && self.worker.lanes.contains_key(&0) {
+            self.mirrored = now;
             self.worker.mirror().iter().for_each(|note| self.options.note(note));
         }
     }
 
     fn wait(&mut self) -> Result<()> {
-        let now = Instant::now();
+        let now = self.now();
         let mut until = now + limits::TURN_WAIT;
         until = self.dispatch.retry(now).map_or(until, |due| due.min(until));
         if let Some(since) = self.worker.lanes.values().filter_map(LaneAtWork::since).min() {
             until = until.min(self.commit_at(since));
         }
-        match self.events.recv_timeout(until.saturating_duration_since(now)) {
+        let mut came = Err(RecvTimeoutError::Timeout);
+        let events = &self.events;
+        let mut come = |longest| {
+            came = events.recv_timeout(longest);
+            !matches!(came, Err(RecvTimeoutError::Timeout))
+        };
+        self.worker.context.world.threads.wait(until.saturating_sub(now), &mut come);
+        match came {
             Ok(event) => self.handle(event)?,
             Err(RecvTimeoutError::Timeout) => return Ok(()),
             Err(RecvTimeoutError::Disconnected) => return Err(Error::bug("the workers are gone")),

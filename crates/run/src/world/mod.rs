@@ -1,19 +1,22 @@
-//! What a run needs from the world outside its engine: sources, sinks, actions, the clock. Implemented in `connect`, never
-//! called by a pattern.
+//! What a run needs from the world outside its engine: sources, sinks, actions, the clock, threads. Implemented in `connect`
+//! and, for tests of flows, in `trial`; never called by a pattern.
 
 mod actions;
 mod listing;
 mod sinks;
 mod sources;
+mod threads;
 
 pub use actions::{Again, Failure, Outcome, Replies, Reply, Seat, Session};
 pub use listing::{Listing, Reading};
 pub use sinks::{Goal, SinkFile};
 pub use sources::{Input, Line, LineReader, Listed, Manifest, Written};
+pub use threads::{Begun, OfSystem, Step, Task, Threads};
 
 use anabranch_engine::Result;
 use anabranch_flow::model::{Act, Source};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where items come from.
 pub trait Sources: Send + Sync {
@@ -98,10 +101,15 @@ pub trait Actions: Send + Sync {
     fn begin(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>>;
 }
 
+/// A time that only goes on.
+pub type Moment = Duration;
+
 /// What time it is.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01 UTC.
     fn now(&self) -> i64;
+    /// A time that only goes on, counted from any moment before.
+    fn moment(&self) -> Moment;
     /// Waits a random moment of 20 to 250 ms, so that two who want the same do not always meet.
     fn pause(&self);
 }
@@ -117,10 +125,18 @@ pub struct World {
     pub actions: Arc<dyn Actions>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// What goes on beside the loop.
+    pub threads: Arc<dyn Threads>,
 }
 
 impl<W: Sources + Sinks + Actions + Clock + 'static> From<Arc<W>> for World {
     fn from(all: Arc<W>) -> World {
-        World { sources: all.clone(), sinks: all.clone(), actions: all.clone(), clock: all }
+        World {
+            sources: all.clone(),
+            sinks: all.clone(),
+            actions: all.clone(),
+            clock: all,
+            threads: Arc::new(OfSystem),
+        }
     }
 }

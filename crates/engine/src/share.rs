@@ -1,6 +1,6 @@
 //! How the lanes of a flow are shared among its processes.
 
-use anabranch_engine::LaneNo;
+use crate::types::LaneNo;
 use std::collections::BTreeMap;
 
 /// Gives each member its lanes: equally many, give or take one. Who holds lanes keeps the first of them, so that lane 0
