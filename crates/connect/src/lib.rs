@@ -25,8 +25,8 @@ mod walk;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::{Act, ActionSpec, Source, SourceAt};
 use anabranch_run::world::{
-    Actions, Clock, Goal, Input, LineReader, Manifest, Moment, Replies, Seat, Session, SinkFile, Sinks, Sources,
-    Written,
+    Actions, Clock, Goal, Input, LineReader, Manifest, Moment, Opening, Replies, Seat, Session, SinkFile, Sinks,
+    Sources, StillHeld, Written,
 };
 use notes::Keeper;
 use std::io::Read;
@@ -125,8 +125,8 @@ impl Sources for Local {
 }
 
 impl Sinks for Local {
-    fn open(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>> {
-        sink::open(&self.folder.join(path), replace, run, resume, &self.stop)
+    fn open(&self, file: Opening<'_>, held: StillHeld<'_>) -> Result<Box<dyn SinkFile>> {
+        sink::open(&self.folder.join(file.path), file, held, &self.stop)
     }
 
     fn stdout(&self) -> Result<Box<dyn SinkFile>> {

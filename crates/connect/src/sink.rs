@@ -4,17 +4,17 @@ use crate::through::{Stop, Through};
 use crate::{failed, goal};
 use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::paths::beside;
-use anabranch_run::world::{Goal, SinkFile};
+use anabranch_run::world::{Goal, Opening, SinkFile, StillHeld};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Opens what the path of a sink leads to: the file, or the device or pipe as it is.
-pub fn open(path: &Path, replace: bool, run: u64, resume: Option<u64>, stop: &Stop) -> Result<Box<dyn SinkFile>> {
-    Ok(match goal::goal(path, replace)? {
-        Goal::File(file, _) => Box::new(FileSink::open(&file, replace, run, resume)?),
-        Goal::Through(leads) => Box::new(Through::open(&leads, resume, stop)?),
+pub fn open(path: &Path, how: Opening<'_>, held: StillHeld<'_>, stop: &Stop) -> Result<Box<dyn SinkFile>> {
+    Ok(match goal::goal(path, how.replace)? {
+        Goal::File(file, _) => Box::new(FileSink::open(&file, how, held)?),
+        Goal::Through(leads) => Box::new(Through::open(&leads, how.resume, stop)?),
     })
 }
 
@@ -45,7 +45,8 @@ fn like(file: &File, path: &Path, other: &Metadata, more: u32) -> Result<()> {
 
 impl FileSink {
     /// Opens the file and cuts it to what is committed; the tail is kept as `NAME.cut-RUN`.
-    fn open(target: &Path, replace: bool, run: u64, resume: Option<u64>) -> Result<FileSink> {
+    fn open(target: &Path, how: Opening<'_>, held: StillHeld<'_>) -> Result<FileSink> {
+        let Opening { replace, run, resume, .. } = how;
         let path = if replace { beside(target, ".partial") } else { target.to_path_buf() };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| failed("cannot make", folder, &e))?;
@@ -86,6 +87,7 @@ impl FileSink {
             return Err(Error::machine(text).help("it was cut from outside: put it back, or start again with  --fresh"));
         }
         if found > length {
+            held()?; // nobody else can have the file while it is locked
             if !replace || length > 0 {
                 keep_tail(&mut file, &path, run, length)?;
             }
@@ -216,9 +218,14 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    fn opened(path: &Path, run: u64) -> Result<Box<dyn SinkFile>> {
+        let how = Opening { path: "", replace: true, run, resume: Some(0) };
+        open(path, how, &mut || Ok(()), &Stop::default())
+    }
+
     /// Replaces what is at this path with `new`.
     fn replaced(path: &Path) {
-        let mut sink = open(path, true, 1, Some(0), &Stop::default()).expect("opens");
+        let mut sink = opened(path, 1).expect("opens");
         sink.write(b"new").expect("writes");
         let length = sink.sync().expect("syncs");
         drop(sink);
@@ -237,7 +244,7 @@ mod tests {
             fs::write(&path, "old").expect("writes");
             std::os::unix::fs::chown(&path, Some(4711), Some(4712)).expect("this test runs as root");
             fs::set_permissions(&path, Permissions::from_mode(rights)).expect("sets");
-            let sink = open(&path, true, 1, Some(0), &Stop::default()).expect("opens");
+            let sink = opened(&path, 1).expect("opens");
             assert_eq!(mode(&beside(&path, ".partial")), rights | 0o600, "while it is written");
             drop(sink);
             replaced(&path);
@@ -253,7 +260,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("x");
         fs::write(&path, "done").expect("writes");
-        let mut next = open(&path, true, 2, Some(0), &Stop::default()).expect("opens");
+        let mut next = opened(&path, 2).expect("opens");
         next.write(b"half").expect("writes");
         next.sync().expect("syncs");
         let late = publish(&path, 4).expect_err("it is at work");
@@ -285,7 +292,7 @@ mod tests {
         let path = dir.path().join("x");
         fs::write(dir.path().join("other"), "mine").expect("writes");
         symlink("other", beside(&path, ".partial")).expect("links");
-        assert!(open(&path, true, 1, Some(0), &Stop::default()).is_err());
+        assert!(opened(&path, 1).is_err());
         assert_eq!(fs::read(dir.path().join("other")).expect("reads"), b"mine");
     }
 }

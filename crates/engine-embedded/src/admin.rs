@@ -6,6 +6,7 @@ use crate::index::sql;
 use crate::place;
 use crate::segment::Writer;
 use crate::streams::{ext_id, owned, spans};
+use anabranch_engine::KeptReport;
 use anabranch_engine::{
     Admin, Batch, Desk, Dest, Error, FlowId, Group, Item, Offset, Packer, Partition, Result, StreamInfo, StreamName,
     Worker, limits,
@@ -39,19 +40,6 @@ impl Desk for Embedded {
             let mut find = db.prepare("SELECT run, body FROM report WHERE flow = ? ORDER BY run").map_err(sql)?;
             let rows = find.query_map([flow.as_str()], |r| Ok((r.get(0)?, r.get(1)?)));
             rows.and_then(Iterator::collect).map_err(sql)
-        })
-    }
-
-    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
-        self.index.write(|tx| {
-            tx.execute(
-                "INSERT OR REPLACE INTO report (flow, run, body) VALUES (?, ?, ?)",
-                params![flow.as_str(), run, json],
-            )
-            .map_err(sql)?;
-            let oldest = run.saturating_sub(limits::REPORTS_KEPT as u64 - 1);
-            tx.execute("DELETE FROM report WHERE flow = ? AND run < ?", params![flow.as_str(), oldest]).map_err(sql)?;
-            Ok(())
         })
     }
 }
@@ -176,4 +164,13 @@ fn batches(stream: &StreamName, items: &[(Partition, Item)]) -> Result<Vec<(Dest
         open.entry(*p).or_default().push_item(item);
     }
     Ok(open.into_iter().flat_map(|(p, b)| b.finish().into_iter().map(move |b| (dest(p), b))).collect())
+}
+
+/// Keeps the report of a run, and the newest before it.
+pub fn keep_report(db: &Connection, flow: &FlowId, KeptReport { run, json }: &KeptReport) -> Result<()> {
+    let put = "INSERT OR REPLACE INTO report (flow, run, body) VALUES (?, ?, ?)";
+    db.execute(put, params![flow.as_str(), run, json]).map_err(sql)?;
+    let oldest = run.saturating_sub(limits::REPORTS_KEPT as u64 - 1);
+    db.execute("DELETE FROM report WHERE flow = ? AND run < ?", params![flow.as_str(), oldest]).map_err(sql)?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The lane of a flow on this engine: one seat, one thread that commits in order.
 
 use crate::Embedded;
+use crate::admin;
 use crate::commit::{self, Row};
 use crate::index::sql;
 use crate::place;
@@ -105,6 +106,7 @@ impl Committer {
         let rows = rows(&commit.puts, durable);
         let account = self.engine.index.write(|tx| {
             let ends = commit::apply(tx, &rows)?;
+            commit.report.iter().try_for_each(|report| admin::keep_report(tx, &self.flow, report))?;
             account.ends = total(before, ends);
             let body = account.encode();
             let put = "UPDATE account SET body = ?, commits = commits + 1 WHERE flow = ? AND lane = ? AND epoch = ?";

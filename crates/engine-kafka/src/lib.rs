@@ -161,10 +161,6 @@ impl Desk for Kafka {
     fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
         notes::reports(&self.cluster, flow)
     }
-
-    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()> {
-        notes::keep_report(&self.cluster, flow, run, json)
-    }
 }
 
 impl Admin for Kafka {

@@ -29,12 +29,6 @@ pub trait Desk: Engine {
     ///
     /// They cannot be read.
     fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>>;
-    /// Keeps a report.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be written.
-    fn keep_report(&self, flow: &FlowId, run: u64, json: &str) -> Result<()>;
 }
 
 /// What people's tools need beside it. No run sees this.

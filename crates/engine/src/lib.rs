@@ -40,6 +40,6 @@ pub use name::{FlowId, OWN_NAMES, StreamName};
 pub use reading::{chunks, items};
 pub use threaded_lane::ThreadedLane;
 pub use types::{
-    At, BatchRef, Chunk, Commit, Cursor, Dest, Group, Handle, LaneNo, Limit, Load, Offset, Pace, Partition, Put, Shape,
-    StreamInfo, StreamSpec, Worker,
+    At, BatchRef, Chunk, Commit, Cursor, Dest, Group, Handle, KeptReport, LaneNo, Limit, Load, Offset, Pace, Partition,
+    Put, Shape, StreamInfo, StreamSpec, Worker,
 };

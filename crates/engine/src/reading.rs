@@ -1,24 +1,43 @@
 //! Reading a stretch of a stream.
 
-use crate::engine::Engine;
-use crate::error::Result;
+use crate::admin::Desk;
+use crate::error::{Error, Result};
 use crate::item::Item;
+use crate::limits;
 use crate::types::{At, Chunk, Limit, Offset};
 use std::ops::ControlFlow;
 
-/// Committed batches from `at` up to `end`, a chunk at a time; it stops early where nothing more is there.
-pub fn chunks<E: Engine + ?Sized>(engine: &E, mut at: At, end: Offset) -> impl Iterator<Item = Result<Chunk>> + '_ {
+/// Committed batches from `at` up to `end`, a chunk at a time. What is committed can be seen a moment later: where `end` is
+/// what an account says, that is waited for, at most [`MARKERS_WAIT`](limits::MARKERS_WAIT). On an engine that shows at once
+/// what is committed it stops early where nothing more is there.
+pub fn chunks<E: Desk + ?Sized>(engine: &E, mut at: At, end: Offset) -> impl Iterator<Item = Result<Chunk>> + '_ {
+    let mut left = limits::MARKERS_WAIT.div_duration_f64(limits::BELL_WAIT) as u32;
     std::iter::from_fn(move || {
-        if at.offset >= end {
-            return None;
+        while at.offset < end {
+            let chunk = match engine.read(&at, end, Limit { bytes: limits::COMMIT_BYTES }) {
+                Ok(chunk) => chunk,
+                Err(e) => {
+                    at.offset = end;
+                    return Some(Err(e));
+                }
+            };
+            if chunk.next > at.offset {
+                at.offset = chunk.next;
+                return Some(Ok(chunk));
+            }
+            if engine.counts_by_offset() {
+                return None;
+            }
+            if left == 0 {
+                let text =
+                    format!("{} partition {} cannot be read from {} to {end}", at.stream, at.partition, at.offset);
+                at.offset = end;
+                return Some(Err(Error::machine(text).help("a broker may be gone: run again when it is back")));
+            }
+            left -= 1;
+            engine.wait(limits::BELL_WAIT);
         }
-        let chunk = engine.read(&at, end, Limit { bytes: crate::limits::COMMIT_BYTES });
-        let stays = chunk.as_ref().map_or(true, |c| c.next <= at.offset);
-        at.offset = chunk.as_ref().map_or(end, |c| if stays { end } else { c.next });
-        match chunk {
-            Ok(_) if stays => None,
-            chunk => Some(chunk),
-        }
+        None
     })
 }
 
@@ -27,7 +46,7 @@ pub fn chunks<E: Engine + ?Sized>(engine: &E, mut at: At, end: Offset) -> impl I
 /// # Errors
 ///
 /// What reading gives, and what `f` gives.
-pub fn items<E: Engine + ?Sized>(
+pub fn items<E: Desk + ?Sized>(
     engine: &E,
     at: At,
     end: Offset,

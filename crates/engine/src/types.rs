@@ -184,13 +184,24 @@ impl std::fmt::Debug for Handle {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cursor(pub u64);
 
-/// What becomes durable together: batches, and the account that tells of them.
+/// The report of a run, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptReport {
+    /// The run.
+    pub run: u64,
+    /// JSON.
+    pub json: String,
+}
+
+/// What becomes durable together: batches, the account that tells of them, and a report if the run closes.
 #[derive(Debug, Default)]
 pub struct Commit {
     /// Batches and where they go, in order.
     pub puts: Vec<Put>,
     /// The whole account of the lane after this commit.
     pub account: Account,
+    /// The report of the run that it closes. The newest hundred of a flow are kept.
+    pub report: Option<KeptReport>,
 }
 
 /// One batch on its way into a stream.

@@ -4,5 +4,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod drawn;
 pub mod faulty;
-pub mod rng;
+pub mod simulate;
 pub mod trial;
+
+pub use anabranch_trial::rng;

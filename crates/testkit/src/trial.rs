@@ -20,6 +20,11 @@ impl Asked {
         self.0.get(at + 1)?.to_str()
     }
 
+    /// Whether an option is there.
+    pub fn has(&self, option: &str) -> bool {
+        self.0.iter().any(|a| a == option)
+    }
+
     /// The number that follows an option, or the usual one.
     pub fn number(&self, option: &str, usual: u64) -> u64 {
         self.text(option).and_then(|v| v.parse().ok()).unwrap_or(usual)
@@ -117,15 +122,20 @@ pub struct Compared {
 impl Compared {
     /// Compares the lines of `what` with the model, in any order.
     pub fn add(&mut self, what: &str, want: &[String], got: &str) {
+        if let Some((n, line)) = self.differs(want, got) {
+            eprintln!("{what}: {n:+} of {line}");
+        }
+    }
+
+    /// The same; a line that is missing, or there too often, and how many of it.
+    pub fn differs<'l>(&mut self, want: &'l [String], got: &'l str) -> Option<(i64, &'l str)> {
         let mut count: BTreeMap<&str, i64> = BTreeMap::new();
         want.iter().for_each(|l| *count.entry(l).or_default() += 1);
         got.lines().for_each(|l| *count.entry(l).or_default() -= 1);
         self.items += want.len() as u64;
         self.lost += count.values().filter(|n| **n > 0).sum::<i64>() as u64;
         self.twice += count.values().filter(|n| **n < 0).sum::<i64>().unsigned_abs();
-        if let Some((line, n)) = count.iter().find(|(_, n)| **n != 0) {
-            eprintln!("{what}: {n:+} of {line}");
-        }
+        count.into_iter().find(|(_, n)| *n != 0).map(|(line, n)| (n, line))
     }
 
     /// Adds what another comparison found.

@@ -49,7 +49,7 @@ impl Ran {
         let mut lane = self.engine.claim(&self.flow.name, 0).expect("claims");
         let mut account = lane.account().clone();
         change(&mut account);
-        lane.submit(Commit { puts: vec![], account }).expect("takes it");
+        lane.submit(Commit { account, ..Commit::default() }).expect("takes it");
         lane.settle().expect("settles");
         drop(lane);
         inspect(self.flow.clone(), self.engine.clone(), self.world()).expect("looks").expect("a run").report.imbalance
@@ -91,7 +91,7 @@ fn a_run_that_does_not_balance_is_closed_as_failed() {
     let mut account = lane.account().clone();
     account.tally.get_mut("sum").expect("a tally").folded -= 1;
     account.record.as_mut().expect("a record").phase = Phase::Open;
-    lane.submit(Commit { puts: vec![], account }).expect("takes it");
+    lane.submit(Commit { account, ..Commit::default() }).expect("takes it");
     lane.settle().expect("settles");
     drop(lane);
     match run(ran.flow.clone(), ran.engine.clone(), ran.world(), Options::default()).expect("runs") {

@@ -38,7 +38,8 @@ fn a_failing_disk_closes_the_log_and_loses_nothing() {
         let mut acknowledged = 0;
         let mut failed = false;
         for seq in 1..=8 {
-            let commit = Commit { puts: vec![put(&stream, 100_000)], account: Account { seq, ..Account::default() } };
+            let account = Account { seq, ..Account::default() };
+            let commit = Commit { puts: vec![put(&stream, 100_000)], account, report: None };
             let outcome = lane.submit(commit).and_then(|()| lane.settle());
             assert!(!failed || outcome.is_err(), "after a failure nothing more is accepted");
             failed |= outcome.is_err();
@@ -102,7 +103,8 @@ fn bytes_that_wait_for_their_commit_are_not_swept() {
     engine.ensure(Some(&flow), &[StreamSpec::new(own.clone(), 1)]).expect("makes");
     for seq in 1..=20 {
         let mut lane = engine.claim(&flow, 0).expect("claims");
-        let commit = Commit { puts: vec![put(&own, 100_000)], account: Account { seq, ..Account::default() } };
+        let account = Account { seq, ..Account::default() };
+        let commit = Commit { puts: vec![put(&own, 100_000)], account, report: None };
         lane.submit(commit).expect("a commit");
         drop(lane); // its writer ends while the commit waits for the index
         assert!(bytes_of(&engine, &own) > 100_000 * seq as usize);

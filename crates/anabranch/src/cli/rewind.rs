@@ -52,7 +52,7 @@ pub fn reset(engine: &dyn Admin, group: &str, offsets: &[(StreamName, Partition,
             record.meant.extend(meant); // of this reader; the others are still where they were in the stream before
         }
         account.seq += 1;
-        lane.submit(Commit { puts: vec![], account })?;
+        lane.submit(Commit { account, ..Commit::default() })?;
         lane.settle()?;
     }
     engine.set_group(group, offsets)

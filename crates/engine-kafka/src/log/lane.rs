@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::cluster::offsets::Which;
 use crate::log::ledger;
+use crate::log::notes;
 use crate::log::pack::pack;
 use crate::log::produce::{self, Producer};
 use crate::log::transaction;
@@ -18,6 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 /// What the thread owns.
 struct Committer {
     cluster: Arc<Cluster>,
+    flow: FlowId,
     ledger: Dest,
     producer: Producer,
     bumps: bool,
@@ -38,7 +40,8 @@ pub fn claim(cluster: &Arc<Cluster>, flow: &FlowId, lane: LaneNo) -> Result<Thre
     let account = ledger::newest(cluster, &ledger, Which::Latest)?;
     let account = account.unwrap_or_else(|| Account { lane, ..Account::default() });
     let last = account.clone();
-    let committer = Committer { cluster: cluster.clone(), ledger, producer, bumps, last, uncut: CUT_EVERY };
+    let committer =
+        Committer { cluster: cluster.clone(), flow: flow.clone(), ledger, producer, bumps, last, uncut: CUT_EVERY };
     let (submit, work) = sync_channel(limits::COMMITS_UNDER_WAY);
     let (done, settled) = channel();
     let thread = std::thread::Builder::new().name(format!("lane {lane}"));
@@ -69,7 +72,9 @@ impl Committer {
         let puts = commit.puts.into_iter().map(|p| Ok((p.to, batch(p.batch)?)));
         let puts = puts.collect::<Result<Vec<(Dest, Batch)>>>().and_then(|puts| pack(&self.cluster, puts));
         let puts = puts.map_err(Trouble::Fatal)?;
-        let mut to: Vec<Dest> = puts.iter().map(|(d, _)| d.clone()).collect();
+        let report = commit.report.map(|report| notes::report(&self.cluster, &self.flow, report));
+        let report = report.transpose().map_err(Trouble::Fatal)?;
+        let mut to: Vec<Dest> = puts.iter().chain(&report).map(|(d, _)| d.clone()).collect();
         to.push(self.ledger.clone());
         to.sort();
         to.dedup();
@@ -78,9 +83,15 @@ impl Committer {
         let before = if account.run == self.last.run { self.last.ends.clone() } else { BTreeMap::new() };
         account.ends = total(before, ends, &puts);
         let entry = (self.ledger.clone(), entry(&account)?);
-        let landed = produce::send(&self.cluster, &mut self.producer, &[entry])?;
+        let closes = report.is_some();
+        let last: Vec<(Dest, Batch)> = [entry].into_iter().chain(report).collect();
+        let landed = produce::send(&self.cluster, &mut self.producer, &last)?;
         transaction::commit(&self.cluster, &mut self.producer, self.bumps)?;
         self.last = account.clone();
+        if closes {
+            let (cluster, flow) = (self.cluster.clone(), self.flow.clone());
+            beside(move || drop(notes::cut_reports(&cluster, &flow)));
+        }
         self.uncut += 1;
         if self.uncut > CUT_EVERY
             && let Some(behind) = landed.get(&self.ledger)
@@ -97,9 +108,13 @@ impl Committer {
     fn cut(&self, newest: i64) {
         let at = At { stream: self.ledger.stream.clone(), partition: self.ledger.partition, offset: newest };
         let cluster = self.cluster.clone();
-        let cut = move || drop(crate::cluster::streams::cut(&cluster, &at));
-        let _ = std::thread::Builder::new().name("cut".into()).spawn(cut);
+        beside(move || drop(crate::cluster::streams::cut(&cluster, &at)));
     }
+}
+
+/// Cuts something beside the commits. What is not cut is cut the next time.
+fn beside(cut: impl FnOnce() + Send + 'static) {
+    let _ = std::thread::Builder::new().name("cut".into()).spawn(cut);
 }
 
 fn batch(of: BatchRef) -> Result<Batch> {

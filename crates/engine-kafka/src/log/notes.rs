@@ -7,7 +7,7 @@ use crate::log::fetch;
 use crate::log::pack::pack;
 use crate::log::produce;
 use crate::log::transaction;
-use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, Packer, Result, StreamName, StreamSpec};
+use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, KeptReport, Packer, Result, StreamName, StreamSpec};
 use std::collections::BTreeMap;
 
 /// Reports of a flow that are kept.
@@ -64,13 +64,25 @@ fn note(
     key: String,
     value: Option<String>,
 ) -> Result<()> {
+    let batches = note_of(cluster, stream, config, key, value)?;
+    let to = Dest { stream: stream.clone(), partition: 0 };
+    append(cluster, batches.into_iter().map(|b| (to.clone(), b)).collect())
+}
+
+/// The note as it is sent. Its stream is made with these settings if there is none.
+fn note_of(
+    cluster: &Cluster,
+    stream: &StreamName,
+    config: (&str, &str),
+    key: String,
+    value: Option<String>,
+) -> Result<Vec<Batch>> {
     let mut spec = StreamSpec::new(stream.clone(), 1);
     spec.config = [(config.0.to_string(), config.1.to_string())].into();
     streams::ensure(cluster, &spec)?;
     let mut packer = Packer::default();
     packer.push_item(&Item { key: Some(key.into()), value: value.map(Into::into), headers: vec![], timestamp: -1 });
-    let to = Dest { stream: stream.clone(), partition: 0 };
-    append(cluster, packer.finish().into_iter().map(|b| (to.clone(), b)).collect())
+    Ok(packer.finish())
 }
 
 /// The flow that writes each stream, where one said so: the first to say so since it was last nobody's.
@@ -151,10 +163,19 @@ pub fn reports(cluster: &Cluster, flow: &FlowId) -> Result<Vec<(u64, String)>> {
     Ok(newest.into_iter().skip(over).collect())
 }
 
-/// Keeps a report.
-pub fn keep_report(cluster: &Cluster, flow: &FlowId, run: u64, json: &str) -> Result<()> {
+/// The report of a run as a batch for the stream of reports, which is made if there is none.
+pub fn report(cluster: &Cluster, flow: &FlowId, report: KeptReport) -> Result<(Dest, Batch)> {
     let runs = flow.own("runs")?;
-    note(cluster, &runs, ("retention.ms", "-1"), run.to_string(), Some(json.to_string()))?;
+    let (to, value) = (Dest { stream: runs.clone(), partition: 0 }, Some(report.json));
+    note_of(cluster, &runs, ("retention.ms", "-1"), report.run.to_string(), value)?
+        .pop()
+        .map(|batch| (to, batch))
+        .ok_or_else(|| Error::bug("a report without bytes"))
+}
+
+/// Lets go of old reports, some at a time.
+pub fn cut_reports(cluster: &Cluster, flow: &FlowId) -> Result<()> {
+    let runs = flow.own("runs")?;
     let all = items(cluster, &runs)?;
     if let Some((offset, _)) = all.len().checked_sub(2 * REPORTS).and_then(|_| all.get(all.len() - REPORTS)) {
         streams::cut(cluster, &At { stream: runs, partition: 0, offset: *offset })?;

@@ -136,7 +136,14 @@ impl Attempt {
             Some(r) if r.number > run || (r.number == run && r.phase.closed()) => {}
             _ => return Ok(None), // it is open, or this is an old view: what is committed is seen a moment later
         }
-        let ended = saved_reports(&*self.engine, &self.flow.name)?.into_iter().find(|r| r.run == run);
+        let until = self.world.clock.moment() + limits::SEEN_WAIT;
+        let ended = loop {
+            let ended = saved_reports(&*self.engine, &self.flow.name)?.into_iter().find(|r| r.run == run);
+            if ended.is_some() || self.engine.counts_by_offset() || self.world.clock.moment() > until {
+                break ended;
+            }
+            self.engine.wait(limits::SEEN_EVERY); // it is committed, and seen a moment later
+        };
         let gone = || Error::machine(format!("run {run} was ended by another process, and its report is gone"));
         ended.map(|report| Some(Outcome::Closed(report))).ok_or_else(gone)
     }
@@ -193,12 +200,11 @@ impl Attempt {
         let mut worker = Worker::new(context.clone(), ledger, lane, threads)?;
         let ended = match turn::work(&mut worker, &mut self.options, &mut *self.crew, self.pipe.clone()) {
             Err(e) if e.kind == ErrorKind::Lost => {
-                let what = match lost(worker, &e)? {
-                    true => format!("run {} is closed as failed; the next run says where to continue", context.number),
-                    false => {
-                        format!("the process that closes run {} finds it too, and closes it as failed", context.number)
-                    }
-                };
+                if !lost(worker, &e)? {
+                    // whoever closes the run finds it too; or the run has closed meanwhile, and it was let go of
+                    return Err(Error { kind: ErrorKind::Doubt, ..e });
+                }
+                let what = format!("run {} is closed as failed; the next run says where to continue", context.number);
                 return Err(e.help(what));
             }
             ended => ended?,

@@ -6,8 +6,8 @@ use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::report::{Report, report};
 use crate::ledger::{Ledger, Standing, marks};
 use crate::life::books;
-use crate::life::commit::{commit, commit_with, fence};
-use crate::life::reports::{finished, kept};
+use crate::life::commit::{commit, commit_closed, fence, is_held};
+use crate::life::reports::finished;
 use crate::life::trim::trim;
 use crate::options::Options;
 use crate::worker::mirror::LeftAlone;
@@ -44,7 +44,7 @@ pub fn close(
     let publish = to_publish(standing, &facts, phase)?;
     let aside = to_put_aside(standing, &publish, phase);
     if !publish.is_empty() || !aside.is_empty() {
-        make_empty(standing, lane.account(), &publish)?;
+        make_empty(standing, lane, &publish)?;
         if record.phase != Phase::Closing {
             commit(lane, |account| account.record = Some(closing.clone()))?;
         }
@@ -63,10 +63,9 @@ pub fn close(
     closing.waited = waited(standing, &facts);
     closing.gaps = gaps(standing, &facts);
     closing.put_back_what_waits();
-    context.engine.keep_report(&context.flow.name, record.number, &kept(&report))?;
     // between runs the account of this lane alone tells where readers go on
     let read = positions(context, ledger, &closing, &facts);
-    commit_with(lane, puts, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
+    commit_closed(lane, puts, &report, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
     let notes = mirror::mirror(ledger.standing(context, &closing), left_alone);
     notes.iter().for_each(|note| options.note(note));
     to_be_seen(context, &closing);
@@ -85,10 +84,10 @@ fn to_put_aside(standing: Standing<'_>, publish: &[(FileOf, String)], phase: Pha
 }
 
 /// Makes the files of sinks to which nothing was written.
-fn make_empty(standing: Standing<'_>, account: &Account, publish: &[(FileOf, String)]) -> Result<()> {
-    let context = standing.context;
+fn make_empty(standing: Standing<'_>, lane: &mut dyn Lane, publish: &[(FileOf, String)]) -> Result<()> {
+    let (context, account) = (standing.context, lane.account().clone());
     let mut empty = publish.iter().filter(|(file, _)| standing.mark(&marks::length(context, file)) == 0);
-    empty.try_for_each(|(file, _)| sinks::open(context, file, account)?.sync().map(drop))
+    empty.try_for_each(|(file, _)| sinks::open(context, file, &account, &mut || is_held(lane))?.sync().map(drop))
 }
 
 /// Puts the files of a run that closes in their places; done twice it does nothing.
@@ -204,11 +203,16 @@ fn to_be_seen(context: &RunContext, closing: &RunRecord) {
             context.engine.wait(limits::SEEN_EVERY);
         }
     }
+    let is_told = |reports: Vec<(u64, String)>| reports.iter().any(|(run, _)| *run == closing.number);
+    while context.engine.reports(&context.flow.name).is_ok_and(|all| !is_told(all)) && clock.moment() < until {
+        context.engine.wait(limits::SEEN_EVERY);
+    }
 }
 
 /// Closes a run as failed, since items that it still wanted are gone.
 pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &Error) -> Result<()> {
     let Some(record) = lane.account().record.clone() else { return Ok(()) };
+    is_held(lane)?; // one that stood still for long may find what a later run has let go of
     let others = fence(context, &record)?;
     let known = others.into_iter().chain(ledger.all().iter().cloned()).chain([lane.account().clone()]);
     let ledger = Ledger::new(record.number, known);
@@ -217,10 +221,9 @@ pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &E
     let mut report = finished(ledger.standing(context, &failed), &facts)?;
     report.imbalance.push(lost.text.clone());
     report.balanced = false;
-    context.engine.keep_report(&context.flow.name, failed.number, &kept(&report))?;
     let read = failed.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
     failed.put_back_what_waits();
-    commit(lane, |account| (account.record, account.read) = (Some(failed.clone()), read))
+    commit_closed(lane, vec![], &report, |account| (account.record, account.read) = (Some(failed.clone()), read))
 }
 
 fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {

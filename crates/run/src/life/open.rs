@@ -9,7 +9,7 @@ use crate::life::prepare::{ensure, name_run};
 use crate::life::record::{is_another, record};
 use crate::life::{look, repair};
 use crate::options::Options;
-use crate::world::{Goal, Manifest};
+use crate::world::{Goal, Manifest, Opening};
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
     Account, BatchRef, Commit, Dest, Error, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put, Result, RunKind,
@@ -177,7 +177,7 @@ fn begin(
         puts.extend(lists.into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
     }
     account.record = Some(record);
-    lane.submit(Commit { puts, account })?;
+    lane.submit(Commit { puts, account, report: None })?;
     lane.settle()?;
     Ok(())
 }
@@ -195,7 +195,8 @@ fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> R
         }
         let length = match sink.mode {
             Mode::Append if matches!(context.world.sinks.goal(&path, false)?, Goal::File(..)) => {
-                context.world.sinks.open(&path, false, record.number, None)?.sync()?
+                let file = Opening { path: &path, replace: false, run: record.number, resume: None };
+                context.world.sinks.open(file, &mut || Ok(()))?.sync()? // nothing of it is cut
             }
             // a repair goes on with the file that its batch had begun
             _ => account.marks.get(&marks::length(context, &file)).copied().unwrap_or(0),

@@ -126,7 +126,9 @@ impl LaneAtWork {
         if self.pending.since.is_none() {
             return Ok(());
         }
-        sinks.write(context, &mut self.pending.sinks, &mut self.account)?;
+        let (lane, unsettled) = (&mut *self.lane, &mut self.unsettled);
+        sinks.write(context, &mut self.pending.sinks, &mut self.account, &mut || still_held(lane, unsettled))?;
+        self.account.ends.clone_from(&self.lane.account().ends);
         let puts = self.pending.puts(context, &mut self.account)?;
         self.account.seq += 1;
         let entries = self.account.read.len() + self.account.ends.len();
@@ -135,7 +137,7 @@ impl LaneAtWork {
             let text = format!("the flow has {entries} readers and written partitions, at most {most} are possible");
             return Err(Error::usage(text).help("use fewer partitions or shards"));
         }
-        self.lane.submit(Commit { puts, account: self.account.clone() })?;
+        self.lane.submit(Commit { puts, account: self.account.clone(), report: None })?;
         self.unsettled += 1;
         Ok(())
     }
@@ -152,4 +154,16 @@ impl LaneAtWork {
     pub fn lane(&mut self) -> &mut dyn Lane {
         &mut *self.lane
     }
+}
+
+/// Commits the last account once more: nobody but the holder of a lane can.
+fn still_held(lane: &mut dyn Lane, unsettled: &mut usize) -> Result<()> {
+    while *unsettled > 0 {
+        lane.settle()?;
+        *unsettled -= 1;
+    }
+    let account = lane.account().clone();
+    lane.submit(Commit { account, ..Commit::default() })?;
+    lane.settle()?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::context::RunContext;
 use crate::context::sinks::FileOf;
 use crate::ledger::marks;
-use crate::world::SinkFile;
+use crate::world::{Opening, SinkFile, StillHeld};
 use anabranch_engine::{Account, Result};
 use anabranch_flow::model::Mode;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ impl Sinks {
         context: &RunContext,
         pending: &mut BTreeMap<FileOf, Vec<u8>>,
         account: &mut Account,
+        held: StillHeld<'_>,
     ) -> Result<()> {
         for (of, bytes) in std::mem::take(pending) {
             if bytes.is_empty() {
@@ -32,7 +33,7 @@ impl Sinks {
             }
             let file = match self.open.entry(of.clone()) {
                 std::collections::btree_map::Entry::Occupied(e) => e.into_mut(),
-                std::collections::btree_map::Entry::Vacant(e) => e.insert(open(context, &of, account)?),
+                std::collections::btree_map::Entry::Vacant(e) => e.insert(open(context, &of, account, held)?),
             };
             file.write(&bytes)?;
             let length = file.sync()?;
@@ -43,13 +44,14 @@ impl Sinks {
 }
 
 /// Opens a sink's file at its committed length.
-pub fn open(context: &RunContext, of: &FileOf, account: &Account) -> Result<Box<dyn SinkFile>> {
+pub fn open(context: &RunContext, of: &FileOf, account: &Account, held: StillHeld<'_>) -> Result<Box<dyn SinkFile>> {
     let replace = context.flow.streams[of.sink].sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
     match context.sink_path(of)? {
         None => context.world.sinks.stdout(),
         Some(path) => {
             let committed = account.marks.get(&marks::length(context, of)).copied();
-            context.world.sinks.open(&path, replace, context.number, committed)
+            let file = Opening { path: &path, replace, run: context.number, resume: committed };
+            context.world.sinks.open(file, held)
         }
     }
 }

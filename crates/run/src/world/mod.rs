@@ -9,7 +9,7 @@ mod threads;
 
 pub use actions::{Again, Failure, Outcome, Replies, Reply, Seat, Session};
 pub use listing::{Listing, Reading};
-pub use sinks::{Goal, SinkFile};
+pub use sinks::{Goal, Opening, SinkFile, StillHeld};
 pub use sources::{Input, Line, LineReader, Listed, Manifest, Written};
 pub use threads::{Begun, OfSystem, Step, Task, Threads};
 
@@ -47,12 +47,13 @@ pub trait Sources: Send + Sync {
 
 /// Where items are stored.
 pub trait Sinks: Send + Sync {
-    /// Opens a sink's file for the run `run`, whose first `resume` bytes are committed; none = the run has not written it.
+    /// Opens a sink's file, and cuts what is behind the bytes that are committed: once nobody else can write it any more,
+    /// and `held` says that the lane is still held. A process that stood still for long cuts nothing that others wrote.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, or is not as long as what is committed of it.
-    fn open(&self, path: &str, replace: bool, run: u64, resume: Option<u64>) -> Result<Box<dyn SinkFile>>;
+    /// The file cannot be opened, or is not as long as what is committed of it; or what `held` says.
+    fn open(&self, file: Opening<'_>, held: StillHeld<'_>) -> Result<Box<dyn SinkFile>>;
     /// Standard output as a sink.
     ///
     /// # Errors

@@ -12,6 +12,22 @@ pub enum Goal {
     Through(PathBuf),
 }
 
+/// A sink's file that is to be opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'o> {
+    /// Its path.
+    pub path: &'o str,
+    /// It replaces the file that is there.
+    pub replace: bool,
+    /// The run.
+    pub run: u64,
+    /// So many bytes of it are committed; none = the run has not written it.
+    pub resume: Option<u64>,
+}
+
+/// Says whether the lane is still held for which something is done outside the log.
+pub type StillHeld<'h> = &'h mut dyn FnMut() -> Result<()>;
+
 /// A sink's file, open.
 pub trait SinkFile: Send {
     /// Appends bytes.

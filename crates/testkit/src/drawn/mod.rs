@@ -1,6 +1,7 @@
 //! Flows that are drawn: what trials run that want flows which nobody thought of.
 
 mod draw;
+pub mod model;
 mod shape;
 
 pub use draw::draw;

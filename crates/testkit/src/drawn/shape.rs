@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// A flow.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Shape {
     /// Its streams; those of one sharder are one of them.
     pub streams: Vec<Stream>,
@@ -61,7 +61,7 @@ pub enum Home {
 }
 
 /// A step: its name, its inputs, what it does.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Step {
     /// Its name.
     pub name: String,
@@ -95,7 +95,7 @@ impl Test {
 }
 
 /// What a step does, and the streams that it makes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub enum Verb {
     Copy { to: Vec<usize> },
@@ -130,6 +130,25 @@ pub enum Tolerate {
 }
 
 impl Shape {
+    /// The streams that a step makes.
+    pub fn outputs(&self, s: usize) -> Vec<usize> {
+        let of_rest = |rest: &Rest| if let Rest::To(r) = rest { Some(*r) } else { None };
+        match &self.steps[s].verb {
+            Verb::Copy { to } => to.clone(),
+            Verb::Filter { to, rest, .. } => [*to].into_iter().chain(*rest).collect(),
+            Verb::Split { cases, rest, .. } => cases.iter().map(|(_, to)| *to).chain(of_rest(rest)).collect(),
+            Verb::ShardTo { values, rest } => values.iter().map(|(_, to)| *to).chain(of_rest(rest)).collect(),
+            Verb::Join { to, done, .. } => [*to].into_iter().chain(*done).collect(),
+            Verb::ShardHash { to, .. }
+            | Verb::Merge { to }
+            | Verb::Reduce { to, .. }
+            | Verb::Pair { to }
+            | Verb::Set { to, .. }
+            | Verb::Each { to, .. }
+            | Verb::Pipe { to } => vec![*to],
+        }
+    }
+
     /// The flow file.
     pub fn yaml(&self) -> String {
         let mut out = String::from("flow: drawn\nstreams:\n");

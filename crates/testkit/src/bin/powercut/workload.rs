@@ -116,7 +116,7 @@ pub fn commit(engine: &Embedded, story: &Story, k: u64) -> Fallible<Commit> {
         };
         puts.push(Put { to: Dest { stream: stream.clone(), partition: *partition }, batch });
     }
-    Ok(Commit { puts, account })
+    Ok(Commit { puts, account, report: None })
 }
 
 /// The batch that begins at `at`, by reference.

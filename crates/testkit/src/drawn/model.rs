@@ -1,6 +1,6 @@
 //! The naive model: a batch computed step by step, over lists.
 
-use anabranch_testkit::drawn::{Home, Rest, Shape, Source, Test, Tolerate, Verb};
+use super::shape::{Home, Rest, Shape, Source, Test, Tolerate, Verb};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,19 @@ struct Flowing {
     items: Vec<Value>,
     /// A gate above is shut: what is missing here may come later.
     blocked: bool,
+}
+
+/// A line as the model writes it: fields in order, and of a `done:` item what the model knows.
+pub fn plain(line: &str) -> String {
+    match serde_json::from_str::<Value>(line) {
+        Ok(mut value) => {
+            if let Some(told) = value.as_object_mut().filter(|o| o.contains_key("opened")) {
+                ["flow", "run", "batch", "opened"].iter().for_each(|k| drop(told.remove(*k)));
+            }
+            value.to_string()
+        }
+        Err(_) => line.to_string(),
+    }
 }
 
 struct Run<'s> {
@@ -132,25 +145,7 @@ impl Run<'_> {
                 }
             }
         }
-        self.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = blocked);
-    }
-
-    fn outputs(&self, s: usize) -> Vec<usize> {
-        let of_rest = |rest: &Rest| if let Rest::To(r) = rest { Some(*r) } else { None };
-        match &self.shape.steps[s].verb {
-            Verb::Copy { to } => to.clone(),
-            Verb::Filter { to, rest, .. } => [*to].into_iter().chain(*rest).collect(),
-            Verb::Split { cases, rest, .. } => cases.iter().map(|(_, to)| *to).chain(of_rest(rest)).collect(),
-            Verb::ShardTo { values, rest } => values.iter().map(|(_, to)| *to).chain(of_rest(rest)).collect(),
-            Verb::Join { to, done, .. } => [*to].into_iter().chain(*done).collect(),
-            Verb::ShardHash { to, .. }
-            | Verb::Merge { to }
-            | Verb::Reduce { to, .. }
-            | Verb::Pair { to }
-            | Verb::Set { to, .. }
-            | Verb::Each { to, .. }
-            | Verb::Pipe { to } => vec![*to],
-        }
+        self.shape.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = blocked);
     }
 
     fn give(&mut self, to: usize, item: Value) {
@@ -198,7 +193,9 @@ impl Run<'_> {
         let mut found = BTreeSet::new();
         let mut todo: Vec<usize> = self.shape.steps[s].inputs.clone();
         while let Some(stream) = todo.pop() {
-            let Some(w) = (0..self.shape.steps.len()).find(|w| self.outputs(*w).contains(&stream)) else { continue };
+            let Some(w) = (0..self.shape.steps.len()).find(|w| self.shape.outputs(*w).contains(&stream)) else {
+                continue;
+            };
             let gate = matches!(self.shape.steps[w].verb, Verb::Join { .. } | Verb::Reduce { .. });
             if !gate && found.insert(w) {
                 todo.extend(&self.shape.steps[w].inputs);
@@ -211,7 +208,7 @@ impl Run<'_> {
     fn is_before_a_pair(&self, s: usize) -> bool {
         let (mut todo, mut seen) = (vec![s], BTreeSet::new());
         while let Some(step) = todo.pop().filter(|_| seen.len() <= self.shape.steps.len()) {
-            let outputs = self.outputs(step);
+            let outputs = self.shape.outputs(step);
             let readers =
                 (0..self.shape.steps.len()).filter(|r| self.shape.steps[*r].inputs.iter().any(|i| outputs.contains(i)));
             for reader in readers.filter(|r| seen.insert(*r)) {
@@ -243,7 +240,7 @@ impl Run<'_> {
         self.held |= too_many && !blocked && !fails;
         self.failed |= too_many && !blocked && fails;
         if blocked || too_many {
-            self.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = true);
+            self.shape.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = true);
             return;
         }
         self.streams[to].items = taken;

@@ -1,11 +1,9 @@
 //! Random flows, killed and not, beside the naive model: three batches each.
 
-mod eval;
-
+use anabranch_testkit::drawn::model::{self, State, plain};
 use anabranch_testkit::drawn::{self, Shape, Source};
 use anabranch_testkit::rng::Rng;
 use anabranch_testkit::trial::{self, Compared};
-use eval::State;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -97,7 +95,7 @@ impl Trial<'_> {
             let made = report["run"].as_u64().unwrap_or(0).saturating_sub(runs);
             let mut end = None;
             for _ in 0..made {
-                end = Some(eval::run(self.shape, &mut state, &given));
+                end = Some(model::run(self.shape, &mut state, &given));
                 given.retain(|s, _| self.shape.streams[*s].source == Source::File);
             }
             (runs, found.runs) = (runs + made, found.runs + made);
@@ -174,18 +172,5 @@ impl Trial<'_> {
         }
         let text = std::fs::read_to_string(self.folder.path().join(what)).unwrap_or_default(); // nothing was ever put in place
         Ok(text.lines().map(|l| plain(l) + "\n").collect())
-    }
-}
-
-/// A line as the model writes it: fields in order, and of a `done:` item what the model knows.
-fn plain(line: &str) -> String {
-    match serde_json::from_str::<Value>(line) {
-        Ok(mut value) => {
-            if let Some(told) = value.as_object_mut().filter(|o| o.contains_key("opened")) {
-                ["flow", "run", "batch", "opened"].iter().for_each(|k| drop(told.remove(*k)));
-            }
-            value.to_string()
-        }
-        Err(_) => line.to_string(),
     }
 }

@@ -1,0 +1,308 @@
+//! One trial from its start to its end.
+
+use super::Setup;
+use crate::drawn::Source;
+use crate::drawn::model::{self, State, plain};
+use crate::rng::Rng;
+use crate::trial::Compared;
+use anabranch::flow::check::check_text;
+use anabranch::flow::model::Flow;
+use anabranch::run::{DeadLetter, Options, Outcome, Report, run as run_flow};
+use anabranch_engine::{
+    Admin, At, Cursor, Desk, Engine, Error, FlowId, Item, Kind, Result as Done, RunRecord, StreamName, StreamSpec,
+    items,
+};
+use anabranch_trial::log::MemoryLog;
+use anabranch_trial::scheduler::{Process, Scheduler};
+use anabranch_trial::world::{Around, MemoryFiles, Mock, Mocked, Mocks};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A trial that takes more calls than this has no end.
+const CALLS: u64 = 400_000;
+/// A process is started so often in a batch, at most.
+const LIVES: u64 = 12;
+
+/// What was committed with faults is seen after so long.
+const SEEN: Duration = Duration::from_secs(2);
+
+/// How a trial went.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Tells it from every other one.
+    pub trace: u64,
+    /// Runs that came to their end.
+    pub runs: u64,
+    /// Starts of a process.
+    pub starts: u64,
+    /// Items compared.
+    pub items: u64,
+    /// Calls of the log.
+    pub calls: u64,
+    /// Each call, where that was asked for.
+    pub lines: Vec<String>,
+}
+
+/// What is not as it should be.
+pub struct Wrong {
+    pub why: String,
+    pub lines: Vec<String>,
+}
+
+struct Trial<'s> {
+    setup: &'s Setup,
+    flow: Arc<Flow>,
+    scheduler: Arc<Scheduler>,
+    log: MemoryLog,
+    files: Arc<MemoryFiles>,
+    mocks: Arc<Mocks>,
+    starts: Mutex<u64>,
+    /// Errors that no run may end with.
+    faults: Mutex<Vec<String>>,
+}
+
+pub fn run(setup: &Setup, told: bool) -> Result<Course, Wrong> {
+    let scheduler = Scheduler::new(setup.seed, setup.faults, CALLS);
+    if told {
+        scheduler.write_down();
+    }
+    let went = trial(setup, &scheduler);
+    let lines = scheduler.written();
+    match went {
+        Ok(course) => Ok(Course { lines, ..course }),
+        Err(why) => Err(Wrong { why, lines }),
+    }
+}
+
+fn trial(setup: &Setup, scheduler: &Arc<Scheduler>) -> Result<Course, String> {
+    let checked = check_text(&setup.shape.yaml(), &|_| None);
+    let flow = checked.flow.ok_or_else(|| format!("the flow is not valid: {:?}", checked.diagnostics))?;
+    let first = scheduler.process();
+    let log = MemoryLog::new(first.clone(), setup.manner);
+    let files = MemoryFiles::new(first.clone());
+    let echo: Mock = Arc::new(|call| Mocked { outcome: Ok(Some(call.value.clone())), after: Duration::ZERO });
+    let pipes = setup.shape.steps.iter().map(|step| (step.name.clone(), echo.clone()));
+    let mocks = Arc::new(Mocks(pipes.collect()));
+    let (starts, faults) = (Mutex::default(), Mutex::default());
+    let trial = Trial { setup, flow: Arc::new(flow), scheduler: scheduler.clone(), log, files, mocks, starts, faults };
+    trial.batches(first)
+}
+
+impl Trial<'_> {
+    fn batches(&self, first: Process) -> Result<Course, String> {
+        let mut dice = Rng::new(self.setup.seed ^ 0x5eed);
+        let (mut state, mut id, mut runs, mut items) = (State::default(), 0, 0, 0);
+        let mut main = first;
+        for batch in 0..self.setup.batches {
+            main.begin_alone();
+            self.scheduler.set_faults(self.setup.faults.ceased());
+            let log = self.log.seen_by(&main);
+            let mut given = self.give(&log, batch, &mut dice, &mut id).map_err(|e| format!("giving items: {e}"))?;
+            self.scheduler.set_faults(self.setup.faults);
+            self.work(&main, &mut dice);
+            main = self.scheduler.process();
+            main.begin_alone();
+            self.scheduler.set_faults(self.setup.faults.ceased());
+            let log = self.log.seen_by(&main);
+            let record = self.close(&main, &log, runs)?;
+            let made = record.number - runs;
+            let reports = reports(&log, &self.flow.name)?;
+            for number in runs + 1..=record.number {
+                let end = model::run(&self.setup.shape, &mut state, &given);
+                given.retain(|s, _| self.setup.shape.streams[*s].source == Source::File);
+                let report = reports.iter().find(|r| r.run == number);
+                let report = report.ok_or_else(|| format!("run {number} has no report"))?;
+                if !report.balanced || u64::from(report.exit) != end.exit {
+                    return Err(format!("run {number} should end with {}, balanced: {}", end.exit, short(report)));
+                }
+            }
+            runs += made;
+            items += self.compare(&log, &state, runs)?;
+            main.end();
+            main = self.scheduler.process();
+        }
+        let wrong = [self.scheduler.broken(), self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()];
+        if let Some(wrong) = wrong.concat().first() {
+            return Err(wrong.clone());
+        }
+        let starts = *self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (trace, calls) = (self.scheduler.trace(), self.scheduler.calls());
+        Ok(Course { trace, runs, starts, items, calls, lines: vec![] })
+    }
+
+    /// Gives each source its items of a batch.
+    fn give(&self, log: &MemoryLog, batch: u64, dice: &mut Rng, id: &mut u64) -> Done<BTreeMap<usize, Vec<Value>>> {
+        let mut given = BTreeMap::new();
+        for (s, of) in self.setup.shape.streams.iter().enumerate().filter(|(_, s)| s.source != Source::Step) {
+            let n = if dice.eighths(1) { 0 } else { dice.below(self.setup.items) };
+            let mut item = || {
+                *id += 1;
+                json!({ "id": *id, "g": dice.below(4), "v": dice.below(9) })
+            };
+            let items: Vec<Value> = (0..n).map(|_| item()).collect();
+            match of.source {
+                Source::Topic(partitions) => {
+                    let stream = StreamName::new(&of.name)?;
+                    if batch == 0 {
+                        log.ensure(None, &[StreamSpec::new(stream.clone(), partitions)])?;
+                    }
+                    let half = items.len() / 2;
+                    for part in [&items[..half], &items[half..]].iter().filter(|part| !part.is_empty()) {
+                        let mut place = || dice.below(u64::from(partitions)) as u32;
+                        let placed: Vec<(u32, Item)> =
+                            part.iter().map(|i| (place(), Item::of(i.to_string(), 1))).collect();
+                        log.append(&stream, &placed)?;
+                    }
+                }
+                _ => {
+                    let text: String = items.iter().map(|i| i.to_string() + "\n").collect();
+                    self.files.give(&format!("{}.in.jsonl", of.name), text.into_bytes());
+                }
+            }
+            given.insert(s, items);
+        }
+        Ok(given)
+    }
+
+    /// Processes work the flow, until one of them has closed a run.
+    fn work(&self, main: &Process, dice: &mut Rng) {
+        let over = Arc::new(AtomicBool::new(false));
+        let processes: Vec<Process> = (0..self.setup.processes).map(|_| self.scheduler.process()).collect();
+        let seeds: Vec<u64> = processes.iter().map(|_| dice.draw()).collect();
+        std::thread::scope(|scope| {
+            for (process, seed) in processes.into_iter().zip(seeds) {
+                let over = over.clone();
+                scope.spawn(move || {
+                    process.begin();
+                    self.live(process.clone(), &mut Rng::new(seed), &over);
+                    process.end();
+                });
+            }
+            main.end();
+        });
+    }
+
+    /// A process that is started again and again.
+    fn live(&self, mut process: Process, dice: &mut Rng, over: &AtomicBool) {
+        for _ in 0..LIVES {
+            process.sleep(Duration::from_millis(dice.below(3_000)));
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+            let stop = Arc::new(AtomicBool::new(false));
+            let seen = match dice.eighths(1) {
+                true => process.with_alarm(Duration::from_millis(dice.below(500)), stop.clone()),
+                false => process.clone(),
+            };
+            let options = Options { stop, workers: 1 + dice.below(3) as usize, ..Options::default() };
+            match self.once(&seen, options) {
+                Ok(Outcome::Closed(_)) => over.store(true, Ordering::Relaxed),
+                Ok(Outcome::Stopped(_)) => {}
+                Err(e) => self.judge(&e),
+            }
+            if process.is_dead() {
+                self.files.seen_by(&process).cut();
+                process = process.again();
+            }
+        }
+    }
+
+    /// One call of the command, as it were.
+    fn once(&self, process: &Process, options: Options) -> Done<Outcome> {
+        *self.starts.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        let around = Around::of(process, &self.files, &self.mocks);
+        run_flow(self.flow.clone(), Arc::new(self.log.seen_by(process)), around.world.clone(), options)
+    }
+
+    /// Errors that a run may end with are those of a machine, and of one that is told to stop.
+    fn judge(&self, e: &Error) {
+        if !matches!(e.kind, Kind::Machine | Kind::Stopped | Kind::Busy | Kind::Doubt) {
+            self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{:?}: {e}", e.kind));
+        }
+    }
+
+    /// Faults have ceased: a run that is open comes to its end, and there is one.
+    fn close(&self, main: &Process, log: &MemoryLog, before: u64) -> Result<RunRecord, String> {
+        for _ in 0..2 {
+            main.sleep(SEEN); // all that was committed is seen
+            let newest = log.accounts(&self.flow.name, &mut Cursor::default(), Duration::ZERO);
+            let record = newest.map_err(|e| e.to_string())?.into_iter().find_map(|a| a.record);
+            if let Some(record) = record.filter(|r| r.number > before && r.phase.closed()) {
+                return Ok(record);
+            }
+            let ended = self.once(main, Options { workers: 1, ..Options::default() });
+            match ended {
+                Ok(Outcome::Closed(_)) => {}
+                Ok(Outcome::Stopped(_)) => return Err("a run stopped that nobody told to".into()),
+                Err(e) => return Err(format!("faults have ceased, and a run ends with {:?}: {e}", e.kind)),
+            }
+        }
+        Err("a run has closed, and is still open".into())
+    }
+
+    /// What is there beside what the model says.
+    fn compare(&self, log: &MemoryLog, state: &State, runs: u64) -> Result<u64, String> {
+        let mut compared = Compared::default();
+        for (what, want) in &state.holds {
+            let want: Vec<String> = want.iter().map(|l| plain(l)).collect();
+            let got = self.read(log, what).map_err(|e| format!("reading {what}: {e}"))?;
+            if let Some((n, line)) = compared.differs(&want, &got) {
+                let sorted = |mut lines: Vec<&str>| {
+                    lines.sort_unstable();
+                    lines.join("\n  ")
+                };
+                let want = sorted(want.iter().map(String::as_str).collect());
+                let got = sorted(got.lines().collect());
+                let told = format!("after run {runs} {what} differs by {n:+} of {line}; it should hold\n  {want}");
+                return Err(format!("{told}\nand holds\n  {got}"));
+            }
+        }
+        Ok(compared.items)
+    }
+
+    fn read(&self, log: &MemoryLog, what: &str) -> Done<String> {
+        if let Some(stream) = what.strip_prefix("stream:") {
+            let mut out = String::new();
+            each(log, &StreamName::new(stream)?, |item| {
+                out += &(plain(&String::from_utf8_lossy(item.value.as_deref().unwrap_or_default())) + "\n");
+            })?;
+            return Ok(out);
+        }
+        if what == "dead" {
+            let mut out = String::new();
+            each(log, &self.flow.name.own("dead")?, |item| {
+                let failed = DeadLetter::read(item).failed;
+                let value = String::from_utf8_lossy(failed.item.value.as_deref().unwrap_or_default()).into_owned();
+                out += &format!("{} {}\n", failed.step, plain(&value));
+            })?;
+            return Ok(out);
+        }
+        let text = String::from_utf8_lossy(&self.files.found(what).unwrap_or_default()).into_owned();
+        Ok(text.lines().map(|l| plain(l) + "\n").collect())
+    }
+}
+
+/// All items of a stream.
+fn each(log: &MemoryLog, stream: &StreamName, mut take: impl FnMut(Item)) -> Done<()> {
+    for (p, span) in (0..).zip(log.span(stream)?) {
+        let at = At { stream: stream.clone(), partition: p, offset: span.start };
+        let _ = items(log, at, span.end, |_, item| {
+            take(item);
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(())
+}
+
+fn reports(log: &MemoryLog, flow: &FlowId) -> Result<Vec<Report>, String> {
+    let kept = log.reports(flow).map_err(|e| e.to_string())?;
+    kept.iter().map(|(_, json)| serde_json::from_str(json).map_err(|e| e.to_string())).collect()
+}
+
+fn short(report: &Report) -> String {
+    format!("it ends with {}, balanced: {}, {:?}", report.exit, report.balanced, report.imbalance)
+}

@@ -1,0 +1,66 @@
+//! Random flows on a log in memory, in an order that a seed decides: one to four processes that come, stall, die and come
+//! back, commits in doubt, news that is late, three batches; checked against the naive model after each of them.
+
+mod course;
+mod shrink;
+
+pub use course::Course;
+pub use shrink::shrink;
+
+use crate::drawn::{self, Shape};
+use crate::rng::Rng;
+use anabranch_trial::faults::Faults;
+use anabranch_trial::log::Manner;
+
+/// What is tried.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The flow.
+    pub shape: Shape,
+    /// Batches.
+    pub batches: u64,
+    /// Items that each source gives in a batch, at most.
+    pub items: u64,
+    /// Processes that work it at once.
+    pub processes: usize,
+    /// What its log is like.
+    pub manner: Manner,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Decides the items, and whose turn it is.
+    pub seed: u64,
+}
+
+/// Steps that are drawn for a flow at most.
+const STEPS: u64 = 9;
+
+impl Setup {
+    /// What a seed makes.
+    pub fn of(seed: u64) -> Setup {
+        let mut dice = Rng::new(seed);
+        let shape = drawn::draw(&mut dice, STEPS);
+        let faults = if dice.eighths(1) { Faults::none() } else { Faults::drawn(&mut dice) };
+        let (processes, manner) = match dice.eighths(3) {
+            true => (1, Manner::embedded()),
+            false => (1 + dice.below(4) as usize, Manner { lanes: 1 + dice.below(8) as u32, gaps: true }),
+        };
+        Setup { shape, batches: 3, items: 25, processes, manner, faults, seed }
+    }
+
+    /// Tries it.
+    ///
+    /// # Errors
+    ///
+    /// What is not as it should be.
+    pub fn run(&self) -> Result<Course, String> {
+        course::run(self, false).map_err(|wrong| wrong.why)
+    }
+
+    /// What happened, call by call; and what is not as it should be.
+    pub fn told(&self) -> (Vec<String>, Option<String>) {
+        match course::run(self, true) {
+            Ok(course) => (course.lines, None),
+            Err(wrong) => (wrong.lines, Some(wrong.why)),
+        }
+    }
+}
