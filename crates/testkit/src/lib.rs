@@ -2,9 +2,7 @@
 
 pub mod cluster;
 pub mod conformance;
-pub mod drawn;
 pub mod faulty;
-pub mod simulate;
 pub mod trial;
 
 pub use anabranch_trial::rng;

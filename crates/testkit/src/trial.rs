@@ -1,7 +1,7 @@
 //! What trials share that kill processes: the command line in a process of its own, and what is lost or there twice.
 
 use crate::rng::Rng;
-use std::collections::BTreeMap;
+pub use anabranch_simulator::Asked;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -9,27 +9,6 @@ use std::time::{Duration, Instant};
 
 /// The first argument of a process that stands for the command line.
 const CHILD: &str = "--as-the-command";
-
-/// What a trial was asked for.
-pub struct Asked(Vec<OsString>);
-
-impl Asked {
-    /// What follows an option.
-    pub fn text(&self, option: &str) -> Option<&str> {
-        let at = self.0.iter().position(|a| a == option)?;
-        self.0.get(at + 1)?.to_str()
-    }
-
-    /// Whether an option is there.
-    pub fn has(&self, option: &str) -> bool {
-        self.0.iter().any(|a| a == option)
-    }
-
-    /// The number that follows an option, or the usual one.
-    pub fn number(&self, option: &str, usual: u64) -> u64 {
-        self.text(option).and_then(|v| v.parse().ok()).unwrap_or(usual)
-    }
-}
 
 /// Runs a trial, which says whether all was well; or the command line, in a process that it started.
 pub fn main(trial: impl FnOnce(&Asked) -> Result<bool, String>) -> ExitCode {
@@ -105,43 +84,5 @@ pub fn to_the_end(
         let said = String::from_utf8_lossy(&output.stderr);
         let report = serde_json::from_slice(&output.stdout).map_err(|e| format!("no report ({e}): {said}"))?;
         return Ok((kills, report));
-    }
-}
-
-/// Items that are looked for, those that are not there, and those that should not be.
-#[derive(Debug, Default)]
-pub struct Compared {
-    /// Items that the model has.
-    pub items: u64,
-    /// Those that were not found.
-    pub lost: u64,
-    /// Items that were found and the model has not.
-    pub twice: u64,
-}
-
-impl Compared {
-    /// Compares the lines of `what` with the model, in any order.
-    pub fn add(&mut self, what: &str, want: &[String], got: &str) {
-        if let Some((n, line)) = self.differs(want, got) {
-            eprintln!("{what}: {n:+} of {line}");
-        }
-    }
-
-    /// The same; a line that is missing, or there too often, and how many of it.
-    pub fn differs<'l>(&mut self, want: &'l [String], got: &'l str) -> Option<(i64, &'l str)> {
-        let mut count: BTreeMap<&str, i64> = BTreeMap::new();
-        want.iter().for_each(|l| *count.entry(l).or_default() += 1);
-        got.lines().for_each(|l| *count.entry(l).or_default() -= 1);
-        self.items += want.len() as u64;
-        self.lost += count.values().filter(|n| **n > 0).sum::<i64>() as u64;
-        self.twice += count.values().filter(|n| **n < 0).sum::<i64>().unsigned_abs();
-        count.into_iter().find(|(_, n)| *n != 0).map(|(line, n)| (n, line))
-    }
-
-    /// Adds what another comparison found.
-    pub fn join(&mut self, other: &Compared) {
-        self.items += other.items;
-        self.lost += other.lost;
-        self.twice += other.twice;
     }
 }

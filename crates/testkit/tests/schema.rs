@@ -6,7 +6,7 @@ use anabranch_flow::check::check_text;
 use anabranch_flow::patterns::{STEP_KEYS, VERBS};
 use anabranch_flow::spec::{Usual, is_known};
 use anabranch_flow::{schema, tree};
-use anabranch_testkit::drawn;
+use anabranch_simulator::drawn;
 use anabranch_testkit::rng::Rng;
 use boon::{Compiler, SchemaIndex, Schemas};
 use std::path::{Path, PathBuf};

@@ -95,6 +95,21 @@ impl Held {
     }
 }
 
+impl Drop for Held {
+    /// What was handed over is made by who ends well; by one that was killed as far as the dice say.
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            return;
+        }
+        let queued = self.under_way - self.made.len().min(self.under_way);
+        let made = if self.log.process.is_dead() { self.log.process.below(queued as u64 + 1) as usize } else { queued };
+        for _ in 0..made {
+            let _ = make_next(&self.log, &self.flow, self.no); // one that fails is not made
+        }
+        self.log.store().lanes.entry((self.flow.clone(), self.no)).or_default().queue.clear();
+    }
+}
+
 impl Lane for Held {
     fn account(&self) -> &Account {
         &self.account

@@ -1,6 +1,6 @@
 //! What rounds begin with: the examples, flows that check speaks of, flows of this tool, and flows that are drawn.
 
-use anabranch_testkit::drawn::{self, Source};
+use anabranch_simulator::drawn::{self, Source};
 use anabranch_testkit::rng::Rng;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

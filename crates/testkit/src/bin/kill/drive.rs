@@ -1,8 +1,9 @@
 //! Running one case to its end through kills, and comparing.
 
 use super::cases::Case;
+use anabranch_simulator::Compared;
 use anabranch_testkit::rng::Rng;
-use anabranch_testkit::trial::{self, Compared};
+use anabranch_testkit::trial;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};

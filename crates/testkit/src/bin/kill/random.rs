@@ -1,9 +1,10 @@
 //! Random flows, killed and not, beside the naive model: three batches each.
 
-use anabranch_testkit::drawn::model::{self, State, plain};
-use anabranch_testkit::drawn::{self, Shape, Source};
+use anabranch_simulator::Compared;
+use anabranch_simulator::drawn::model::{self, State, plain};
+use anabranch_simulator::drawn::{self, Shape, Source};
 use anabranch_testkit::rng::Rng;
-use anabranch_testkit::trial::{self, Compared};
+use anabranch_testkit::trial;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

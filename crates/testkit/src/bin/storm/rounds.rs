@@ -1,9 +1,10 @@
 //! Rounds of the storm: a batch, some processes, and kills until it is done.
 
 use super::work;
+use anabranch_simulator::Compared;
 use anabranch_testkit::cluster::Cluster;
 use anabranch_testkit::rng::Rng;
-use anabranch_testkit::trial::{self, Compared};
+use anabranch_testkit::trial;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;

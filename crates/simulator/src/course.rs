@@ -1,18 +1,18 @@
 //! One trial from its start to its end.
 
-use super::Setup;
+use crate::compared::Compared;
 use crate::drawn::Source;
 use crate::drawn::model::{self, State, plain};
-use crate::rng::Rng;
-use crate::trial::Compared;
-use anabranch::flow::check::check_text;
-use anabranch::flow::model::Flow;
-use anabranch::run::{DeadLetter, Options, Outcome, Report, run as run_flow};
+use crate::setup::Setup;
 use anabranch_engine::{
     Admin, At, Cursor, Desk, Engine, Error, FlowId, Item, Kind, Result as Done, RunRecord, StreamName, StreamSpec,
     items,
 };
+use anabranch_flow::check::check_text;
+use anabranch_flow::model::Flow;
+use anabranch_run::{DeadLetter, Options, Outcome, Report, run as run_flow};
 use anabranch_trial::log::MemoryLog;
+use anabranch_trial::rng::Rng;
 use anabranch_trial::scheduler::{Process, Scheduler};
 use anabranch_trial::world::{Around, MemoryFiles, Mock, Mocked, Mocks};
 use serde_json::{Value, json};

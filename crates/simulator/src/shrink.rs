@@ -1,7 +1,7 @@
 //! Making a failing trial small: fewer steps, batches, items, processes and kinds of faults, as long as it still fails.
 
-use super::Setup;
 use crate::drawn::{Home, Shape, Source};
+use crate::setup::Setup;
 use anabranch_trial::faults::Faults;
 use std::time::Duration;
 

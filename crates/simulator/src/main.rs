@@ -1,8 +1,7 @@
-//! Runs on a log in memory, each decided by a seed: `simulate [--seeds N] [--from S] [--minutes M]`. A seed that fails is
-//! told with a flow that is as small as could be found: `simulate --seed S` does it again, `--told` call by call.
+//! Runs on a log in memory, each decided by a seed: `simulator [--seeds N] [--from S] [--minutes M]`. A seed that fails is
+//! told with a flow that is as small as could be found: `simulator --seed S` does it again, `--told` call by call.
 
-use anabranch_testkit::simulate::{Course, Setup, shrink};
-use anabranch_testkit::trial::{self, Asked};
+use anabranch_simulator::{Asked, Course, Setup, shrink};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -10,10 +9,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    trial::main(|asked| match asked.text("--seed") {
-        Some(seed) => one(seed.parse().map_err(|_| format!("{seed} is no seed"))?, asked),
-        None => many(asked),
-    })
+    let asked = Asked(std::env::args_os().collect());
+    let went = match asked.text("--seed").map(str::parse) {
+        Some(Ok(seed)) => one(seed, &asked),
+        Some(Err(_)) => Err("--seed wants a number".to_string()),
+        None => Ok(many(&asked)),
+    };
+    match went {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn one(seed: u64, asked: &Asked) -> Result<bool, String> {
@@ -68,7 +77,7 @@ impl Sum {
 /// Seeds that fail before it is enough.
 const ENOUGH: usize = 20;
 
-fn many(asked: &Asked) -> Result<bool, String> {
+fn many(asked: &Asked) -> bool {
     let (from, seeds) = (asked.number("--from", 1), asked.number("--seeds", u64::MAX));
     let minutes = asked.number("--minutes", if seeds == u64::MAX { 1 } else { 24 * 60 });
     let until = Instant::now() + Duration::from_secs(60 * minutes);
@@ -111,5 +120,5 @@ fn many(asked: &Asked) -> Result<bool, String> {
         let (small, why) = shrink(&Setup::of(*seed), why.clone());
         println!("the first one, {seed}, made small:\n{}{small:#?}\n{why}", small.shape.yaml());
     }
-    Ok(sum.wrong.is_empty())
+    sum.wrong.is_empty()
 }

@@ -1,7 +1,7 @@
 //! Drawing a flow: every verb, several readers of one stream, views of views, gates in a row.
 
 use super::shape::{Home, Rest, Shape, Source, Step, Stream, Test, Tolerate, Verb};
-use crate::rng::Rng;
+use anabranch_trial::rng::Rng;
 
 /// A flow of this seed, with at most so many steps drawn; a few more may be needed to end what nobody reads.
 pub fn draw(dice: &mut Rng, steps: u64) -> Shape {

@@ -1,16 +1,10 @@
-//! Random flows on a log in memory, in an order that a seed decides: one to four processes that come, stall, die and come
-//! back, commits in doubt, news that is late, three batches; checked against the naive model after each of them.
+//! What is tried.
 
-mod course;
-mod shrink;
-
-pub use course::Course;
-pub use shrink::shrink;
-
+use crate::course::{self, Course};
 use crate::drawn::{self, Shape};
-use crate::rng::Rng;
 use anabranch_trial::faults::Faults;
 use anabranch_trial::log::Manner;
+use anabranch_trial::rng::Rng;
 
 /// What is tried.
 #[derive(Debug, Clone)]

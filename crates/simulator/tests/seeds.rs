@@ -1,0 +1,34 @@
+//! Flows on a log in memory, in an order that a seed decides. `scripts/simulate` runs more of them.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot go on fails
+
+use anabranch_simulator::Setup;
+
+/// Seeds that are run: about a minute.
+const SEEDS: u64 = 1_600;
+
+#[test]
+fn nothing_is_lost_or_twice_and_every_run_ends() {
+    let half = |first: u64| {
+        for seed in (first..SEEDS).step_by(2) {
+            if let Err(why) = Setup::of(seed).run() {
+                panic!("cargo run -p anabranch-simulator -- --seed {seed} --shrink\n{why}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        half(0);
+        other.join().expect("the other half");
+    });
+}
+
+#[test]
+fn the_same_seed_is_the_same_course() {
+    let of = |seed: u64| {
+        let course = Setup::of(seed).run().expect("as it should be");
+        (course.trace, course.calls, course.runs, course.starts)
+    };
+    for seed in 0..100 {
+        assert_eq!(of(seed), of(seed), "seed {seed}");
+    }
+}
