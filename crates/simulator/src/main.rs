@@ -1,5 +1,6 @@
 //! Runs on a log in memory, each decided by a seed: `simulator [--seeds N] [--from S] [--minutes M]`. A seed that fails is
-//! told with a flow that is as small as could be found: `simulator --seed S` does it again, `--told` call by call.
+//! told with a flow that is as small as could be found: `simulator --seed S` does it again, `--told` call by call. With
+//! `--first` it ends at the first seed that fails.
 
 use anabranch_simulator::{Asked, Course, Setup, shrink};
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ fn many(asked: &Asked) -> bool {
     let (from, seeds) = (asked.number("--from", 1), asked.number("--seeds", u64::MAX));
     let minutes = asked.number("--minutes", if seeds == u64::MAX { 1 } else { 24 * 60 });
     let until = Instant::now() + Duration::from_secs(60 * minutes);
+    let first = asked.has("--first");
     let next = AtomicU64::new(0);
     let sum = Mutex::new(Sum::default());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -90,7 +92,8 @@ fn many(asked: &Asked) -> bool {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let enough = sum.lock().unwrap_or_else(PoisonError::into_inner).wrong.len() >= ENOUGH;
+                    let enough = sum.lock().unwrap_or_else(PoisonError::into_inner).wrong.len()
+                        >= if first { 1 } else { ENOUGH };
                     if seed >= seeds || Instant::now() >= until || enough {
                         return;
                     }
@@ -116,7 +119,7 @@ fn many(asked: &Asked) -> bool {
         sum.wrong.len()
     );
     sum.wrong.sort();
-    if let Some((seed, why)) = sum.wrong.first().filter(|_| !asked.has("--as-it-is")) {
+    if let Some((seed, why)) = sum.wrong.first().filter(|_| !first && !asked.has("--as-it-is")) {
         let (small, why) = shrink(&Setup::of(*seed), why.clone());
         println!("the first one, {seed}, made small:\n{}{small:#?}\n{why}", small.shape.yaml());
     }
