@@ -188,9 +188,10 @@ impl Trial<'_> {
 
     /// A process that is started again and again.
     fn live(&self, mut process: Process, dice: &mut Rng, over: &AtomicBool) {
+        let mut once_more = dice.eighths(3);
         for _ in 0..LIVES {
             process.sleep(Duration::from_millis(dice.below(3_000)));
-            if over.load(Ordering::Relaxed) {
+            if over.load(Ordering::Relaxed) && !std::mem::take(&mut once_more) {
                 return;
             }
             let stop = Arc::new(AtomicBool::new(false));
