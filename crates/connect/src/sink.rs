@@ -86,8 +86,8 @@ impl FileSink {
             let text = format!("{} has {found} bytes, {length} of them were committed", path.display());
             return Err(Error::machine(text).help("it was cut from outside: put it back, or start again with  --fresh"));
         }
+        held()?; // while the file is locked nobody else writes it, or puts it in its place
         if found > length {
-            held()?; // nobody else can have the file while it is locked
             if !replace || length > 0 {
                 keep_tail(&mut file, &path, run, length)?;
             }
@@ -162,21 +162,21 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
         Error::machine(format!("{} is gone: it was removed while the flow ran", partial.display()))
             .help("abandon this run with  --fresh ; its items are read again")
     };
+    let is_there = || fs::metadata(&target).is_ok_and(|there| there.len() == length);
     let file = match File::open(&partial) {
         Ok(file) => Some(file),
         Err(e) if e.kind() == ErrorKind::PermissionDenied => None, // it has its rights, and they are not for us
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            return match fs::metadata(&target) {
-                Ok(there) if there.len() == length => Ok(()),
-                _ => Err(gone()),
-            };
-        }
+        Err(e) if e.kind() == ErrorKind::NotFound => return if is_there() { Ok(()) } else { Err(gone()) },
         Err(e) => return Err(failed("cannot put in place", &target, &e)),
     };
     if let Some(file) = &file {
         // a process that was stopped for long may find the file of the next run here: that one is locked, or of another length
         let is = file.metadata().map_err(|e| failed("cannot look at", &partial, &e))?.len();
         let locked = matches!(try_lock(file), Err(TryLockError::WouldBlock));
+        if !locked && is < length && is_there() {
+            // what is committed was synced, so this one was begun by such a process when ours was in its place already
+            return fs::remove_file(&partial).map_err(|e| failed("cannot remove", &partial, &e));
+        }
         if locked || is != length {
             let text = match locked {
                 true => format!("another process writes {}", partial.display()),
@@ -271,6 +271,22 @@ mod tests {
         assert_eq!(fs::read(&path).expect("reads"), b"done");
         publish(&path, 4).expect("its own");
         assert_eq!(fs::read(&path).expect("reads"), b"half");
+    }
+
+    #[test]
+    fn what_is_in_its_place_stays_there_whatever_is_begun_behind_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("x");
+        replaced(&path);
+        opened(&path, 1).expect("opens").write(b"n").expect("writes"); // by a process that stood still
+        publish(&path, 3).expect("is there already");
+        assert_eq!(fs::read(&path).expect("reads"), b"new");
+        assert!(!beside(&path, ".partial").exists());
+        let how = Opening { path: "", replace: true, run: 1, resume: Some(0) };
+        let not_held = &mut || Err(Error::new(Kind::Doubt, "the lane is lost"));
+        let late = open(&path, how, not_held, &Stop::default()).err().expect("does not open");
+        assert_eq!(late.kind, Kind::Doubt, "{late}");
+        publish(&path, 3).expect("is there already");
     }
 
     #[test]

@@ -120,6 +120,10 @@ impl Engine for Embedded {
         true
     }
 
+    fn lanes_can_be_taken(&self) -> bool {
+        false
+    }
+
     fn pace(&self) -> Pace {
         Pace { bytes: limits::COMMIT_BYTES, every: std::time::Duration::from_millis(50) }
     }

@@ -136,6 +136,10 @@ impl Engine for Kafka {
         false // the ends of transactions have offsets, too
     }
 
+    fn lanes_can_be_taken(&self) -> bool {
+        true
+    }
+
     fn pace(&self) -> Pace {
         Pace { bytes: 16 << 20, every: Duration::from_millis(500) }
     }

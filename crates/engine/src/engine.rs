@@ -64,6 +64,9 @@ pub trait Engine: Send + Sync {
     /// Whether every offset of a stream is an item. Where it is not, nobody knows how many items lie in a stretch before
     /// somebody has read it.
     fn counts_by_offset(&self) -> bool;
+    /// Whether a lane can be taken from a process that holds it. Where it can, who stood still for long may act on a run that
+    /// goes on without him.
+    fn lanes_can_be_taken(&self) -> bool;
     /// How large commits should be under load.
     fn pace(&self) -> Pace;
     /// Everything before these places may go.

@@ -36,7 +36,7 @@ impl Faults {
         Faults {
             switch: 20 + odds(500),
             die: odds(8),
-            stall: odds(4),
+            stall: odds(12),
             doubt: odds(60),
             refuse: odds(300),
             blind: odds(300),

@@ -87,7 +87,9 @@ fn to_put_aside(standing: Standing<'_>, publish: &[(FileOf, String)], phase: Pha
 fn make_empty(standing: Standing<'_>, lane: &mut dyn Lane, publish: &[(FileOf, String)]) -> Result<()> {
     let (context, account) = (standing.context, lane.account().clone());
     let mut empty = publish.iter().filter(|(file, _)| standing.mark(&marks::length(context, file)) == 0);
-    empty.try_for_each(|(file, _)| sinks::open(context, file, &account, &mut || is_held(lane))?.sync().map(drop))
+    empty.try_for_each(|(file, _)| {
+        sinks::open(context, file, &account, &mut || is_held(context, lane))?.sync().map(drop)
+    })
 }
 
 /// Puts the files of a run that closes in their places; done twice it does nothing.
@@ -212,7 +214,7 @@ fn to_be_seen(context: &RunContext, closing: &RunRecord) {
 /// Closes a run as failed, since items that it still wanted are gone.
 pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &Error) -> Result<()> {
     let Some(record) = lane.account().record.clone() else { return Ok(()) };
-    is_held(lane)?; // one that stood still for long may find what a later run has let go of
+    is_held(context, lane)?; // one that stood still for long may find what a later run has let go of
     let others = fence(context, &record)?;
     let known = others.into_iter().chain(ledger.all().iter().cloned()).chain([lane.account().clone()]);
     let ledger = Ledger::new(record.number, known);

@@ -33,8 +33,8 @@ fn commit_all(lane: &mut dyn Lane, commit: Commit, change: impl FnOnce(&mut Acco
 
 /// Commits what is committed already: who is still the holder of the lane can do that, and nobody else. What is done behind
 /// it outside the log is done for a run that goes on.
-pub fn is_held(lane: &mut dyn Lane) -> Result<()> {
-    commit(lane, |_| {})
+pub fn is_held(context: &RunContext, lane: &mut dyn Lane) -> Result<()> {
+    if context.engine.lanes_can_be_taken() { commit(lane, |_| {}) } else { Ok(()) }
 }
 
 /// Takes the other lanes, and tells them the number of the next run: nobody works them for this one any more. Their

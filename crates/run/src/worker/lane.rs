@@ -127,7 +127,9 @@ impl LaneAtWork {
             return Ok(());
         }
         let (lane, unsettled) = (&mut *self.lane, &mut self.unsettled);
-        sinks.write(context, &mut self.pending.sinks, &mut self.account, &mut || still_held(lane, unsettled))?;
+        let taken = context.engine.lanes_can_be_taken();
+        let held = &mut || if taken { still_held(lane, unsettled) } else { Ok(()) };
+        sinks.write(context, &mut self.pending.sinks, &mut self.account, held)?;
         self.account.ends.clone_from(&self.lane.account().ends);
         let puts = self.pending.puts(context, &mut self.account)?;
         self.account.seq += 1;

@@ -48,7 +48,7 @@ pub trait Sources: Send + Sync {
 /// Where items are stored.
 pub trait Sinks: Send + Sync {
     /// Opens a sink's file, and cuts what is behind the bytes that are committed: once nobody else can write it any more,
-    /// and `held` says that the lane is still held. A process that stood still for long cuts nothing that others wrote.
+    /// and `held` says that the lane is still held. A process that stood still for long changes nothing that others wrote.
     ///
     /// # Errors
     ///

@@ -154,6 +154,10 @@ impl Engine for MemoryLog {
         !self.manner.gaps
     }
 
+    fn lanes_can_be_taken(&self) -> bool {
+        self.manner.gaps
+    }
+
     fn pace(&self) -> Pace {
         Pace { bytes: limits::COMMIT_BYTES, every: Duration::from_millis(50) }
     }

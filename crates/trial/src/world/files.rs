@@ -132,12 +132,9 @@ impl Sinks for MemoryFiles {
             return Err(Error::machine(text));
         }
         file.holder = Some(no);
-        let more = file.bytes.len() > length;
         drop(inner);
         let open = Writing { files: self.clone(), name, no };
-        if more {
-            held()?;
-        }
+        held()?;
         let mut inner = self.inner();
         let file = open.file(&mut inner)?;
         file.bytes.truncate(length);
@@ -162,14 +159,19 @@ impl Sinks for MemoryFiles {
     fn publish(&self, path: &str, length: u64) -> Result<()> {
         self.process.call(format_args!("publish {path} {length}"))?;
         let mut inner = self.inner();
+        let is_there = inner.written.get(path).is_some_and(|there| there.bytes.len() as u64 == length);
         let Some(file) = inner.written.get(&partial(path)) else {
-            return match inner.written.get(path) {
-                Some(there) if there.bytes.len() as u64 == length => Ok(()),
-                _ => Err(Error::machine(format!("{} is gone", partial(path)))),
-            };
+            let gone = || Error::machine(format!("{} is gone", partial(path)));
+            return if is_there { Ok(()) } else { Err(gone()) };
         };
+        if file.holder.is_none() && (file.bytes.len() as u64) < length && is_there {
+            inner.written.remove(&partial(path));
+            return Ok(());
+        }
         if file.holder.is_some() || file.bytes.len() as u64 != length {
-            return Err(Error::new(Kind::Doubt, format!("{} is of another run", partial(path))));
+            let (has, held) = (file.bytes.len(), file.holder);
+            let text = format!("{} has {has} bytes, {length} were committed; open as {held:?}", partial(path));
+            return Err(Error::new(Kind::Doubt, text));
         }
         if let Some(file) = inner.written.remove(&partial(path)) {
             inner.written.insert(path.into(), file);
