@@ -39,6 +39,7 @@
 //! | [`Embedded`] | the engine with no server: a durable log in a directory |
 //! | `Kafka` | a Kafka cluster; `Config` says how its brokers are spoken to (feature `kafka`) |
 //! | [`Local`] | files, processes and standard input and output |
+//! | [`testing`] | tests of a flow, on a log in memory |
 //!
 //! | feature | is |
 //! |---|---|
@@ -48,6 +49,7 @@
 #[cfg(feature = "cli")]
 #[deny(clippy::print_stdout, clippy::print_stderr)] // they panic where nothing can be written
 pub mod cli;
+pub mod testing;
 mod whole;
 
 pub use anabranch_connect::Local;

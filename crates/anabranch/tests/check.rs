@@ -42,7 +42,7 @@ fn streams_and_files_that_are_named_again_and_what_comes_later() {
 fn a_variable_that_nobody_asks_for() {
     let place = Place::example("04-word-count");
     place.run(&["check", "--env", "TYPO=1"]).exits(2).says("the flow lists no variable TYPO");
-    place.run(&["test"]).exits(2).says("`test` is not in this version");
+    place.run(&["trace"]).exits(2).says("`trace` is not in this version");
 }
 
 #[test]

@@ -275,5 +275,5 @@ fn help_is_a_command_and_a_mistyped_one_has_a_hint() {
     place.write("sales.yaml", COPY);
     place.run(&["sales.yaml"]).exits(2).says("anabranch run sales.yaml");
     place.run(&["streams", "lst"]).exits(2).says("'list'");
-    place.run(&["-q", "--data", "x", "test"]).exits(2).says("`test` is not in this version");
+    place.run(&["-q", "--data", "x", "trace"]).exits(2).says("`trace` is not in this version");
 }

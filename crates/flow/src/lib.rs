@@ -18,5 +18,6 @@ pub mod read;
 pub mod reference;
 pub mod schema;
 pub mod spec;
+pub mod suite;
 pub mod template;
 pub mod tree;

@@ -3,6 +3,7 @@
 use crate::check::{FLOW_KEYS, SINK_KEYS, SOURCE_KEYS, STREAM_KEYS};
 use crate::patterns::{STEP_KEYS, VERBS};
 use crate::spec::{Is, Key, Part, Usual};
+use crate::suite;
 use std::fmt::Write;
 
 /// The reference of the language.
@@ -26,6 +27,9 @@ pub fn markdown() -> String {
         let _ = write!(out, "```yaml\n{}\n```\n\n", verb.spec.example);
         table(&mut out, verb.spec.keys);
     }
+    out += "\n## Tests\n\nA test of the flow, under its name: `anabranch test` runs it with no file, no program and no server. An item is its \
+            value, or `{ item: { value, key, headers, timestamp } }` where more is said of it.\n\n";
+    table(&mut out, suite::KEYS);
     out
 }
 
@@ -80,12 +84,16 @@ fn kind(is: &Is) -> String {
         Is::Types => "map of types".into(),
         Is::Variables => "map of defaults; `null` = must be given".into(),
         Is::Values => "list of values".into(),
+        Is::Lists => "map of lists".into(),
+        Is::Mocks => "map of answers".into(),
+        Is::Counts => "map of counts".into(),
         Is::Empty => "`{}`".into(),
         Is::TextOr(_) => "text, or a map: below".into(),
         Is::Map(_) => "map: below".into(),
         Is::Maps(_) => "list of maps: below".into(),
         Is::Named(Part::Stream) => "map of streams".into(),
         Is::Named(Part::Step) => "map of steps".into(),
+        Is::Named(Part::Test) => "map of tests".into(),
         Is::Named(Part::Defaults) => "map of keys".into(),
         Is::Ignored | Is::Later | Is::Code => String::new(),
     }

@@ -6,6 +6,7 @@
 use crate::check::{FLOW_KEYS, STREAM_KEYS};
 use crate::patterns::{STEP_KEYS, VERBS, Verb};
 use crate::spec::{Is, Key, Part, Usual, is_known};
+use crate::suite;
 use anabranch_engine::limits;
 use serde_json::{Map, Value, json};
 
@@ -99,6 +100,12 @@ fn one(is: &Is) -> Value {
         } }),
         Is::Variables => json!({ "type": "object", "additionalProperties": { "anyOf": [text, { "type": "null" }] } }),
         Is::Values => json!({ "type": "array" }),
+        Is::Lists => json!({ "type": "object", "additionalProperties": { "type": ["array", "null"] } }),
+        Is::Mocks => json!({ "type": "object" }),
+        Is::Counts => json!({ "type": "object", "additionalProperties": {
+            "type": "object",
+            "additionalProperties": { "type": "integer", "minimum": 0 },
+        } }),
         Is::Empty => json!({ "type": ["object", "null"] }),
         Is::TextOr(keys) => json!({ "anyOf": [{ "type": "string" }, map(keys.iter())] }),
         Is::Map(keys) => map(keys.iter()),
@@ -106,6 +113,7 @@ fn one(is: &Is) -> Value {
         Is::Named(Part::Stream) => named(json!({ "anyOf": [{ "$ref": "#/definitions/stream" }, { "type": "null" }] })),
         Is::Named(Part::Step) => named(json!({ "$ref": "#/definitions/step" })),
         Is::Named(Part::Defaults) => json!({ "allOf": [{ "$ref": "#/definitions/defaults" }] }),
+        Is::Named(Part::Test) => named(map(suite::KEYS.iter())),
         Is::Ignored | Is::Later | Is::Code => json!({}),
     }
 }

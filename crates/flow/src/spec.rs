@@ -74,6 +74,12 @@ pub enum Is {
     Variables,
     /// A list of values.
     Values,
+    /// A map from names to lists of values.
+    Lists,
+    /// A map from names to answers: an expression, a map, or a list of them.
+    Mocks,
+    /// A map from names to maps of numbers.
+    Counts,
     /// An empty map.
     Empty,
     /// A text as a shorter way to write it, or a map with these keys.
@@ -82,7 +88,7 @@ pub enum Is {
     Map(&'static [Key]),
     /// A list of maps with these keys.
     Maps(&'static [Key]),
-    /// A map from names to maps with the keys of a stream, of a step, or of either.
+    /// A map from names to maps with the keys of a stream, a step, either, or a test.
     Named(Part),
     /// A Rust function: only in a flow that is made in Rust.
     Code,
@@ -101,6 +107,8 @@ pub enum Part {
     Step,
     /// Keys of either.
     Defaults,
+    /// A test.
+    Test,
 }
 
 /// What a verb does and needs.

@@ -6,10 +6,12 @@
 //! | [`faults`] | what goes wrong, and how often |
 //! | [`log`] | an engine in memory |
 //! | [`world`] | files and actions in memory |
+//! | [`testing`] | tests of a flow |
 //! | [`rng`] | numbers that come again with the same seed |
 
 pub mod faults;
 pub mod log;
 pub mod rng;
 pub mod scheduler;
+pub mod testing;
 pub mod world;

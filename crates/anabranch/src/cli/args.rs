@@ -32,6 +32,8 @@ pub enum Command {
     Run(Run),
     /// Report everything that is wrong with a flow
     Check(FlowArg),
+    /// Run the tests of a flow: no file, no program, no server
+    Test(Test),
     /// Draw a flow
     Graph(FlowArg),
     /// Print the JSON Schema of flow files, for editors
@@ -78,6 +80,24 @@ pub struct Run {
     /// How progress is shown
     #[arg(long, value_parser = ["auto", "bar", "plain", "none"], default_value = "auto")]
     pub progress: String,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Test {
+    #[command(flatten)]
+    pub flow: FlowArg,
+    /// Only these tests
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Kill each run behind each of its commits, let it go on, and compare
+    #[arg(long)]
+    pub crash: bool,
+    /// Run each test in N orders of whatever may come in any order, in up to 8 lanes
+    #[arg(long, value_name = "N")]
+    pub shuffle: Option<u64>,
+    /// Write the result for tools of continuous integration
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Arguments)]

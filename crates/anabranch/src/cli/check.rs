@@ -5,6 +5,7 @@ use super::{Exit, fit, place, print};
 use crate::Local;
 use anabranch_engine::Result;
 use anabranch_flow::diagnostic::Severity;
+use anabranch_flow::suite;
 use anabranch_run::look;
 use anabranch_run::show::text::counted;
 use serde_json::json;
@@ -15,6 +16,7 @@ pub fn check(args: &Args, arg: &FlowArg) -> Result<Exit> {
     let mut file = place::read(arg)?;
     if let Some(flow) = &file.checked.flow {
         let world = Local::new(&place::folder(&arg.flow)).with_data(&place::of_flow(args, &arg.flow));
+        file.checked.diagnostics.extend(suite::of_text(&file.text, flow).1);
         file.checked.diagnostics.extend(look(flow, &Arc::new(world).into()));
         file.checked.diagnostics.sort_by_key(|d| (d.span, d.severity));
     }

@@ -31,6 +31,7 @@ mod run;
 mod screen;
 mod signals;
 mod streams;
+mod test;
 
 use anabranch_engine::{Error, Kind};
 use anabranch_flow::names::nearest;
@@ -43,7 +44,7 @@ use std::process::ExitCode;
 type Exit = u8;
 
 /// Commands of the language that this version does not have yet.
-const LATER: [&str; 3] = ["new", "test", "trace"];
+const LATER: [&str; 2] = ["new", "trace"];
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -79,6 +80,7 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     let outcome = match &args.command {
         Command::Run(a) => run::run(&args, a),
         Command::Check(a) => check::check(&args, a),
+        Command::Test(a) => test::test(&args, a),
         Command::Graph(a) => graph::graph(&args, a),
         Command::Schema => {
             print::document(&anabranch_flow::schema::schema());

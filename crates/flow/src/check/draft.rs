@@ -40,7 +40,12 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new("schedule", Is::Ignored, "When the flow runs.", "schedule: { cron: '15 2 * * *' }"),
     Key::new("batch", Is::Ignored, "What is a batch where the flow follows its input.", "batch: { every: 1h }"),
-    Key::new("tests", Is::Ignored, "Tests of the flow.", "tests: {}"),
+    Key::new(
+        "tests",
+        Is::Named(Part::Test),
+        "Tests of the flow: `anabranch test` runs them.",
+        "tests: { big-ones: { given: { sales: [{ amount: 20.0 }] }, expect: { big: [{ amount: 20.0 }] } } }",
+    ),
     Key::new("secrets", Is::Later, "Variables that are never shown.", "secrets: [TOKEN]"),
 ];
 
@@ -75,8 +80,7 @@ pub struct DraftStep<'n> {
 }
 
 /// Of these a later version makes use; a run today does not need them. Each with what is not done meanwhile.
-const PARTS_FOR_LATER: [(&str, &str); 3] =
-    [("schedule", "`run` runs once, now"), ("batch", "a run is one batch"), ("tests", "they are not run")];
+const PARTS_FOR_LATER: [(&str, &str); 2] = [("schedule", "`run` runs once, now"), ("batch", "a run is one batch")];
 
 /// Reads the top level. `defaults` are written into the streams and steps that they fit.
 pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
@@ -99,6 +103,7 @@ pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
             faults.push(Diagnostic::warning("not-in-this-version", span, what).label(instead));
         }
     }
+    keys.node("tests"); // `suite` reads them
     let streams = keys.node("streams");
     let steps = keys.node("steps");
     if streams.is_none() && steps.is_none() {
