@@ -156,6 +156,22 @@ fn results_are_written_for_programs() {
     assert!(xml.contains("&quot;&lt;&amp;&gt;&quot;"), "{xml}");
 }
 
+#[test]
+fn what_came_out_is_accepted() {
+    let place = Place::new();
+    let tests = "  a: { given: { sales: [{ id: 1, amount: 50 }] }, mock: { tagged: '7' }, expect: { big: [{ id: 3 }], large: } } # stays\n";
+    place.write("flow.yaml", FLOW.to_string() + tests);
+    place.run(&["test"]).exits(1);
+    place.run(&["test", "--accept"]).exits(0).says("look at the difference");
+    place.run(&["test"]).exits(0);
+    assert!(
+        place.read("flow.yaml").ends_with("large: [{\"amount\":50,\"id\":1}] } } # stays\n"),
+        "{}",
+        place.read("flow.yaml")
+    );
+    place.run(&["test", "--accept"]).exits(0).says("expects that already");
+}
+
 /// A mistake in each example, and the test that names it.
 #[test]
 fn a_mistake_in_an_example_is_found_by_its_tests() {
@@ -181,7 +197,7 @@ fn a_mistake_in_an_example_is_found_by_its_tests() {
         let text = std::fs::read_to_string(&flow).expect("reads");
         assert!(text.contains(right), "{example} has no {right}");
         let place = Place::new();
-        place.write("flow.yaml", &text.replacen(right, wrong, 1));
+        place.write("flow.yaml", text.replacen(right, wrong, 1));
         let told = place.run(&["test"]).exits(1).out.clone();
         assert!(told.contains(&format!("✗ {names}")), "{example}: {told}");
     }

@@ -35,6 +35,8 @@ pub const INLINE_BYTES: usize = 32 << 10;
 pub const SEGMENT_BYTES: u64 = 256 << 20;
 /// Claims of a lane, one after the other, without a commit by anybody: then the run stops and tells why.
 pub const CLAIMS_IN_VAIN: usize = 50;
+/// They are claimed so long at least: whoever holds them may be dead, and is a member of its crew for some seconds yet.
+pub const CLAIMS_WAIT: Duration = Duration::from_secs(20);
 /// Items that an action may have started and not committed, whatever its concurrency.
 pub const WINDOW_ITEMS: usize = 1_000;
 /// The same for each call that it may make at once: how far a step runs ahead of an item that is not done.

@@ -5,8 +5,8 @@ use crate::drawn::Source;
 use crate::drawn::model::{self, State, plain};
 use crate::setup::Setup;
 use anabranch_engine::{
-    Admin, At, Cursor, Desk, Engine, Error, FlowId, Item, Kind, Result as Done, RunRecord, StreamName, StreamSpec,
-    items,
+    Admin, At, Cursor, Desk, Engine, Error, FlowId, Item, Kind, Phase, Result as Done, RunRecord, StreamName,
+    StreamSpec, items,
 };
 use anabranch_flow::check::check_text;
 use anabranch_flow::model::Flow;
@@ -96,6 +96,7 @@ impl Trial<'_> {
     fn batches(&self, first: Process) -> Result<Course, String> {
         let mut dice = Rng::new(self.setup.seed ^ 0x5eed);
         let (mut state, mut id, mut runs, mut items) = (State::default(), 0, 0, 0);
+        let mut abandoned = false;
         let mut main = first;
         for batch in 0..self.setup.batches {
             main.begin_alone();
@@ -112,16 +113,21 @@ impl Trial<'_> {
             let made = record.number - runs;
             let reports = reports(&log, &self.flow.name)?;
             for number in runs + 1..=record.number {
+                let Some(report) = reports.iter().find(|r| r.run == number) else {
+                    if !self.setup.fresh {
+                        return Err(format!("run {number} has no report"));
+                    }
+                    abandoned = true; // what it had published stays, and its items are read again
+                    continue;
+                };
                 let end = model::run(&self.setup.shape, &mut state, &given);
                 given.retain(|s, _| self.setup.shape.streams[*s].source == Source::File);
-                let report = reports.iter().find(|r| r.run == number);
-                let report = report.ok_or_else(|| format!("run {number} has no report"))?;
                 if !report.balanced || u64::from(report.exit) != end.exit {
                     return Err(format!("run {number} should end with {}, balanced: {}", end.exit, short(report)));
                 }
             }
             runs += made;
-            items += self.compare(&log, &state, runs)?;
+            items += self.compare(&log, &state, runs, abandoned)?;
             main.end();
             main = self.scheduler.process();
         }
@@ -199,7 +205,8 @@ impl Trial<'_> {
                 true => process.with_alarm(Duration::from_millis(dice.below(500)), stop.clone()),
                 false => process.clone(),
             };
-            let options = Options { stop, workers: 1 + dice.below(3) as usize, ..Options::default() };
+            let fresh = self.setup.fresh && dice.eighths(2);
+            let options = Options { stop, fresh, workers: 1 + dice.below(3) as usize, ..Options::default() };
             match self.once(&seen, options) {
                 Ok(Outcome::Closed(_)) => over.store(true, Ordering::Relaxed),
                 Ok(Outcome::Stopped(_)) => {}
@@ -232,7 +239,9 @@ impl Trial<'_> {
             main.sleep(SEEN); // all that was committed is seen
             let newest = log.accounts(&self.flow.name, &mut Cursor::default(), Duration::ZERO);
             let record = newest.map_err(|e| e.to_string())?.into_iter().find_map(|a| a.record);
-            if let Some(record) = record.filter(|r| r.number > before && r.phase.closed()) {
+            if let Some(record) =
+                record.filter(|r| r.number > before && r.phase.closed() && r.phase != Phase::Abandoned)
+            {
                 return Ok(record);
             }
             let ended = self.once(main, Options { workers: 1, ..Options::default() });
@@ -246,11 +255,12 @@ impl Trial<'_> {
     }
 
     /// What is there beside what the model says.
-    fn compare(&self, log: &MemoryLog, state: &State, runs: u64) -> Result<u64, String> {
+    fn compare(&self, log: &MemoryLog, state: &State, runs: u64, abandoned: bool) -> Result<u64, String> {
         let mut compared = Compared::default();
         for (what, want) in &state.holds {
             let want: Vec<String> = want.iter().map(|l| plain(l)).collect();
             let got = self.read(log, what).map_err(|e| format!("reading {what}: {e}"))?;
+            let got = if abandoned { once_too_often(&want, &got) } else { got };
             if let Some((n, line)) = compared.differs(&want, &got) {
                 let sorted = |mut lines: Vec<&str>| {
                     lines.sort_unstable();
@@ -285,6 +295,24 @@ impl Trial<'_> {
         let text = String::from_utf8_lossy(&self.files.found(what).unwrap_or_default()).into_owned();
         Ok(text.lines().map(|l| plain(l) + "\n").collect())
     }
+}
+
+/// What was found, without what a run that was abandoned may have published before: lines that are wanted, more often.
+fn once_too_often(want: &[String], got: &str) -> String {
+    let mut left: BTreeMap<&str, u64> = BTreeMap::new();
+    want.iter().for_each(|line| *left.entry(line).or_default() += 1);
+    let mut out = String::new();
+    for line in got.lines() {
+        match left.get_mut(line) {
+            Some(0) => {}
+            Some(n) => {
+                *n -= 1;
+                out += &format!("{line}\n");
+            }
+            None => out += &format!("{line}\n"),
+        }
+    }
+    out
 }
 
 /// All items of a stream.

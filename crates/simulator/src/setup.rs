@@ -21,6 +21,8 @@ pub struct Setup {
     pub manner: Manner,
     /// What goes wrong.
     pub faults: Faults,
+    /// Runs are abandoned for new ones now and then.
+    pub fresh: bool,
     /// Decides the items, and whose turn it is.
     pub seed: u64,
 }
@@ -38,7 +40,8 @@ impl Setup {
             true => (1, Manner::embedded()),
             false => (1 + dice.below(4) as usize, Manner { lanes: 1 + dice.below(8) as u32, gaps: true }),
         };
-        Setup { shape, batches: 3, items: 25, processes, manner, faults, seed }
+        let fresh = dice.eighths(1);
+        Setup { shape, batches: 3, items: 25, processes, manner, faults, fresh, seed }
     }
 
     /// Tries it.

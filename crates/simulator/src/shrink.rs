@@ -45,6 +45,9 @@ fn smaller(setup: &Setup) -> Vec<Setup> {
         fewer.manner.lanes /= 2;
         all.push(fewer);
     }
+    if setup.fresh {
+        all.push(Setup { fresh: false, ..setup.clone() });
+    }
     let faults = setup.faults;
     let kinds = [
         Faults { die: 0, ..faults },

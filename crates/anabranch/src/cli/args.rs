@@ -95,6 +95,9 @@ pub struct Test {
     /// Run each test in N orders of whatever may come in any order, in up to 8 lanes
     #[arg(long, value_name = "N")]
     pub shuffle: Option<u64>,
+    /// Write what came out as what is expected, into the flow file: look at the difference
+    #[arg(long)]
+    pub accept: bool,
     /// Write the result for tools of continuous integration
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

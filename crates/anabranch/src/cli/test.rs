@@ -7,6 +7,7 @@ use anabranch_engine::{Error, Result};
 use anabranch_flow::diagnostic::Severity;
 use anabranch_flow::model::Flow;
 use anabranch_flow::names::nearest;
+use anabranch_flow::suite;
 use anabranch_run::show::text::counted;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -18,6 +19,7 @@ struct Tried {
     name: String,
     took: Duration,
     commits: u64,
+    found: Vec<(String, Vec<String>)>,
     /// What was tried beside the plain run, in words.
     also: Vec<String>,
     wrong: Vec<(String, Wrong)>,
@@ -48,6 +50,9 @@ pub fn test(args: &Args, a: &TestArgs) -> Result<Exit> {
         all.push(tried);
     }
     let failed = all.iter().filter(|t| !t.wrong.is_empty()).count();
+    if a.accept {
+        return accept(args, a, &file.text, &all);
+    }
     if let Some(path) = &a.junit {
         write(path, &junit(flow.name.as_str(), &all))?;
     }
@@ -59,6 +64,24 @@ pub fn test(args: &Args, a: &TestArgs) -> Result<Exit> {
         say!("{}: {} passed, {failed} failed", counted(all.len(), "test"), all.len() - failed);
     }
     Ok(if failed > 0 { 1 } else { 0 })
+}
+
+/// Writes what came out into the flow file.
+fn accept(args: &Args, a: &TestArgs, text: &str, all: &[Tried]) -> Result<Exit> {
+    let found = all.iter().flat_map(|t| t.found.iter().map(|(s, items)| ((t.name.clone(), s.clone()), items.clone())));
+    let accepted = suite::accepted(text, &found.collect());
+    let path = &a.flow.flow;
+    if accepted == text {
+        if !args.quiet {
+            tell!("{} expects that already", path.display());
+        }
+        return Ok(0);
+    }
+    write(path, &accepted)?;
+    if !args.quiet {
+        tell!("{} expects now what came out; look at the difference", path.display());
+    }
+    Ok(0)
 }
 
 /// The tests that are named, or all.
@@ -90,7 +113,7 @@ fn with_variables(arg: &FlowArg, test: &Test) -> Result<Option<Flow>> {
 
 fn tried(flow: &Flow, test: &Test, a: &TestArgs) -> Tried {
     let began = Instant::now();
-    let Went { wrong, commits, .. } = testing::run(flow, test, How::default());
+    let Went { wrong, commits, found } = testing::run(flow, test, How::default());
     let mut wrong: Vec<(String, Wrong)> = wrong.into_iter().map(|w| (String::new(), w)).collect();
     let mut also = vec![];
     if a.crash && wrong.is_empty() {
@@ -103,7 +126,7 @@ fn tried(flow: &Flow, test: &Test, a: &TestArgs) -> Tried {
         let of = testing::shuffle(flow, test, n);
         wrong.extend(of.into_iter().map(|(seed, w)| (format!("order {seed}: "), w)));
     }
-    Tried { name: test.name.clone(), took: began.elapsed(), commits, also, wrong }
+    Tried { name: test.name.clone(), took: began.elapsed(), commits, found, also, wrong }
 }
 
 /// Faults of a test that are listed.

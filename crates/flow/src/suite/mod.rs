@@ -1,7 +1,9 @@
 //! The tests of a flow, as they stand in its file: what is given, what actions answer, what must come of it.
 
+mod accept;
 mod read;
 
+pub use accept::accepted;
 pub use read::{KEYS, of_text};
 
 use crate::diagnostic::Span;

@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::worker::sinks::Sinks;
 use crate::worker::turn::Ended;
 use crate::worker::{Worker, mirror, stdin, turn};
-use crate::world::{Manifest, World};
+use crate::world::{Manifest, Moment, World};
 use anabranch_engine::{Crew, Cursor, Desk, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, limits};
 use anabranch_flow::model::Flow;
 use anabranch_flow::number::StreamNo;
@@ -48,13 +48,14 @@ pub fn run(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>, mut 
     let first = prepare::prepare(flow.clone(), apart, engine.clone(), world.clone())?;
     let crew = engine.crew(&flow.name, lanes::wanted(&flow, &first.plan, &first.partitions))?;
     let plan = plan(&flow, crew.lanes() > 1);
-    let mut attempt =
-        Attempt { flow, plan, engine, world, options, manifests, crew, claim: Claim::default(), pipe: Arc::default() };
+    let claim = Claim { since: world.clock.moment(), ..Claim::default() };
+    let mut attempt = Attempt { flow, plan, engine, world, options, manifests, crew, claim, pipe: Arc::default() };
     loop {
         match attempt.attempt() {
             Err(e) if e.kind == ErrorKind::Doubt && !attempt.options.stop.load(Ordering::Relaxed) => {
                 attempt.claim.in_vain += 1;
-                if attempt.claim.in_vain > limits::CLAIMS_IN_VAIN {
+                let waited = attempt.world.clock.moment() > attempt.claim.since + limits::CLAIMS_WAIT;
+                if attempt.claim.in_vain > limits::CLAIMS_IN_VAIN && waited {
                     return Err(Error { kind: ErrorKind::Machine, ..e });
                 }
                 attempt.options.note(&format!("a lane was lost ({}); claiming it again", e.text));
@@ -77,6 +78,8 @@ pub struct Claim {
     seq: u64,
     /// Claims since then.
     in_vain: usize,
+    /// When they were seen.
+    since: Moment,
 }
 
 /// One call of [`run`].
@@ -186,6 +189,7 @@ impl Attempt {
         let seq = ledger.all().iter().map(|a| a.seq).sum();
         if self.claim.seq != seq {
             (self.claim.seq, self.claim.in_vain) = (seq, 0);
+            self.claim.since = self.world.clock.moment();
         }
         let threads = match self.options.workers {
             0 => std::thread::available_parallelism().map_or(2, usize::from),
