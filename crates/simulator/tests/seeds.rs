@@ -7,13 +7,10 @@ use anabranch_simulator::Setup;
 const SEEDS: u64 = 1_600;
 
 /// Seeds that found something, and what that was.
-const FOUND: [(u64, &str); 6] = [
-    (13, "a list of files that is committed and not seen yet was taken as missing"),
-    (794, "a process without the chair ended with an error where the run had closed"),
-    (1_642, "a chair that had stood still cut what later commits had added to a file"),
-    (24_593, "a chair that had stood still left a file where one is put in place"),
-    (26_039, "the same, and wrote to it"),
-    (26_858, "a chair that had stood still reset the lanes of the next run"),
+const FOUND: [(u64, &str); 3] = [
+    (14, "a list of files that is committed and not seen yet was taken as missing"),
+    (1_123, "a chair that had stood still cut what later commits had added to a file"),
+    (3_639, "who waited for a run that was being given up ended before its crew had noticed that the chair was dead"),
 ];
 
 #[test]
