@@ -2,8 +2,8 @@
 
 use crate::Embedded;
 use crate::commit::{self, Row};
+use crate::directory;
 use crate::index::sql;
-use crate::place;
 use crate::segment::Writer;
 use crate::streams::{ext_id, owned, spans};
 use anabranch_engine::KeptReport;
@@ -132,7 +132,7 @@ impl Admin for Embedded {
     }
 
     fn workers(&self, flow: &FlowId) -> Result<Vec<Worker>> {
-        let name = place::seated(&place::seat(&self.dir, flow));
+        let name = directory::seated(&directory::seat(&self.dir, flow));
         Ok(name.map(|name| Worker { name, lanes: vec![0] }).into_iter().collect())
     }
 }

@@ -21,7 +21,7 @@ pub struct Bell {
 impl Bell {
     /// Opens the bell of a directory.
     pub fn open(path: &Path) -> Result<Bell> {
-        let file = crate::place::lock_file(path)?;
+        let file = crate::directory::lock_file(path)?;
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
         let watch = watch.filter(|w| inotify::add_watch(w, path, WatchFlags::MODIFY).is_ok());
         Ok(Bell { file, watch })

@@ -2,7 +2,7 @@
 
 use crate::index::sql;
 use crate::segment::Landed;
-use crate::streams::{Part, ext_id, part};
+use crate::streams::{PartitionRow, ext_id, part};
 use anabranch_engine::{At, Batch, Dest, End, Error, Kind, Result, limits};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub enum Row<'a> {
 
 /// Gives the batches their offsets, in order, and tells where each partition ends now.
 pub fn apply(db: &Connection, rows: &[(&Dest, Row<'_>)]) -> Result<BTreeMap<Dest, End>> {
-    let mut parts: BTreeMap<&Dest, (Part, u64)> = BTreeMap::new();
+    let mut parts: BTreeMap<&Dest, (PartitionRow, u64)> = BTreeMap::new();
     let sql_text = "INSERT INTO ext (id, n, seg, pos, len, newest, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let mut insert = db.prepare_cached(sql_text).map_err(sql)?;
     for (dest, row) in rows {

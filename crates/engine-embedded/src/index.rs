@@ -1,6 +1,6 @@
 //! The index: SQLite, the only commit point.
 
-use crate::place::{self, lock_file};
+use crate::directory::{self, lock_file};
 use anabranch_engine::{Error, Result};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::fs::File;
@@ -52,7 +52,7 @@ impl Index {
         let index = Index { path, lock, writer: Mutex::new(writer), reader: Mutex::new(reader) };
         index.agree_on_format()?;
         if !found {
-            place::sync_dir(dir)?;
+            directory::sync_dir(dir)?;
         }
         Ok(index)
     }
@@ -85,7 +85,7 @@ impl Index {
     /// Runs one write transaction, alone among all processes; it is durable when this returns.
     pub fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let mut db = hold(&self.writer);
-        let _alone = FileLock::take(&self.lock).map_err(|e| place::machine("cannot lock", &self.path, &e))?;
+        let _alone = FileLock::take(&self.lock).map_err(|e| directory::machine("cannot lock", &self.path, &e))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| self.says(&e))?;
         let out = work(&tx)?;
         tx.commit().map_err(|e| self.says(&e))?;

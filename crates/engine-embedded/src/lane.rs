@@ -3,8 +3,8 @@
 use crate::Embedded;
 use crate::admin;
 use crate::commit::{self, Row};
+use crate::directory;
 use crate::index::sql;
-use crate::place;
 use crate::segment::{Durable, Writer};
 use anabranch_engine::{
     Account, BatchRef, Commit, Crew, Cursor, Dest, End, Error, FlowId, Kind, LaneNo, Result, ThreadedLane, limits,
@@ -57,7 +57,7 @@ struct Committer {
 /// Takes the seat of the flow, raises the epoch, loads the account. Two threads work for the lane: while one commits
 /// to the index, the other one writes and syncs the batches of the next commit.
 pub fn claim(engine: &Embedded, flow: &FlowId, lane: LaneNo) -> Result<ThreadedLane> {
-    let seat = place::take_seat(&place::seat(&engine.dir, flow), flow.as_str())?;
+    let seat = directory::take_seat(&directory::seat(&engine.dir, flow), flow.as_str())?;
     let (epoch, account) = engine.index.write(|tx| raise(tx, flow, lane))?;
     let mut writer = Writer::new(&engine.dir, engine.disk.clone(), engine.index.clone());
     let (flow, last) = (flow.clone(), account.clone());

@@ -12,10 +12,10 @@
 mod admin;
 mod bell;
 mod commit;
+mod directory;
 mod disk;
 mod index;
 mod lane;
-mod place;
 mod read;
 mod segment;
 mod streams;
@@ -61,7 +61,7 @@ impl Embedded {
     ///
     /// The directory cannot be made, read or written, or is of another version.
     pub fn open_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<Embedded> {
-        place::prepare(dir)?;
+        directory::prepare(dir)?;
         let index = Arc::new(Index::open(dir)?);
         let files = Arc::new(read::Files::new(dir, index.clone()));
         let bell = Arc::new(Bell::open(&dir.join("bell"))?);

@@ -1,8 +1,8 @@
 //! The segment that a process appends to: immutable behind its end, one writer.
 
+use crate::directory;
 use crate::disk::{Disk, SegmentFile};
 use crate::index::{Index, sql};
-use crate::place;
 use anabranch_engine::{Error, Result, limits};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,11 +81,11 @@ impl Writer {
         let mut landed = Vec::with_capacity(parts.len());
         let mut file = open.file.lock().unwrap_or_else(PoisonError::into_inner);
         for part in parts {
-            file.write_at(part, open.end).map_err(|e| place::machine("cannot append to", &at, &e))?;
+            file.write_at(part, open.end).map_err(|e| directory::machine("cannot append to", &at, &e))?;
             landed.push(Landed { seg: open.seg, pos: open.end });
             open.end += part.len() as u64;
         }
-        file.sync().map_err(|e| place::machine("cannot sync", &at, &e))?;
+        file.sync().map_err(|e| directory::machine("cannot sync", &at, &e))?;
         drop(file);
         Ok(Durable { landed, _segment: open.file.clone() })
     }
@@ -102,10 +102,10 @@ fn create(dir: &Path, disk: &dyn Disk, index: &Index) -> Result<Open> {
                 Ok(file) => break (seg, file),
                 // A crash left the file before its number was committed. Its row makes it the collector's.
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(place::machine("cannot make", &at, &e)),
+                Err(e) => return Err(directory::machine("cannot make", &at, &e)),
             }
         };
-        place::sync_dir(&dir.join("seg"))?;
+        directory::sync_dir(&dir.join("seg"))?;
         Ok(Open { seg, file: Arc::new(Mutex::new(file)), end: 0 })
     })
 }

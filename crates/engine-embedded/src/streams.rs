@@ -21,7 +21,7 @@ pub fn ext_base(id: i64) -> Offset {
 
 /// A partition as the index knows it.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct PartitionRow {
     /// Its number in the index.
     pub tp: i64,
     /// First kept offset.
@@ -31,14 +31,16 @@ pub struct Part {
 }
 
 /// One partition.
-pub fn part(db: &Connection, stream: &StreamName, p: u32) -> Result<Part> {
+pub fn part(db: &Connection, stream: &StreamName, p: u32) -> Result<PartitionRow> {
     let mut find = db
         .prepare_cached(
             "SELECT tp, start, next FROM part JOIN stream ON stream.id = part.stream WHERE name = ? AND p = ?",
         )
         .map_err(sql)?;
     let part = find
-        .query_row(params![stream.as_str(), p], |r| Ok(Part { tp: r.get(0)?, start: r.get(1)?, next: r.get(2)? }))
+        .query_row(params![stream.as_str(), p], |r| {
+            Ok(PartitionRow { tp: r.get(0)?, start: r.get(1)?, next: r.get(2)? })
+        })
         .optional()
         .map_err(sql)?;
     part.ok_or_else(|| unknown(stream, Some(p)))

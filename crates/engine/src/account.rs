@@ -185,7 +185,7 @@ pub struct RunRecord {
     pub extents: BTreeMap<(StreamName, u32), Vec<Extent>>,
     /// What a run does that repairs a batch.
     #[serde(default)]
-    pub repair: Option<Mending>,
+    pub repair: Option<RepairRecord>,
 }
 
 /// A stretch of a partition.
@@ -211,7 +211,7 @@ impl RunRecord {
 
 /// What a run does that repairs a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Mending {
+pub struct RepairRecord {
     /// Dead letters that are tried again.
     pub again: Vec<Again>,
     /// Dead letters of the batch that are settled, these included.

@@ -4,7 +4,7 @@ use crate::Kafka;
 use anabranch_engine::{Result, StreamSpec};
 use anabranch_engine_kafka::{Fit, Need, Needs, Role};
 use anabranch_flow::model::{Flow, Writer};
-use anabranch_flow::plan::{How, Node, Plan, plan};
+use anabranch_flow::plan::{Node, Plan, ReadFrom, plan};
 use anabranch_run::show::text::counted;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ pub fn fit(kafka: &Kafka, flow: &Flow) -> Result<Fit> {
 /// The groups that a run keeps: those of steps that read what others can see.
 fn groups(flow: &Flow, plan: &Plan) -> Vec<String> {
     let mut groups = BTreeSet::new();
-    for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Log) {
+    for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Log) {
         let (stream, Node::Step(step)) = (&flow.streams[root.from], root.node) else { continue };
         if stream.writer == Writer::Outside || stream.is_public() {
             groups.extend(flow.steps[step].groups.get(root.input).cloned());

@@ -107,14 +107,14 @@ fn fail(e: &Error, json: bool) -> Exit {
     };
     tell!("error: {e}");
     if json {
-        print::document(&error(exit, &e.text, e.help.as_deref()));
+        print::document(&error(exit, e.code, &e.text, e.help.as_deref()));
     }
     exit
 }
 
 /// What `--json` prints in the place of a document that cannot be had.
-fn error(exit: Exit, text: &str, help: Option<&str>) -> serde_json::Value {
-    serde_json::json!({ "schema": "anabranch.error/1", "error": text, "help": help, "exit": exit })
+fn error(exit: Exit, code: &str, text: &str, help: Option<&str>) -> serde_json::Value {
+    serde_json::json!({ "schema": "anabranch.error/1", "code": code, "error": text, "help": help, "exit": exit })
 }
 
 /// Exit status where the reader of standard output has gone, as of a program that a closed pipe ends.

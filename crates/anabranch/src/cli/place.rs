@@ -80,7 +80,7 @@ fn told(args: &Args, arg: &FlowArg, warnings: bool) -> Result<Option<Arc<Flow>>>
         let text = format!("{}; nothing was run", counted(errors, "error"));
         tell!("{text}");
         if args.json {
-            let mut document = super::error(2, &text, None);
+            let mut document = super::error(2, "invalid-flow", &text, None);
             document["diagnostics"] = print::documents(&file.checked.diagnostics, &file.name).collect();
             print::document(&document);
         }

@@ -7,8 +7,10 @@ pub mod action;
 pub mod aggregate;
 pub mod barrier;
 pub mod copy;
+pub mod effects;
 pub mod filter;
 pub mod fold;
+pub mod making;
 pub mod merge;
 pub mod part;
 pub mod reduce;
@@ -17,9 +19,13 @@ pub mod split;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod trial;
+pub mod view;
 pub mod work;
 
-pub use part::{Body, Effects, Emit, MadeFrom, Making, Origin, Part, Vars, View, What};
+pub use effects::{Effects, Emit, What};
+pub use making::{MadeFrom, Making};
+pub use part::{Body, Origin, Part};
+pub use view::{Vars, View};
 
 use crate::expr::Fault;
 use crate::read::keys::{Faults, Keys};

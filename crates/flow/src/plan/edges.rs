@@ -1,7 +1,7 @@
 //! How the items of each stream reach their consumers, and the units that follow from it.
 
 use super::fuse::{Link, groups};
-use super::{Edge, How, Node, Plan, Reach, Root, Unit};
+use super::{Edge, Node, Plan, Reach, ReadFrom, Root, Unit};
 use crate::model::{Flow, Kind, SourceAt, Writer};
 use crate::number::{StepNo, StreamNo, UnitNo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,7 +246,7 @@ impl Planner<'_> {
 
     fn roots(&self, node: Node, edges: &BTreeMap<(StreamNo, Node, usize), Edge>) -> Vec<Root> {
         if let Node::Source(s) = node {
-            let how = if self.reads_stdin(s) { How::Stdin } else { How::Lines };
+            let how = if self.reads_stdin(s) { ReadFrom::Stdin } else { ReadFrom::Lines };
             let taken = self.flow.streams[s].name.clone();
             return vec![Root { node, input: 0, of: s, from: s, taken, how, gates: vec![] }];
         }
@@ -256,7 +256,7 @@ impl Planner<'_> {
                 continue;
             }
             for Reach { input, from, taken, gates } in self.reach(*input, *s, *edge, &[], "") {
-                roots.push(Root { node, input, of: *s, from, taken, how: How::Log, gates });
+                roots.push(Root { node, input, of: *s, from, taken, how: ReadFrom::Log, gates });
             }
         }
         roots.sort_by_key(|r| r.input); // a pair tells its sides apart by their order

@@ -54,14 +54,14 @@ pub struct Root {
     /// The names of the streams from `of` to `from`: what tells this way to a partition from any other one.
     pub taken: String,
     /// How.
-    pub how: How,
+    pub how: ReadFrom,
     /// Joins that must be open.
     pub gates: Vec<StepNo>,
 }
 
 /// How a unit reads a root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum ReadFrom {
     /// Batches of the log.
     Log,
     /// Lines of files, or items of a list.

@@ -9,7 +9,7 @@ use anabranch_engine::{Again, At, Chunk, Desk, Error, Limit, Offset, Result, Str
 use anabranch_flow::model::{Flow, Kind, Writer};
 use anabranch_flow::number::StreamNo;
 use anabranch_flow::patterns::Vars;
-use anabranch_flow::plan::{How, Node, Plan, Root};
+use anabranch_flow::plan::{Node, Plan, ReadFrom, Root};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -60,17 +60,17 @@ impl RunContext {
 
     /// Where positions in what a root reads are kept: its stream's partition, or, for the bytes of
     /// files, the place of the stream in the manifest. Bytes and offsets never share a place.
-    pub fn spot(&self, how: How, stream: StreamNo, p: u32) -> Spot {
+    pub fn spot(&self, how: ReadFrom, stream: StreamNo, p: u32) -> Spot {
         match how {
-            How::Lines => (self.manifest.clone(), stream.0 as u32),
-            How::Log | How::Stdin => (self.flow.streams[stream].at.clone(), p),
+            ReadFrom::Lines => (self.manifest.clone(), stream.0 as u32),
+            ReadFrom::Log | ReadFrom::Stdin => (self.flow.streams[stream].at.clone(), p),
         }
     }
 
     /// Whether a root goes on in the next run where it is in this one: it reads a stream from outside, or is a side of a
     /// pair whose stream goes on. Every other one begins where its run does.
     pub fn is_carried(&self, root: &Root) -> bool {
-        if root.how != How::Log {
+        if root.how != ReadFrom::Log {
             return false;
         }
         let pairs = matches!(root.node, Node::Step(s) if matches!(self.flow.steps[s].kind, Kind::Pair(_)));

@@ -5,7 +5,7 @@ use crate::ledger::{Standing, marks};
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::number::{StepNo, StreamNo, UnitNo};
 use anabranch_flow::patterns::barrier::Verdict;
-use anabranch_flow::plan::{How, Node, Root, name};
+use anabranch_flow::plan::{Node, ReadFrom, Root, name};
 
 impl<'a> Standing<'a> {
     /// Derives the facts.
@@ -103,12 +103,12 @@ impl<'a> Standing<'a> {
         let spot = |p| self.context.spot(root.how, root.from, p);
         (0..self.context.partitions[root.from]).all(|p| {
             let read = || self.next(&self.context.reader(root, p)) >= self.written(&spot(p));
-            root.how == How::Stdin || read()
+            root.how == ReadFrom::Stdin || read()
         })
     }
 
     fn read_to_the_end(self, facts: &Facts, root: &Root) -> bool {
-        if root.how == How::Stdin {
+        if root.how == ReadFrom::Stdin {
             return self.mark(&marks::done(&name(&self.context.flow, root.node))) > 0;
         }
         (0..self.context.partitions[root.from]).all(|p| match self.end(facts, root.how, root.from, p) {
@@ -118,7 +118,7 @@ impl<'a> Standing<'a> {
     }
 
     /// Where the batch ends in a partition, once that is known: its writers are finished, or it was sealed.
-    pub fn end(self, facts: &Facts, how: How, stream: StreamNo, p: u32) -> Option<i64> {
+    pub fn end(self, facts: &Facts, how: ReadFrom, stream: StreamNo, p: u32) -> Option<i64> {
         let at = self.context.spot(how, stream, p);
         if let Some(seal) = self.record.seals.get(&at) {
             return Some(*seal);
@@ -145,7 +145,7 @@ impl<'a> Standing<'a> {
         }
         for reach in self.context.plan.view(s) {
             let open = reach.gates.iter().all(|g| facts.gates[*g] == Some(Verdict::Open));
-            let ends = |p| self.end(facts, How::Log, reach.from, p).is_some();
+            let ends = |p| self.end(facts, ReadFrom::Log, reach.from, p).is_some();
             if !open || !(0..self.context.partitions[reach.from]).all(ends) {
                 return None;
             }

@@ -7,7 +7,7 @@ use crate::ledger::report::Report;
 use anabranch_engine::Tally;
 use anabranch_flow::model::{Kind, Stream, Writer};
 use anabranch_flow::number::{StepNo, UnitNo};
-use anabranch_flow::plan::{How, Node, Root};
+use anabranch_flow::plan::{Node, ReadFrom, Root};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ impl Standing<'_> {
 
     /// What a unit has read of a root, and what is there: bytes of files, offsets of streams.
     fn extent(self, root: &Root) -> Option<(i64, i64)> {
-        if root.how == How::Stdin {
+        if root.how == ReadFrom::Stdin {
             return None;
         }
         let of = |p| {
@@ -150,7 +150,7 @@ impl Standing<'_> {
         for unit in &self.context.plan.units {
             let of = |root: &Root| {
                 let (read, there) = self.extent(root)?;
-                let writer = self.context.plan.writers[root.from].filter(|_| root.how == How::Log);
+                let writer = self.context.plan.writers[root.from].filter(|_| root.how == ReadFrom::Log);
                 let given = match writer {
                     Some(w) if facts.units[w] == Progress::Working => *done.get(w.0)?,
                     _ => Some(1.0),
@@ -169,7 +169,7 @@ impl Standing<'_> {
     fn there(self, unit: UnitNo, step: StepNo) -> Option<u64> {
         let roots = self.context.plan.units[unit].roots.iter().filter(|r| r.node == Node::Step(step));
         let of = |root: &Root| {
-            let counted = root.how == How::Log && self.context.flow.streams[root.from].writer != Writer::Outside;
+            let counted = root.how == ReadFrom::Log && self.context.flow.streams[root.from].writer != Writer::Outside;
             counted.then(|| {
                 let all = (0..self.context.partitions[root.from]).map(|p| {
                     let reader = self.context.reader(root, p);

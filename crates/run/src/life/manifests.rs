@@ -7,7 +7,7 @@ use crate::world::{Manifest, Reading, World};
 use anabranch_engine::{Account, At, Error, Result, RunRecord, chunks};
 use anabranch_flow::model::{Flow, SourceAt};
 use anabranch_flow::number::{StepNo, StreamNo};
-use anabranch_flow::plan::{How, Plan};
+use anabranch_flow::plan::{Plan, ReadFrom};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub fn survey(flow: &Flow, plan: &Plan, world: &World) -> Result<BTreeMap<Stream
     look::sinks(flow, world)?;
     let written = look::written(flow);
     let mut out = BTreeMap::new();
-    for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines) {
+    for root in plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Lines) {
         let stream = &flow.streams[root.from];
         if let Some(source) = &stream.source {
             let manifest = match &source.from {
@@ -42,7 +42,8 @@ pub fn readings(
     let unsaid = |s: &StepNo| !account.marks.contains_key(&marks::done(&context.flow.steps[*s].name));
     let mut out = BTreeMap::new();
     for (stream, manifest) in manifests {
-        let unit = context.plan.units.iter().find(|u| u.roots.iter().any(|r| r.from == *stream && r.how == How::Lines));
+        let unit =
+            context.plan.units.iter().find(|u| u.roots.iter().any(|r| r.from == *stream && r.how == ReadFrom::Lines));
         if is_repair && !unit.is_some_and(|u| u.folds.iter().any(unsaid)) {
             continue;
         }
@@ -61,7 +62,7 @@ pub fn readings(
 /// The files that are committed to their end, and whether their last line was left to the next run.
 fn last_lines(context: &RunContext, account: &Account, stream: StreamNo, manifest: &Manifest) -> BTreeMap<usize, bool> {
     let mut roots =
-        context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines && r.from == stream);
+        context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Lines && r.from == stream);
     let reader = roots.next().map(|root| context.reader(root, 0));
     let read = reader.and_then(|reader| account.read.get(&reader)).map_or(0, |n| n.next as u64);
     let mut end = 0;
@@ -78,7 +79,7 @@ fn last_lines(context: &RunContext, account: &Account, stream: StreamNo, manifes
 /// The manifests of an open run, as they were when it opened.
 pub fn stored_manifests(context: &RunContext, record: &RunRecord) -> Result<BTreeMap<StreamNo, Manifest>> {
     let mut out = BTreeMap::new();
-    let lists = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Lines);
+    let lists = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Lines);
     for root in lists {
         let name = context.flow.streams[root.from].name.clone();
         out.insert(root.from, Manifest { stream: name, ..Manifest::default() });

@@ -17,7 +17,7 @@ use anabranch_engine::{
 };
 use anabranch_flow::model::{Mode, Writer};
 use anabranch_flow::number::StreamNo;
-use anabranch_flow::plan::{How, Node};
+use anabranch_flow::plan::{Node, ReadFrom};
 use std::collections::BTreeMap;
 
 /// An open run is given up if that is asked for, or if whoever gave it up did not come to the end of it: a lane is
@@ -45,7 +45,7 @@ pub fn give_up(
 }
 
 fn reads_stdin(context: &RunContext) -> bool {
-    context.plan.units.iter().flat_map(|u| &u.roots).any(|r| r.how == How::Stdin)
+    context.plan.units.iter().flat_map(|u| &u.roots).any(|r| r.how == ReadFrom::Stdin)
 }
 
 /// Opens a run: the record is committed when this returns.

@@ -7,7 +7,7 @@ use anabranch_engine::{
 };
 use anabranch_flow::model::Writer;
 use anabranch_flow::number::StreamNo;
-use anabranch_flow::plan::{How, Node, Root};
+use anabranch_flow::plan::{Node, ReadFrom, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -136,7 +136,7 @@ fn stretches(
     }
     for (s, stream) in context.flow.numbered_streams() {
         if let Some(manifest) = manifests.get(&s) {
-            record.seals.insert(context.spot(How::Lines, s, 0), manifest.bytes() as i64);
+            record.seals.insert(context.spot(ReadFrom::Lines, s, 0), manifest.bytes() as i64);
         }
         if !context.plan.logged[s] {
             continue;

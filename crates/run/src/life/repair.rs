@@ -9,12 +9,12 @@ use crate::options::Repair;
 use crate::piece::letter::DeadLetter;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
-    Account, Again, Cursor, Desk, Error, FlowId, Kind as ErrorKind, Lane, Mending, Phase, Result, RunKind, RunRecord,
-    StreamName, Tally, limits,
+    Account, Again, Cursor, Desk, Error, FlowId, Kind as ErrorKind, Lane, Phase, RepairRecord, Result, RunKind,
+    RunRecord, StreamName, Tally, limits,
 };
 use anabranch_flow::model::{Flow, Kind, Mode, Stream, Writer};
 use anabranch_flow::number::{StepNo, StreamNo};
-use anabranch_flow::plan::{How, Node, Root};
+use anabranch_flow::plan::{Node, ReadFrom, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ pub fn open(
 fn settled(
     context: &RunContext,
     books: &Account,
-    mending: &mut Mending,
+    mending: &mut RepairRecord,
     wanted: &Repair,
 ) -> Result<BTreeMap<String, Tally>> {
     let mut tally = books.tally.clone();
@@ -134,7 +134,7 @@ fn settled(
 }
 
 /// The sinks that write beside their place: a later batch has put its file there, or an earlier repair of this one.
-fn beside(context: &RunContext, mending: &Mending, last: &RunRecord) -> Vec<String> {
+fn beside(context: &RunContext, mending: &RepairRecord, last: &RunRecord) -> Vec<String> {
     let later = mending.runs.first().is_some_and(|first| last.number - first >= mending.runs.len() as u64);
     let replaces = |s: &&Stream| s.sink.as_ref().is_some_and(|sink| sink.mode != Mode::Append);
     let in_place = |s: &&Stream| mending.placed.iter().any(|p| p.sink == s.name);
@@ -192,7 +192,7 @@ fn untake(tally: &mut Tally, of: &str) {
 }
 
 /// The dead letters that are named, each once, and each of this batch and not settled yet.
-fn letters_of(context: &RunContext, mending: &Mending, wanted: &Repair) -> Result<BTreeMap<String, DeadLetter>> {
+fn letters_of(context: &RunContext, mending: &RepairRecord, wanted: &Repair) -> Result<BTreeMap<String, DeadLetter>> {
     let ids: BTreeSet<&String> = wanted.retry.iter().chain(&wanted.skip).collect();
     if wanted.retry.len() + wanted.skip.len() > limits::REPAIRED_AT_ONCE {
         return Err(Error::usage(format!(
@@ -303,7 +303,7 @@ pub fn extend(context: &mut RunContext, record: &RunRecord) {
         let input = flow.steps[s].inputs.iter().position(|i| *i == of).unwrap_or(0);
         if let Some(unit) = context.plan.unit_of(Node::Step(s)) {
             let taken = flow.streams[of].name.clone();
-            let root = Root { node: Node::Step(s), input, of, from: dead, taken, how: How::Log, gates: vec![] };
+            let root = Root { node: Node::Step(s), input, of, from: dead, taken, how: ReadFrom::Log, gates: vec![] };
             context.plan.units[unit].roots.push(root);
         }
     }

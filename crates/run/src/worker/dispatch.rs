@@ -11,7 +11,7 @@ use crate::world::{Moment, Replies, Reply};
 use anabranch_engine::{At, Error, LaneNo, Limit, Result, limits};
 use anabranch_flow::model::Kind;
 use anabranch_flow::number::UnitNo;
-use anabranch_flow::plan::How;
+use anabranch_flow::plan::ReadFrom;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 
@@ -210,7 +210,7 @@ impl Dispatch {
         // what is folded again ends exactly where the commits had got to
         let end = if from < reader.replay_to { end.min(reader.replay_to) } else { end };
         let (piece, to, bytes) = match root.how {
-            How::Lines => {
+            ReadFrom::Lines => {
                 let source = context.flow.streams[root.from].source.as_ref();
                 let to = source.map_or(end, |source| source.holds.cut(from)).min(end);
                 (Piece::Lines { from, to }, to, (to - from) as usize)

@@ -30,7 +30,7 @@ use crate::world::Moment;
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Account, Error, Kind as ErrorKind, Lane, LaneNo, Result, RunRecord, limits};
 use anabranch_flow::number::StepNo;
-use anabranch_flow::plan::How;
+use anabranch_flow::plan::ReadFrom;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl Worker {
         for (u, unit) in context.plan.numbered_units() {
             let said = |s: &StepNo| self.standing().mark(&marks::done(&context.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
-            for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != How::Stdin) {
+            for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != ReadFrom::Stdin) {
                 for partition in 0..context.partitions[root.from] {
                     no += 1;
                     if context.lane_of(u, r, partition) != lane {

@@ -4,7 +4,7 @@ use crate::ledger::facts::Progress;
 use crate::worker::Worker;
 use anabranch_engine::Error;
 use anabranch_flow::patterns::barrier::Verdict;
-use anabranch_flow::plan::{How, Root, name};
+use anabranch_flow::plan::{ReadFrom, Root, name};
 
 /// Why a run cannot go on, if nothing that is under way or that others do can change that. Only where this process has
 /// the whole flow, which the caller has seen to, and the log shows at once what was committed, can that be known.
@@ -33,7 +33,7 @@ pub fn found(worker: &Worker) -> Option<Error> {
 
 /// Whether something may still come through standard input.
 fn listens(worker: &Worker) -> bool {
-    let mut roots = worker.context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
+    let mut roots = worker.context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Stdin);
     roots.any(|r| worker.standing().mark(&crate::ledger::marks::done(&name(&worker.context.flow, r.node))) == 0)
 }
 

@@ -11,7 +11,7 @@ use anabranch_engine::account::Reader;
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::format::framing::{Framed, Frames};
 use anabranch_flow::number::StreamNo;
-use anabranch_flow::plan::{How, Node, name};
+use anabranch_flow::plan::{Node, ReadFrom, name};
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
 use std::sync::mpsc::Sender;
@@ -84,7 +84,7 @@ impl Pipe {
 /// that.
 pub fn begin(worker: &mut Worker, pipe: &Arc<Pipe>, events: &Sender<Event>) -> Result<Option<&'static str>> {
     let context = worker.context.clone();
-    let roots = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == How::Stdin);
+    let roots = context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Stdin);
     let mut note = None;
     for root in roots {
         let node = name(&context.flow, root.node);
