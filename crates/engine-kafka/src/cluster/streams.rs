@@ -1,5 +1,6 @@
 //! Topics: made, listed, deleted, cut.
 
+use crate::cluster::offsets::{self, Which};
 use crate::cluster::{Cluster, topic};
 use crate::net::rights::{Operation, Resource, Right};
 use crate::net::trouble::{Trouble, check};
@@ -31,6 +32,8 @@ pub fn ensure(cluster: &Cluster, want: &StreamSpec) -> Result<Shape> {
     let created = cluster.patiently(|| create(cluster, want))?;
     let (partitions, id) = cluster.patiently(|| ready(cluster, &want.name))?;
     fits(want, partitions)?;
+    // a broker can lead a partition before it knows so itself, and a commit does not wait for that
+    offsets::all(cluster, &want.name, partitions, Which::Latest)?;
     Ok(Shape { partitions, id, created, note: None })
 }
 

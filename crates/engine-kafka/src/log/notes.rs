@@ -79,10 +79,7 @@ fn note_of(
 ) -> Result<Vec<Batch>> {
     let mut spec = StreamSpec::new(stream.clone(), 1);
     spec.config = [(config.0.to_string(), config.1.to_string())].into();
-    if streams::ensure(cluster, &spec)?.created {
-        // a commit does not wait for a leader that has not heard of it yet
-        offsets::offset(cluster, stream, 0, Which::Latest)?;
-    }
+    streams::ensure(cluster, &spec)?;
     let mut packer = Packer::default();
     packer.push_item(&Item { key: Some(key.into()), value: value.map(Into::into), headers: vec![], timestamp: -1 });
     Ok(packer.finish())
