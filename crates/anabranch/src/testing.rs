@@ -41,8 +41,8 @@ pub fn passes(file: impl AsRef<Path>) -> Result<(), String> {
     for test in &tests {
         let env = |name: &str| test.env.get(name).cloned().or_else(|| std::env::var(name).ok());
         let Some(flow) = check_text(&text, &env).flow else { continue };
-        let wrong = run(&flow, test, How::default()).wrong;
-        let killed = if wrong.is_empty() { crash(&flow, test).1 } else { vec![] };
+        let Went { wrong, commits, .. } = run(&flow, test, How::default());
+        let killed = if wrong.is_empty() { crash(&flow, test, commits) } else { vec![] };
         let killed = killed.into_iter().map(|(commit, wrong)| (Some(commit), wrong));
         for (behind, wrong) in wrong.into_iter().map(|wrong| (None, wrong)).chain(killed) {
             let behind = behind.map_or(String::new(), |commit| format!(", killed behind commit {commit}"));

@@ -174,7 +174,7 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
         let is = file.metadata().map_err(|e| failed("cannot look at", &partial, &e))?.len();
         let locked = matches!(try_lock(file), Err(TryLockError::WouldBlock));
         if !locked && is < length && is_there() {
-            // what is committed was synced, so this one was begun by such a process when ours was in its place already
+            // what is committed was synced: a shorter file was begun by a process that had stood still, when ours was in its place
             return fs::remove_file(&partial).map_err(|e| failed("cannot remove", &partial, &e));
         }
         if locked || is != length {

@@ -6,10 +6,9 @@ use crate::directory;
 use crate::index::sql;
 use crate::segment::Writer;
 use crate::streams::{ext_id, owned, spans};
-use anabranch_engine::KeptReport;
 use anabranch_engine::{
-    Admin, Batch, Desk, Dest, Error, FlowId, Group, Item, Offset, Packer, Partition, Result, StreamInfo, StreamName,
-    Worker, limits,
+    Admin, Batch, Desk, Dest, Error, FlowId, Group, Item, KeptReport, Offset, Packer, Partition, Result, StreamInfo,
+    StreamName, Worker, limits,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;

@@ -117,8 +117,8 @@ fn tried(flow: &Flow, test: &Test, a: &TestArgs) -> Tried {
     let mut wrong: Vec<(String, Wrong)> = wrong.into_iter().map(|w| (String::new(), w)).collect();
     let mut also = vec![];
     if a.crash && wrong.is_empty() {
-        let (n, of) = testing::crash(flow, test);
-        also.push(format!("killed behind each of {}", counted(n as usize, "commit")));
+        let of = testing::crash(flow, test, commits);
+        also.push(format!("killed behind each of {}", counted(commits as usize, "commit")));
         wrong.extend(of.into_iter().map(|(commit, w)| (format!("killed behind commit {commit}: "), w)));
     }
     if let Some(n) = a.shuffle.filter(|_| wrong.is_empty()) {

@@ -6,10 +6,11 @@ use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::report::{Report, report};
 use crate::ledger::{Ledger, Standing, marks};
 use crate::life::books;
-use crate::life::commit::{commit, commit_closed, fence, is_held};
+use crate::life::commit::{commit, commit_closed, fence};
 use crate::life::reports::finished;
 use crate::life::trim::trim;
 use crate::options::Options;
+use crate::worker::lane::still_held;
 use crate::worker::mirror::LeftAlone;
 use crate::worker::{mirror, sinks};
 use anabranch_engine::account::Reader;
@@ -88,7 +89,7 @@ fn make_empty(standing: Standing<'_>, lane: &mut dyn Lane, publish: &[(FileOf, S
     let (context, account) = (standing.context, lane.account().clone());
     let mut empty = publish.iter().filter(|(file, _)| standing.mark(&marks::length(context, file)) == 0);
     empty.try_for_each(|(file, _)| {
-        sinks::open(context, file, &account, &mut || is_held(context, lane))?.sync().map(drop)
+        sinks::open(context, file, &account, &mut || still_held(context, lane, &mut 0))?.sync().map(drop)
     })
 }
 
@@ -214,7 +215,7 @@ fn to_be_seen(context: &RunContext, closing: &RunRecord) {
 /// Closes a run as failed, since items that it still wanted are gone.
 pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &Error) -> Result<()> {
     let Some(record) = lane.account().record.clone() else { return Ok(()) };
-    is_held(context, lane)?; // one that stood still for long may find what a later run has let go of
+    still_held(context, lane, &mut 0)?; // one that stood still for long may find what a later run has let go of
     let others = fence(context, &record)?;
     let known = others.into_iter().chain(ledger.all().iter().cloned()).chain([lane.account().clone()]);
     let ledger = Ledger::new(record.number, known);

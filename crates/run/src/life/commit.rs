@@ -31,12 +31,6 @@ fn commit_all(lane: &mut dyn Lane, commit: Commit, change: impl FnOnce(&mut Acco
     Ok(())
 }
 
-/// Commits what is committed already: who is still the holder of the lane can do that, and nobody else. What is done behind
-/// it outside the log is done for a run that goes on.
-pub fn is_held(context: &RunContext, lane: &mut dyn Lane) -> Result<()> {
-    if context.engine.lanes_can_be_taken() { commit(lane, |_| {}) } else { Ok(()) }
-}
-
 /// Takes the other lanes, and tells them the number of the next run: nobody works them for this one any more. Their
 /// accounts as they were. A lane in which a later run has done something shows that the chair was lost.
 pub fn fence(context: &RunContext, record: &RunRecord) -> Result<Vec<Account>> {

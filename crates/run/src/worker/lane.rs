@@ -127,8 +127,7 @@ impl LaneAtWork {
             return Ok(());
         }
         let (lane, unsettled) = (&mut *self.lane, &mut self.unsettled);
-        let taken = context.engine.lanes_can_be_taken();
-        let held = &mut || if taken { still_held(lane, unsettled) } else { Ok(()) };
+        let held = &mut || still_held(context, lane, unsettled);
         sinks.write(context, &mut self.pending.sinks, &mut self.account, held)?;
         self.account.ends.clone_from(&self.lane.account().ends);
         let puts = self.pending.puts(context, &mut self.account)?;
@@ -158,8 +157,12 @@ impl LaneAtWork {
     }
 }
 
-/// Commits the last account once more: nobody but the holder of a lane can.
-fn still_held(lane: &mut dyn Lane, unsettled: &mut usize) -> Result<()> {
+/// Where a lane can be taken, commits the last account once more: nobody but its holder can. What is done behind that outside
+/// the log is done for a run that goes on.
+pub fn still_held(context: &RunContext, lane: &mut dyn Lane, unsettled: &mut usize) -> Result<()> {
+    if !context.engine.lanes_can_be_taken() {
+        return Ok(());
+    }
     while *unsettled > 0 {
         lane.settle()?;
         *unsettled -= 1;

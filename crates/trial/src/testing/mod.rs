@@ -75,14 +75,13 @@ pub fn run(flow: &Flow, test: &Test, how: How) -> Went {
     carried_out(flow, test, how).unwrap_or_else(|e| Went { wrong: vec![Wrong::of(e.to_string())], ..Went::default() })
 }
 
-/// Kills a test behind each of its commits, one after the other, lets it go on each time, and compares; how many there were.
-pub fn crash(flow: &Flow, test: &Test) -> (u64, Vec<(u64, Wrong)>) {
-    let commits = run(flow, test, How::default()).commits;
+/// Kills a test behind each of its commits ([`Went::commits`]), one after the other, lets it go on each time, and compares.
+pub fn crash(flow: &Flow, test: &Test, commits: u64) -> Vec<(u64, Wrong)> {
     let each = (1..=commits).flat_map(|behind| {
         let how = How { killed_behind: Some(behind), ..How::default() };
         run(flow, test, how).wrong.into_iter().map(move |wrong| (behind, wrong))
     });
-    (commits, each.collect())
+    each.collect()
 }
 
 /// Runs a test in `n` orders; those that went wrong, by seed.
