@@ -88,7 +88,7 @@ impl LaneAtWork {
             let read = self.account.read.entry(reader).or_insert(Next { next, items: 0 });
             *read = Next { next, items: read.items + items };
         }
-        self.pending.add(&mut self.account, outcome, self.clock.moment())
+        self.pending.add(&mut self.account, outcome, &*self.clock)
     }
 
     /// The account with what is pending.
@@ -129,7 +129,6 @@ impl LaneAtWork {
         let (lane, unsettled) = (&mut *self.lane, &mut self.unsettled);
         let held = &mut || still_held(context, lane, unsettled);
         sinks.write(context, &mut self.pending.sinks, &mut self.account, held)?;
-        self.account.ends.clone_from(&self.lane.account().ends);
         let puts = self.pending.puts(context, &mut self.account)?;
         self.account.seq += 1;
         let entries = self.account.read.len() + self.account.ends.len();

@@ -6,7 +6,7 @@ use crate::ledger::marks;
 use crate::piece::letter::{DeadLetter, Failed};
 use crate::piece::outcome::Outcome;
 use crate::piece::packing::Gathering;
-use crate::world::Moment;
+use crate::world::{Clock, Moment};
 use anabranch_engine::{Account, BatchRef, Dest, Packer, Put, Result};
 use anabranch_flow::number::StreamNo;
 use std::collections::BTreeMap;
@@ -27,9 +27,9 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Takes what became of a piece of input, now; the tallies go into the account.
-    pub fn add(&mut self, account: &mut Account, outcome: Outcome, now: Moment) -> Result<()> {
-        self.since.get_or_insert(now);
+    /// Takes what became of a piece of input; the tallies go into the account.
+    pub fn add(&mut self, account: &mut Account, outcome: Outcome, clock: &dyn Clock) -> Result<()> {
+        self.since.get_or_insert_with(|| clock.moment());
         self.bytes += outcome.bytes();
         for (name, tally) in &outcome.tally {
             account.tally.entry(name.clone()).or_default().add(tally);
