@@ -1,7 +1,8 @@
 //! What arrives at a gate, and what failed on the way: from the accounts and the record alone.
 
+use crate::ledger::Standing;
 use crate::ledger::facts::Facts;
-use crate::ledger::{Standing, marks};
+use crate::ledger::marks;
 use anabranch_engine::Account;
 use anabranch_engine::account::Reader;
 use anabranch_flow::model::{Kind, Writer};

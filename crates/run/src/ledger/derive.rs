@@ -1,7 +1,8 @@
 //! Facts are derived from the newest accounts: pure functions, the same in every process, never written.
 
+use crate::ledger::Standing;
 use crate::ledger::facts::{Facts, Progress};
-use crate::ledger::{Standing, marks};
+use crate::ledger::marks::Mark;
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::number::{StepNo, StreamNo, UnitNo};
 use anabranch_flow::patterns::barrier::Verdict;
@@ -54,12 +55,12 @@ impl<'a> Standing<'a> {
             return if settled { Progress::Blocked } else { Progress::Working };
         }
         if unit.pairs.is_some() {
-            let key = marks::done(&name(&self.context.flow, unit.nodes[0]));
-            all_read = self.mark(&key) >= self.context.lanes_of(u) as u64;
+            let key = Mark::Done(&name(&self.context.flow, unit.nodes[0]));
+            all_read = self.mark(key) >= self.context.lanes_of(u) as u64;
         }
         let said = unit.folds.iter().all(|s| {
             let held = matches!(facts.gates[*s], Some(Verdict::Held | Verdict::Failed));
-            held || self.mark(&marks::done(&self.context.flow.steps[*s].name)) > 0
+            held || self.mark(Mark::Done(&self.context.flow.steps[*s].name)) > 0
         });
         if all_read && said { Progress::Finished } else { Progress::Working }
     }
@@ -109,7 +110,7 @@ impl<'a> Standing<'a> {
 
     fn read_to_the_end(self, facts: &Facts, root: &Root) -> bool {
         if root.how == ReadFrom::Stdin {
-            return self.mark(&marks::done(&name(&self.context.flow, root.node))) > 0;
+            return self.mark(Mark::Done(&name(&self.context.flow, root.node))) > 0;
         }
         (0..self.context.partitions[root.from]).all(|p| match self.end(facts, root.how, root.from, p) {
             Some(end) => self.next(&self.context.reader(root, p)) >= end,
@@ -126,7 +127,7 @@ impl<'a> Standing<'a> {
         if let Writer::Step(w, _) = self.context.flow.streams[stream].writer
             && self.context.flow.steps[w].done == Some(stream)
         {
-            return (self.mark(&marks::done(&self.context.flow.steps[w].name)) > 0).then(|| self.written(&at));
+            return (self.mark(Mark::Done(&self.context.flow.steps[w].name)) > 0).then(|| self.written(&at));
         }
         let unit = self.context.plan.writers[stream]?;
         (facts.units[unit] == Progress::Finished).then(|| self.written(&at))

@@ -2,6 +2,7 @@
 
 use crate::context::Spot;
 use crate::ledger::Standing;
+use crate::ledger::marks::Mark;
 use anabranch_engine::Tally;
 use anabranch_engine::account::Reader;
 use anabranch_flow::number::StepNo;
@@ -9,8 +10,8 @@ use anabranch_flow::plan::Root;
 
 impl<'a> Standing<'a> {
     /// A mark, over all lanes.
-    pub fn mark(self, key: &str) -> u64 {
-        self.accounts.iter().filter_map(|a| a.marks.get(key)).sum()
+    pub fn mark(self, mark: Mark) -> u64 {
+        self.accounts.iter().filter_map(|a| mark.of(a)).sum()
     }
 
     /// Where a reader is.

@@ -3,8 +3,9 @@
 use crate::context::sinks::FileOf;
 use crate::context::{RunContext, Spot};
 use crate::ledger::facts::{Facts, Progress};
+use crate::ledger::marks::Mark;
 use crate::ledger::report::{Report, report};
-use crate::ledger::{Ledger, Standing, marks};
+use crate::ledger::{Ledger, Standing};
 use crate::life::books;
 use crate::life::commit::{commit, commit_closed, fence};
 use crate::life::reports::finished;
@@ -79,7 +80,7 @@ pub fn close(
 /// What the sinks of a held batch have begun, and what waits for its repair.
 fn to_put_aside(standing: Standing<'_>, publish: &[(FileOf, String)], phase: Phase) -> Vec<FileOf> {
     let context = standing.context;
-    let length = |file: &FileOf| standing.mark(&marks::length(context, file));
+    let length = |file: &FileOf| standing.mark(Mark::length(context, file));
     let begun = |file: &FileOf| length(file) > 0 && publish.iter().all(|(of, _)| of != file);
     if phase == Phase::Held { replacing(context).filter(begun).collect() } else { vec![] }
 }
@@ -87,7 +88,7 @@ fn to_put_aside(standing: Standing<'_>, publish: &[(FileOf, String)], phase: Pha
 /// Makes the files of sinks to which nothing was written.
 fn make_empty(standing: Standing<'_>, lane: &mut dyn Lane, publish: &[(FileOf, String)]) -> Result<()> {
     let (context, account) = (standing.context, lane.account().clone());
-    let mut empty = publish.iter().filter(|(file, _)| standing.mark(&marks::length(context, file)) == 0);
+    let mut empty = publish.iter().filter(|(file, _)| standing.mark(Mark::length(context, file)) == 0);
     empty.try_for_each(|(file, _)| {
         sinks::open(context, file, &account, &mut || still_held(context, lane, &mut 0))?.sync().map(drop)
     })
@@ -97,7 +98,7 @@ fn make_empty(standing: Standing<'_>, lane: &mut dyn Lane, publish: &[(FileOf, S
 fn put_in_place(standing: Standing<'_>, publish: &[(FileOf, String)], aside: &[FileOf]) -> Result<()> {
     let context = standing.context;
     for (file, path) in publish {
-        context.world.sinks.publish(path, standing.mark(&marks::length(context, file)))?;
+        context.world.sinks.publish(path, standing.mark(Mark::length(context, file)))?;
     }
     for file in aside {
         if let Some((path, waits)) = context.sink_aside(file, standing.record.batch)? {
@@ -248,7 +249,7 @@ pub fn placed(standing: Standing<'_>, publish: &[(FileOf, String)]) -> Vec<anabr
     let Standing { context, record, .. } = standing;
     let mut placed = record.repair.as_ref().map_or_else(Vec::new, |mending| mending.placed.clone());
     for (file, path) in publish {
-        let bytes = standing.mark(&marks::length(context, file));
+        let bytes = standing.mark(Mark::length(context, file));
         let sink = context.flow.streams[file.sink].name.clone();
         let before: u64 = placed.iter().filter(|p| p.sink == sink).map(|p| p.items).sum();
         let items = crate::ledger::report::stored(standing, file.sink).saturating_sub(before);
@@ -273,7 +274,7 @@ fn to_publish(standing: Standing<'_>, facts: &Facts, phase: Phase) -> Result<Vec
         let s = file.sink;
         let complete = context.plan.unit_of(Node::Sink(s)).is_some_and(|u| facts.units[u] == Progress::Finished);
         // what a repair adds nothing to is in its place already
-        let adds = !context.beside.contains_key(&s) || standing.mark(&marks::length(context, &file)) > 0;
+        let adds = !context.beside.contains_key(&s) || standing.mark(Mark::length(context, &file)) > 0;
         if complete && adds && !behind_held_fold(context, facts, s) && phase != Phase::Failed {
             out.extend(context.sink_path(&file)?.map(|path| (file, path)));
         }
@@ -296,7 +297,7 @@ fn held(standing: Standing<'_>, facts: &Facts) -> Held {
     let gate = StepNo(facts.gates.iter().position(|g| *g == Some(Verdict::Held)).unwrap_or(0));
     let step = &context.flow.steps[gate];
     // a repair reads what was not read, and folds again what no result was said of
-    let unsaid = |s: &StepNo| standing.mark(&marks::done(&context.flow.steps[*s].name)) == 0;
+    let unsaid = |s: &StepNo| standing.mark(Mark::Done(&context.flow.steps[*s].name)) == 0;
     let units = context.plan.units.iter().zip(&facts.units);
     let wanted = units.filter(|(u, p)| **p == Progress::Blocked || u.folds.iter().any(unsaid));
     let streams: BTreeSet<StreamNo> = wanted.flat_map(|(u, _)| &u.roots).map(|r| r.from).collect();

@@ -1,7 +1,7 @@
 //! The files of a run's sources: listed when it opens, kept as they were then, opened to be read.
 
 use crate::context::RunContext;
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::life::look;
 use crate::world::{Manifest, Reading, World};
 use anabranch_engine::{Account, At, Error, Result, RunRecord, chunks};
@@ -39,7 +39,7 @@ pub fn readings(
     manifests: &BTreeMap<StreamNo, Manifest>,
 ) -> Result<BTreeMap<StreamNo, Reading>> {
     let is_repair = account.record.as_ref().is_some_and(|r| r.repair.is_some());
-    let unsaid = |s: &StepNo| !account.marks.contains_key(&marks::done(&context.flow.steps[*s].name));
+    let unsaid = |s: &StepNo| !Mark::Done(&context.flow.steps[*s].name).is_in(account);
     let mut out = BTreeMap::new();
     for (stream, manifest) in manifests {
         let unit =
@@ -70,7 +70,7 @@ fn last_lines(context: &RunContext, account: &Account, stream: StreamNo, manifes
     for (i, file) in manifest.files.iter().enumerate() {
         end += file.length;
         if end <= read {
-            out.insert(i, account.marks.contains_key(&marks::left(&manifest.stream, i)));
+            out.insert(i, Mark::Left(&manifest.stream, i).is_in(account));
         }
     }
     out

@@ -2,7 +2,7 @@
 
 use crate::context::RunContext;
 use crate::context::sinks::FileOf;
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::life::commit::{commit, fence};
 use crate::life::manifests::{readings, stored_manifests};
 use crate::life::prepare::{ensure, name_run};
@@ -199,9 +199,9 @@ fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> R
                 context.world.sinks.open(file, &mut || Ok(()))?.sync()? // nothing of it is cut
             }
             // a repair goes on with the file that its batch had begun
-            _ => account.marks.get(&marks::length(context, &file)).copied().unwrap_or(0),
+            _ => Mark::length(context, &file).of(account).unwrap_or(0),
         };
-        account.marks.insert(marks::length(context, &file), length);
+        account.marks.insert(Mark::length(context, &file).to_string(), length);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! failed, or skipped; then its gate is judged again, over everything that was ever done for the batch.
 
 use crate::context::RunContext;
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::life::books::{HeldBooks, each, find};
 use crate::life::record::{is_another, own_span};
 use crate::options::Repair;
@@ -92,8 +92,9 @@ pub fn open(
     let mut read = books.read;
     read.retain(|reader, _| reader.stream != context.dead); // an earlier repair read its own letters
     let mut marks = books.marks;
-    marks.remove(marks::DEAD);
-    marks.retain(|mark, _| !marks::is_length(mark, None) || marks::is_length(mark, Some(&goes_on)));
+    marks.remove(&Mark::Dead.to_string());
+    let others = context.files().map(|f| &context.flow.streams[f.sink].name).filter(|sink| !goes_on.contains(sink));
+    others.for_each(|sink| marks.retain(|mark, _| !Mark::is_length_of(mark, sink)));
     Ok(Account {
         version: ACCOUNT_VERSION,
         flow_hash: context.flow.hash.clone(),
@@ -256,9 +257,7 @@ fn said_behind(flow: &Flow, books: &Account, step: StepNo) -> Option<String> {
             continue;
         }
         let name = &flow.steps[s].name;
-        if books.marks.contains_key(&marks::done(name))
-            && matches!(flow.steps[s].kind, Kind::Reduce(..) | Kind::Pair(_))
-        {
+        if Mark::Done(name).is_in(books) && matches!(flow.steps[s].kind, Kind::Reduce(..) | Kind::Pair(_)) {
             return Some(name.clone());
         }
         todo.extend(flow.steps[s].outputs.iter().flat_map(|o| &flow.streams[*o].readers).map(|(reader, _)| *reader));

@@ -1,7 +1,7 @@
 //! From lines of a source to items.
 
 use crate::context::RunContext;
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::piece::carry::{Carrier, view};
 use crate::piece::letter::{Failed, Reason};
 use crate::piece::outcome::Outcome;
@@ -71,7 +71,7 @@ impl<'g> Gatherer<'g> {
             return Ok(());
         }
         if self.is_left(line) {
-            self.carrier.out.marks.insert(marks::left(&self.stream.name, line.file), 1);
+            self.carrier.out.marks.insert(Mark::Left(&self.stream.name, line.file).to_string(), 1);
             return Ok(());
         }
         self.items += 1;

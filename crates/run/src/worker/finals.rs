@@ -1,7 +1,8 @@
 //! Finals of a reduce, and the `done:` item of a join: said once, when the gate is open.
 
 use crate::context::RunContext;
-use crate::ledger::{facts, marks};
+use crate::ledger::facts;
+use crate::ledger::marks::Mark;
 use crate::piece::carry::Carrier;
 use crate::worker::Worker;
 use crate::worker::lane::Advance;
@@ -22,7 +23,7 @@ fn ready(worker: &Worker) -> Option<StepNo> {
     worker.context.flow.step_nos().find(|s| {
         let step = &worker.context.flow.steps[*s];
         let open = worker.facts.gates[*s] == Some(Verdict::Open);
-        let said = chair.account().marks.contains_key(&marks::done(&step.name));
+        let said = Mark::Done(&step.name).is_in(chair.account());
         let folded_again = || {
             worker
                 .readers
@@ -75,10 +76,9 @@ pub fn emit(worker: &mut Worker) -> Result<()> {
     let Some(s) = ready(worker) else { return Ok(()) };
     let context = worker.context.clone();
     let step = &context.flow.steps[s];
-    let done = marks::done(&step.name);
+    let done = Mark::Done(&step.name);
     let mut finals = Finals::default();
-    let mark =
-        worker.lanes.get(&0).and_then(|c| c.account().marks.get(&marks::finals(&step.name))).copied().unwrap_or(0);
+    let mark = worker.lanes.get(&0).and_then(|c| Mark::Finals(&step.name).of(c.account())).unwrap_or(0);
     let all_said = match step.pattern() {
         Some(pattern) => {
             let workers = worker.threads;
@@ -106,7 +106,7 @@ pub fn emit(worker: &mut Worker) -> Result<()> {
     for (key, fault, item) in finals.failed {
         carrier.lost_final(step, &key, fault, item);
     }
-    let mut advance = Advance::of(carrier.out).mark(marks::finals(&step.name), mark + said as u64);
+    let mut advance = Advance::of(carrier.out).mark(Mark::Finals(&step.name), mark + said as u64);
     if all_said {
         worker.folds.remove(s);
         advance = advance.mark(done, 1);

@@ -1,6 +1,7 @@
 //! A lane that this process holds: its account with what is pending, and its commits.
 
 use crate::context::RunContext;
+use crate::ledger::marks::Mark;
 use crate::piece::outcome::Outcome;
 use crate::worker::pending::Pending;
 use crate::worker::sinks::Sinks;
@@ -30,8 +31,8 @@ impl Advance {
     }
 
     /// Sets a mark.
-    pub fn mark(mut self, mark: impl Into<String>, n: u64) -> Advance {
-        self.outcome.marks.insert(mark.into(), n);
+    pub fn mark(mut self, mark: Mark, n: u64) -> Advance {
+        self.outcome.marks.insert(mark.to_string(), n);
         self
     }
 

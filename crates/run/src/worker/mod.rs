@@ -20,7 +20,8 @@ pub mod turn;
 
 use crate::context::RunContext;
 use crate::ledger::facts::{Facts, Progress};
-use crate::ledger::{Ledger, Standing, marks};
+use crate::ledger::marks::Mark;
+use crate::ledger::{Ledger, Standing};
 use crate::piece::outcome::Outcome;
 use crate::worker::folds::Folds;
 use crate::worker::lane::{Advance, LaneAtWork};
@@ -118,7 +119,7 @@ impl Worker {
         let mut readers = BTreeMap::new();
         let mut no = 0;
         for (u, unit) in context.plan.numbered_units() {
-            let said = |s: &StepNo| self.standing().mark(&marks::done(&context.flow.steps[*s].name)) > 0;
+            let said = |s: &StepNo| self.standing().mark(Mark::Done(&context.flow.steps[*s].name)) > 0;
             let replay = !unit.folds.is_empty() && !unit.folds.iter().all(said);
             for (r, root) in unit.roots.iter().enumerate().filter(|(_, r)| r.how != ReadFrom::Stdin) {
                 for partition in 0..context.partitions[root.from] {

@@ -1,6 +1,6 @@
 //! A reduce with `pair: lockstep`: the i-th item of partition p of each input, whole pairs only.
 
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::piece::carry::Carrier;
 use crate::piece::letter::Reason;
 use crate::piece::outcome::Outcome;
@@ -43,11 +43,11 @@ pub fn work(worker: &mut Worker) -> Result<()> {
                 }
             }
         }
-        let done = marks::done(&context.flow.steps[step].name);
+        let done = Mark::Done(&context.flow.steps[step].name);
         let ended = used_up(worker, u);
         for (lane, held) in &mut worker.lanes {
-            if ended.get(lane) == Some(&true) && !held.account().marks.contains_key(&done) {
-                held.take(Advance::default().mark(done.clone(), 1))?;
+            if ended.get(lane) == Some(&true) && !done.is_in(held.account()) {
+                held.take(Advance::default().mark(done, 1))?;
             }
         }
     }

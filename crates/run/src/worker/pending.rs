@@ -2,7 +2,7 @@
 
 use crate::context::RunContext;
 use crate::context::sinks::FileOf;
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::piece::letter::{DeadLetter, Failed};
 use crate::piece::outcome::Outcome;
 use crate::piece::packing::Gathering;
@@ -54,7 +54,7 @@ impl Pending {
             puts.extend(gathering.finish().into_iter().map(|batch| Put { to: to.clone(), batch }));
         }
         if !self.dead.is_empty() {
-            let count = account.marks.entry(marks::DEAD.into()).or_default();
+            let count = account.marks.entry(Mark::Dead.to_string()).or_default();
             let mut letters = Packer::default();
             for failed in std::mem::take(&mut self.dead) {
                 *count += 1;

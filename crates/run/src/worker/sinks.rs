@@ -2,7 +2,7 @@
 
 use crate::context::RunContext;
 use crate::context::sinks::FileOf;
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::world::{Opening, SinkFile, StillHeld};
 use anabranch_engine::{Account, Result};
 use anabranch_flow::model::Mode;
@@ -37,7 +37,7 @@ impl Sinks {
             };
             file.write(&bytes)?;
             let length = file.sync()?;
-            account.marks.insert(marks::length(context, &of), length);
+            account.marks.insert(Mark::length(context, &of).to_string(), length);
         }
         Ok(())
     }
@@ -49,7 +49,7 @@ pub fn open(context: &RunContext, of: &FileOf, account: &Account, held: StillHel
     match context.sink_path(of)? {
         None => context.world.sinks.stdout(),
         Some(path) => {
-            let committed = account.marks.get(&marks::length(context, of)).copied();
+            let committed = Mark::length(context, of).of(account);
             let file = Opening { path: &path, replace, run: context.number, resume: committed };
             context.world.sinks.open(file, held)
         }

@@ -1,6 +1,7 @@
 //! A run that can do nothing more and is not finished: it says so, instead of waiting for what never comes.
 
 use crate::ledger::facts::Progress;
+use crate::ledger::marks::Mark;
 use crate::worker::Worker;
 use anabranch_engine::Error;
 use anabranch_flow::patterns::barrier::Verdict;
@@ -34,7 +35,7 @@ pub fn found(worker: &Worker) -> Option<Error> {
 /// Whether something may still come through standard input.
 fn listens(worker: &Worker) -> bool {
     let mut roots = worker.context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Stdin);
-    roots.any(|r| worker.standing().mark(&crate::ledger::marks::done(&name(&worker.context.flow, r.node))) == 0)
+    roots.any(|r| worker.standing().mark(Mark::Done(&name(&worker.context.flow, r.node))) == 0)
 }
 
 /// What a root waits for.

@@ -1,7 +1,7 @@
 //! Standard input: logged as it is read, so that what was committed survives.
 
 use crate::context::RunContext;
-use crate::ledger::marks;
+use crate::ledger::marks::Mark;
 use crate::piece::source;
 use crate::worker::Worker;
 use crate::worker::event::Event;
@@ -90,8 +90,8 @@ pub fn begin(worker: &mut Worker, pipe: &Arc<Pipe>, events: &Sender<Event>) -> R
         let node = name(&context.flow, root.node);
         let Some(chair) = worker.lanes.get_mut(&0) else { continue };
         let ours = pipe.state().begun;
-        let has_ended = chair.account().marks.contains_key(&marks::done(&node));
-        if !ours && (has_ended || chair.account().marks.contains_key(marks::STDIN_BEGUN)) {
+        let has_ended = Mark::Done(&node).is_in(chair.account());
+        if !ours && (has_ended || Mark::StdinBegun.is_in(chair.account())) {
             is_not_ours(&context, has_ended)?;
         }
         if has_ended {
@@ -102,10 +102,10 @@ pub fn begin(worker: &mut Worker, pipe: &Arc<Pipe>, events: &Sender<Event>) -> R
             }
             continue;
         }
-        let begun = Advance::default().mark(marks::STDIN_BEGUN, 1);
-        if chair.account().marks.contains_key(marks::STDIN_BEGUN) && !ours {
+        let begun = Advance::default().mark(Mark::StdinBegun, 1);
+        if Mark::StdinBegun.is_in(chair.account()) && !ours {
             // a run that was resumed: the rest of the pipe went to the process that is gone
-            chair.take(begun.mark(marks::done(&node), 1).mark(marks::STDIN_CUT, 1))?;
+            chair.take(begun.mark(Mark::Done(&node), 1).mark(Mark::StdinCut, 1))?;
             continue;
         }
         chair.take(begun)?;
@@ -182,7 +182,7 @@ pub fn take(worker: &mut Worker, pipe: &Pipe, stream: StreamNo) -> Result<()> {
         Said::Lines(lines) => lines,
         Said::End => {
             state.taken.push_back((i64::MAX, Said::End));
-            return chair.take(Advance::default().mark(marks::done(&node), 1));
+            return chair.take(Advance::default().mark(Mark::Done(&node), 1));
         }
         Said::Fault(e) => return Err(e),
     };

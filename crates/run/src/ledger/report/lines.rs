@@ -1,7 +1,7 @@
 //! The lines of a report: what each step did with its items.
 
 use crate::ledger::facts::Progress;
-use crate::ledger::marks;
+use crate::ledger::marks::{self, Mark};
 use crate::ledger::report::{Auditor, Gate, Role, StepLine};
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::number::StepNo;
@@ -89,7 +89,7 @@ impl Auditor<'_> {
             Kind::Act(act) => act.work.many(),
             _ => false,
         };
-        let finals = self.now.mark(&marks::finals(&step.name));
+        let finals = self.now.mark(Mark::Finals(&step.name));
         let want = match &step.kind {
             Kind::Copy(copy) => on * copy.outputs as u64,
             Kind::Reduce(..) => {

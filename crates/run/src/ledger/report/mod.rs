@@ -7,8 +7,9 @@ mod lines;
 pub use gate::Gate;
 
 use crate::context::sinks::FileOf;
+use crate::ledger::Standing;
 use crate::ledger::facts::{Facts, Progress};
-use crate::ledger::{Standing, marks};
+use crate::ledger::marks::Mark;
 use anabranch_engine::Phase;
 use anabranch_flow::model::{Kind, Step};
 use anabranch_flow::number::StreamNo;
@@ -231,7 +232,7 @@ pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
 }
 
 fn ended(phase: Phase, unbalanced: bool, standing: Standing<'_>) -> (Status, u8) {
-    let cut = standing.mark(marks::STDIN_CUT) > 0;
+    let cut = standing.mark(Mark::StdinCut) > 0;
     match phase {
         Phase::Done | Phase::Dead if unbalanced => (Status::Failed, 1),
         Phase::Done if cut => (Status::Done, 1),
@@ -245,7 +246,7 @@ fn ended(phase: Phase, unbalanced: bool, standing: Standing<'_>) -> (Status, u8)
 }
 
 fn notes(standing: Standing<'_>) -> Vec<String> {
-    let cut = standing.mark(marks::STDIN_CUT) > 0;
+    let cut = standing.mark(Mark::StdinCut) > 0;
     let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
     if cut { vec![text.into()] } else { vec![] }
 }
@@ -264,7 +265,7 @@ fn sinks(standing: Standing<'_>) -> Vec<SinkLine> {
         if items > 0 || lines.len() == before {
             let file = FileOf::only(i);
             let path = context.sink_path(&file).ok().flatten().unwrap_or_else(|| "stdout".into());
-            lines.push(line(path, items, standing.mark(&marks::length(context, &file))));
+            lines.push(line(path, items, standing.mark(Mark::length(context, &file))));
         }
     }
     lines
