@@ -202,3 +202,17 @@ fn a_mistake_in_an_example_is_found_by_its_tests() {
         assert!(told.contains(&format!("✗ {names}")), "{example}: {told}");
     }
 }
+
+#[test]
+fn differences_are_coloured_where_that_is_wanted() {
+    let tests = "  wrong: { given: { sales: [] }, mock: { tagged: item }, expect: { large: [{ id: 7 }] } }\n";
+    let place = Place::new();
+    place.write("flow.yaml", &(FLOW.to_string() + tests));
+    let coloured = |name: &str| {
+        let ran = place.command(&["test"]).env_remove("NO_COLOR").env(name, "1").output().expect("it runs");
+        String::from_utf8(ran.stdout).expect("text").contains("\x1b[31m")
+    };
+    assert!(coloured("CLICOLOR_FORCE"), "red, as if it were a terminal");
+    assert!(!coloured("NO_COLOR"));
+    assert!(!said(tests, &[]).1.contains('\x1b'), "no terminal");
+}

@@ -2,6 +2,8 @@
 
 use anabranch_flow::diagnostic::Diagnostic;
 use anabranch_run::show::text::plain;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::Style;
 use serde::Serialize;
 use serde_json::json;
 use std::io::{ErrorKind, Write, stderr, stdout};
@@ -10,6 +12,19 @@ use std::io::{ErrorKind, Write, stderr, stdout};
 /// reader has gone changes nothing of what a command does.
 pub fn show(text: &str) {
     put(&plain(text));
+}
+
+/// As [`show`], each line in a style of its own: where standard output is a terminal that has colours, and `NO_COLOR` is
+/// not set.
+pub fn show_styled(text: &str, style: impl Fn(&str) -> Style) {
+    if AutoStream::choice(&stdout()) == ColorChoice::Never {
+        return show(text);
+    }
+    let lines = text.lines().map(|line| match (style(line), plain(line)) {
+        (style, line) if style.is_plain() => line.into_owned() + "\n",
+        (style, line) => format!("{style}{line}{style:#}\n"),
+    });
+    put(&lines.collect::<String>());
 }
 
 /// A document on standard output, for programs.

@@ -9,6 +9,7 @@ use anabranch_flow::model::Flow;
 use anabranch_flow::names::nearest;
 use anabranch_flow::suite;
 use anabranch_run::show::text::counted;
+use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -45,7 +46,7 @@ pub fn test(args: &Args, a: &TestArgs) -> Result<Exit> {
         let Some(flow) = with_variables(&a.flow, test)? else { return Ok(2) };
         let tried = tried(&flow, test, a);
         if !args.json && (!args.quiet || !tried.wrong.is_empty()) {
-            print::show(&drawn(&tried));
+            print::show_styled(&drawn(&tried), style);
         }
         all.push(tried);
     }
@@ -144,6 +145,17 @@ fn drawn(tried: &Tried) -> String {
         let _ = writeln!(out, "    and {more} more");
     }
     out
+}
+
+/// What is missing is red, what is there instead is green, as in a difference between two texts.
+fn style(line: &str) -> Style {
+    let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+    match line.trim_start().chars().next() {
+        Some('✓' | '+') => colour(AnsiColor::Green),
+        Some('✗' | '-') => colour(AnsiColor::Red),
+        Some('~') => colour(AnsiColor::Yellow),
+        _ => Style::new(),
+    }
 }
 
 fn as_json(tried: &Tried) -> Value {
