@@ -63,5 +63,5 @@ fn explain_shows_the_first_letters_and_counts_the_others() {
     place.run(&["run"]).exits(3);
     let said = place.run(&["explain"]).exits(0).out;
     assert_eq!(said.matches("dead at out").count(), 20, "{said}");
-    assert!(said.contains("… and 3 more:  anabranch dead list flow.yaml --run 1"), "{said}");
+    assert!(said.contains("… and 3 more:  anabranch dead list flow.yaml --batch 1"), "{said}");
 }

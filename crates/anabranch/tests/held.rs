@@ -96,7 +96,7 @@ fn an_abandoned_repair_keeps_what_its_batch_had_written() {
     place.run(&["run"]).exits(4);
     assert_eq!(place.run(&["dead", "skip", "--batch", "1"]).exit, -1, "killed by its own child");
     place.write("go", "");
-    place.run(&["run", "--fresh"]).exits(4).says("its batch is held as before");
+    place.run(&["run", "--fresh"]).exits(4).says("its batch is as it was before");
     place.run(&["dead", "skip", "--batch", "1"]).exits(0).says("balanced ✓");
     assert_eq!(sorted(&place.read("out.jsonl.batch-1")), ALL);
 }

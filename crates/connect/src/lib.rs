@@ -162,6 +162,14 @@ impl Sinks for Local {
     fn exists(&self, path: &str) -> bool {
         self.folder.join(path).exists()
     }
+
+    fn length(&self, path: &str) -> Option<u64> {
+        sink::length(&self.folder.join(path))
+    }
+
+    fn copy(&self, path: &str, length: u64, to: &mut dyn SinkFile) -> Result<()> {
+        sink::copy(&self.folder.join(path), length, to)
+    }
 }
 
 impl Actions for Local {

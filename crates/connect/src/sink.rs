@@ -6,7 +6,7 @@ use anabranch_engine::{Error, Kind, Result};
 use anabranch_flow::paths::beside;
 use anabranch_run::world::{Goal, Opening, SinkFile, StillHeld};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
-use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -202,6 +202,28 @@ pub fn put_aside(path: &Path, to: &Path) -> Result<()> {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("cannot put aside", &target, &e)),
         _ => sync_folder(&to),
     }
+}
+
+/// The length of the file that was put in place.
+pub fn length(path: &Path) -> Option<u64> {
+    let Ok(Goal::File(target, _)) = goal::goal(path, true) else { return None };
+    fs::metadata(target).ok().filter(Metadata::is_file).map(|is| is.len())
+}
+
+/// Writes the beginning of a file that was put in place into another one.
+pub fn copy(path: &Path, length: u64, to: &mut dyn SinkFile) -> Result<()> {
+    let mut file = File::open(path).map_err(|e| failed("cannot read", path, &e))?;
+    let (mut left, mut buffer) = (length, vec![0; 1 << 16]);
+    while left > 0 {
+        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let n = file.read(&mut buffer[..most]).map_err(|e| failed("cannot read", path, &e))?;
+        if n == 0 {
+            return Err(Error::machine(format!("{} was cut while it was read", path.display())));
+        }
+        to.write(&buffer[..n])?;
+        left -= n as u64;
+    }
+    Ok(())
 }
 
 /// Removes `NAME.partial`.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Format of the account that this version writes.
-pub const ACCOUNT_VERSION: u32 = 2;
+pub const ACCOUNT_VERSION: u32 = 3;
 
 /// A reader: a step, what it takes, and the partition that it really reads for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -211,11 +211,16 @@ impl RunRecord {
 
 /// What a run does that repairs a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RepairRecord {
-    /// Dead letters that are tried again.
+    /// When this run began: [`RunRecord::started`] is that of the batch.
+    pub opened: i64,
+    /// How many dead letters are tried again.
     pub again: Vec<Again>,
-    /// Dead letters of the batch that are settled, these included.
-    pub settled: Vec<String>,
+    /// How many items beside the books say what this run does with which letters.
+    pub choices: u64,
+    /// Steps whose results were said without the items that are tried again: what still comes to them is skipped.
+    pub late: Vec<String>,
     /// The runs that worked for the batch before.
     pub runs: Vec<u64>,
     /// Where readers go on in the next run.
@@ -232,9 +237,19 @@ pub struct RepairRecord {
     /// Sinks whose files the batch had begun and not finished when it was held: they go on there.
     #[serde(default)]
     pub aside: Vec<String>,
+    /// Sinks whose files the batch had put in place, and that are still as they were then: they go on there.
+    #[serde(default)]
+    pub extended: Vec<String>,
     /// Files that earlier runs of the batch have put in place.
     #[serde(default)]
     pub placed: Vec<Placed>,
+}
+
+impl RepairRecord {
+    /// The files that earlier runs of the batch have put in place, and that this one does not go on with.
+    pub fn put_there(&self) -> Vec<Placed> {
+        self.placed.iter().filter(|p| !self.extended.contains(&p.sink)).cloned().collect()
+    }
 }
 
 /// A file that a run has put in place.
@@ -250,15 +265,15 @@ pub struct Placed {
     pub bytes: u64,
 }
 
-/// A dead letter that is tried again.
+/// Dead letters that are tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Again {
-    /// Its id.
-    pub id: String,
-    /// The step at which it failed.
+    /// The step at which they failed.
     pub step: String,
-    /// The stream from which the step took it.
+    /// The stream from which the step took them.
     pub of: String,
+    /// How many.
+    pub letters: u64,
 }
 
 /// Why a run runs.

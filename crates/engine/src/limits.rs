@@ -117,10 +117,12 @@ pub const LEFT_OUT_TOLD: usize = 5;
 pub const LANES: u32 = 32;
 /// Portions of lines of standard input that may wait for the loop.
 pub const STDIN_PORTIONS: usize = 4;
-/// Dead letters that one repair may name.
-pub const REPAIRED_AT_ONCE: usize = 1_000;
-/// Dead letters of a batch that its repairs may settle: their ids are in each account.
-pub const SETTLED_OF_BATCH: usize = 10_000;
+/// Dead letters that one repair may revise: what is in the place of their items is in memory.
+pub const REVISED_AT_ONCE: usize = 1_000;
+/// Bytes of that.
+pub const REVISED_BYTES: usize = 16 << 20;
+/// Batches, counted back from the newest run, whose failed items can be taken up again if they are not held.
+pub const BATCHES_KEPT: u64 = 1_000;
 /// Different failures of a lane that are counted.
 pub const FAILURES_COUNTED: usize = 1_000;
 /// Different failures that a report lists.

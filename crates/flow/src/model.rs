@@ -11,7 +11,7 @@ pub use crate::patterns::work::Act;
 use crate::patterns::{Pattern, barrier};
 use crate::template::Template;
 use anabranch_engine::{FlowId, StreamName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A checked flow.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Flow {
     pub steps: Vec<Step>,
     /// Hash of all that decides what a run does.
     pub hash: String,
+    /// A hash for each part of that, by its path: `steps.checked.exec`.
+    pub parts: BTreeMap<String, String>,
 }
 
 /// A stream of a flow.
@@ -316,6 +318,19 @@ impl Flow {
             {
                 let new = |i: &StreamNo| streams.get_mut(i.0).is_none_or(|seen| !std::mem::replace(seen, true));
                 found.extend(step.inputs.iter().copied().filter(new));
+            }
+        }
+        found
+    }
+
+    /// The streams to which items can come from these steps.
+    pub fn below(&self, steps: impl IntoIterator<Item = StepNo>) -> BTreeSet<StreamNo> {
+        let (mut found, mut todo): (BTreeSet<StreamNo>, Vec<StepNo>) = (BTreeSet::new(), steps.into_iter().collect());
+        while let Some(step) = todo.pop().and_then(|s| self.steps.get(s.0)) {
+            for stream in step.outputs.iter().chain(&step.done) {
+                if found.insert(*stream) {
+                    todo.extend(self.streams.get(stream.0).iter().flat_map(|s| &s.readers).map(|(reader, _)| *reader));
+                }
             }
         }
         found

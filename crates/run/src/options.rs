@@ -1,8 +1,7 @@
 //! How a run is to be done.
 
 use crate::ledger::view::RunView;
-use anabranch_engine::RunRecord;
-use std::collections::BTreeSet;
+use crate::piece::wanted::Repair;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -13,7 +12,7 @@ pub struct Options {
     pub stop: Arc<AtomicBool>,
     /// Abandon an open run first.
     pub fresh: bool,
-    /// Work for a batch that is held, instead of a new one.
+    /// Work for failed items of an older batch, instead of a new one.
     pub repair: Option<Repair>,
     /// Worker threads; 0 = one for each core.
     pub workers: usize,
@@ -69,25 +68,5 @@ impl Options {
         if let Some(note) = &mut self.note {
             note(text);
         }
-    }
-}
-
-/// What is to be done with a batch that is held.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Repair {
-    /// The batch.
-    pub batch: u64,
-    /// Ids of dead letters that are tried again, each at the step where it failed.
-    pub retry: Vec<String>,
-    /// Ids of dead letters that are given up: they do not hold the batch any more.
-    pub skip: Vec<String>,
-}
-
-impl Repair {
-    /// Whether a run is this very repair.
-    pub fn is_done_by(&self, record: &RunRecord) -> bool {
-        let Some(mending) = record.repair.as_ref().filter(|_| record.batch == self.batch) else { return false };
-        let again: BTreeSet<&String> = mending.again.iter().map(|a| &a.id).collect();
-        again == self.retry.iter().collect() && self.skip.iter().all(|id| mending.settled.contains(id))
     }
 }

@@ -7,10 +7,15 @@ use anabranch_simulator::Setup;
 const SEEDS: u64 = 1_600;
 
 /// Seeds that found something, and what that was.
-const FOUND: [(u64, &str); 3] = [
+const FOUND: [(u64, &str); 8] = [
     (14, "a list of files that is committed and not seen yet was taken as missing"),
     (1_123, "a chair that had stood still cut what later commits had added to a file"),
     (3_639, "who waited for a run that was being given up ended before its crew had noticed that the chair was dead"),
+    (26_994, "a pair took what a run that was given up had written for it"),
+    (39_182, "a file that is added to kept the uncommitted end of a run that was given up"),
+    (73_160, "what a run that was given up had written was taken as the next one's, as it was not seen yet"),
+    (61_735, "a chair that took up a run while it closed did not know yet how far other lanes had read"),
+    (59_509, "the model paired what a gate kept apart"),
 ];
 
 #[test]

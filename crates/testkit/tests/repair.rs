@@ -3,7 +3,7 @@
 
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::Flow;
-use anabranch::run::{Options, Outcome, Repair, Report, Status, run};
+use anabranch::run::{Letters, Like, Options, Outcome, Repair, Report, Status, Way, run};
 use anabranch::{Embedded, Kafka, Local};
 use anabranch_engine::{Admin, At, Error, Item, StreamName, StreamSpec, chunks};
 use anabranch_testkit::cluster::Cluster;
@@ -153,6 +153,19 @@ fn items(prefix: &str, n: usize, bad: usize) -> Vec<String> {
     (0..bad).map(|i| format!("bad-{prefix}-{i}")).chain(fine).collect()
 }
 
+fn retry(batch: u64, ids: &[String]) -> Repair {
+    Repair::of(batch).with(Letters::These(ids.to_vec()), Way::Retry)
+}
+
+fn all(batch: u64) -> Repair {
+    Repair::of(batch).with(Letters::All(Like::default()), Way::Retry)
+}
+
+fn refused_as_there_is_nothing(trial: &Trial, batch: u64) {
+    let refused = trial.run(Some(all(batch))).expect_err("refused");
+    assert!(refused.text.contains("dead letter"), "{refused}");
+}
+
 fn held_and_repaired(mut trial: Trial) {
     let first = items("first", 40, 4);
     trial.give(&first);
@@ -166,7 +179,7 @@ fn held_and_repaired(mut trial: Trial) {
     // tried again too early they fail again, and the batch stays held
     let dead = trial.dead(1);
     assert_eq!(dead.len(), 4);
-    let report = trial.ends(Some(Repair { batch: 1, retry: dead[..3].to_vec(), skip: vec![] }), 4, Status::Held);
+    let report = trial.ends(Some(retry(1, &dead[..3])), 4, Status::Held);
     assert_eq!(
         report.steps.iter().find(|s| s.step == "checked").map(|s| (s.taken, s.passed, s.dead)),
         Some((40, 36, 4))
@@ -178,18 +191,17 @@ fn held_and_repaired(mut trial: Trial) {
     for (retry, skip, why) in [
         (vec![dead[0].clone()], vec![], "is settled already"),
         (vec!["1-9999".to_string()], vec![], "has no dead letter 1-9999"),
-        (vec![again[0].clone()], vec![again[0].clone()], "to be retried and skipped"),
+        (vec![again[0].clone()], vec![again[0].clone()], "is named twice"),
     ] {
-        let refused = trial.run(Some(Repair { batch: 1, retry, skip })).expect_err("refused");
+        let repair = Repair::of(1).with(Letters::These(retry), Way::Retry).with(Letters::These(skip), Way::Skip);
+        let refused = trial.run(Some(repair)).expect_err("refused");
         assert!(refused.text.contains(why), "{refused}");
     }
-    assert!(
-        trial.run(Some(Repair { batch: 2, ..Repair::default() })).expect_err("refused").text.contains("is not held")
-    );
+    refused_as_there_is_nothing(&trial, 2);
 
     // mended: two pass, one is given up, and one was never tried; then the last one passes, and the gate opens
     std::fs::write(trial.folder.path().join("mended"), "").expect("writes");
-    let repair = Repair { batch: 1, retry: again[..2].to_vec(), skip: again[2..].to_vec() };
+    let repair = retry(1, &again[..2]).with(Letters::These(again[2..].to_vec()), Way::Skip);
     trial.ends(Some(repair), 4, Status::Held);
     trial.done.extend(first.iter().filter(|i| !i.starts_with("bad")).cloned());
     let values = trial.items(&trial.flow.name.own("dead").expect("a name"));
@@ -199,9 +211,9 @@ fn held_and_repaired(mut trial: Trial) {
     };
     trial.done.extend(again[..2].iter().chain([&dead[3]]).map(value_of));
     // (stopped as soon as it is open, a repair is what the next run goes on with, and nothing else comes between)
-    let last = Repair { batch: 1, retry: vec![dead[3].clone()], skip: vec![] };
+    let last = retry(1, &dead[3..]);
     trial.stops(last.clone());
-    let refused = trial.run(Some(Repair { batch: 7, ..Repair::default() })).expect_err("refused");
+    let refused = trial.run(Some(all(7))).expect_err("refused");
     assert!(refused.text.contains("run 5 is open"), "{refused}");
     // (given up, it leaves the batch as it was)
     let options = Options { fresh: true, ..Options::default() };
@@ -219,9 +231,7 @@ fn held_and_repaired(mut trial: Trial) {
     trial.ends(None, 0, Status::Done);
     assert_eq!(trial.counted("out/n.jsonl"), "10");
     assert_eq!(trial.counted("out/added.jsonl"), "20\n0\n39\n10");
-    assert!(
-        trial.run(Some(Repair { batch: 1, ..Repair::default() })).expect_err("refused").text.contains("is not held")
-    );
+    refused_as_there_is_nothing(&trial, 1);
 }
 
 /// What gates keep back of a batch comes with its repair, and never with another batch.
@@ -244,7 +254,7 @@ fn wide_and_repaired(mut trial: Trial) {
 
     std::fs::write(trial.folder.path().join("mended"), "").expect("writes");
     trial.done.extend(first.into_iter().chain(beside));
-    trial.ends(Some(Repair { batch: 1, retry: trial.dead(1), skip: vec![] }), 0, Status::Done);
+    trial.ends(Some(retry(1, &trial.dead(1))), 0, Status::Done);
     assert_eq!((trial.counted("out/n.jsonl"), trial.counted("out/m.jsonl")), ("4\n10".into(), "5\n2".into()));
     trial.ends(None, 0, Status::Done);
 }

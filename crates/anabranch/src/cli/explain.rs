@@ -1,14 +1,14 @@
 //! `anabranch explain`: why a step is where it is. Works beside a run.
 
 use super::args::{Args, Explain};
-use super::letters::{self, Next, Wanted};
+use super::letters::{self, Batches, Next};
 use super::{Exit, place, print};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Phase, Result, Worker};
 use anabranch_flow::model::Flow;
 use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_run::show::report::waits_for;
-use anabranch_run::{Failed, Inspection, Progress, Reason, Role, StepLine, inspect};
+use anabranch_run::{Failed, Inspection, Progress, Reason, Report, Role, StepLine, inspect};
 
 /// Says how each step stands, or why one step is where it is.
 pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
@@ -41,7 +41,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
     if step.is_none() {
         engine.workers(&flow.name)?.iter().for_each(|w| say!("{}", at_work(w)));
     }
-    let failed = failed(&*engine, &flow, seen.report.run, &lines)?;
+    let failed = failed(&*engine, &flow, &seen.report, &lines)?;
     for (line, (count, first)) in lines.into_iter().zip(failed) {
         say!("{} · {} · run {} · {}", line.step, line.verb.word(), seen.report.run, state(&seen, line));
         let failed = line.lacks.values().sum::<u64>().max(line.dead);
@@ -58,10 +58,11 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
         first.iter().for_each(|text| say!("  {text}"));
         if count > first.len() {
             let more = count - first.len();
-            say!("  … and {more} more:  anabranch dead list {} --run {}", arg.flow.display(), seen.report.run);
+            say!("  … and {more} more:  anabranch dead list {} --batch {}", arg.flow.display(), seen.report.batch);
         }
         if line.gate.as_ref().is_some_and(|g| g.verdict == Verdict::Held) {
-            say!("  {}", super::report::HELD);
+            let (flow, batch) = (arg.flow.display(), seen.report.batch);
+            say!("  opens when they pass, or are given up:  anabranch dead retry|skip {flow} --batch {batch}");
         }
     }
     Ok(0)
@@ -70,17 +71,22 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
 /// Letters that are shown of a step.
 const SHOWN: usize = 20;
 
-/// For each step: how many dead letters of the run are its own, or lack at it, and the first of them.
-fn failed(engine: &dyn Admin, flow: &Flow, run: u64, lines: &[&StepLine]) -> Result<Vec<(usize, Vec<String>)>> {
+/// For each step: how many dead letters of the batch that are not settled are its own, or lack at it, and the first of them.
+fn failed(engine: &dyn Admin, flow: &Flow, report: &Report, lines: &[&StepLine]) -> Result<Vec<(usize, Vec<String>)>> {
+    let batches = Batches::of(engine, flow)?;
+    let of_batch = |seen: &letters::Seen| match batches.batch(&seen.letter) {
+        Some(batch) => batch.books.record.batch == report.batch && batches.is_open(seen),
+        None => seen.letter.run == report.run,
+    };
     let mut found = vec![(0, vec![]); lines.len()];
-    letters::each(engine, flow, &Wanted { run: Some(run), most: None }, |l| {
-        let Failed { step, reason, .. } = &l.failed;
+    letters::each(engine, flow, None, of_batch, |seen| {
+        let Failed { step, reason, .. } = &seen.letter.failed;
         let of = |line: &StepLine| line.step == *step || line.lacks.contains_key(step);
         for (_, (count, first)) in lines.iter().zip(&mut found).filter(|(line, _)| of(line)) {
             *count += 1;
             if first.len() < SHOWN {
                 let Reason { error, attempts, place, .. } = reason;
-                first.push(format!("{}  {place}  dead at {step}, attempt {attempts}: {error}", l.id));
+                first.push(format!("{}  {place}  dead at {step}, attempt {attempts}: {error}", seen.letter.id));
             }
         }
         Ok(Next::More)

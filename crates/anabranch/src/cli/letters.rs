@@ -2,9 +2,9 @@
 
 use anabranch_engine::{Admin, At, Error, Result, StreamName, items};
 use anabranch_flow::model::Flow;
-use anabranch_run::DeadLetter;
 use anabranch_run::show::text::plain;
-use std::collections::VecDeque;
+use anabranch_run::{Batch, DeadLetter, Settled, batches};
+use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Write};
 use std::ops::{ControlFlow, Range};
 
@@ -20,32 +20,63 @@ pub enum Next {
 /// The order of letters: run, number in it, lane.
 type Place = (u64, u64, u64);
 
-/// Which letters are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// Only of this run.
-    pub run: Option<u64>,
-    /// Only so many: the newest.
-    pub most: Option<usize>,
+/// A dead letter, and where it stands.
+pub struct Seen {
+    /// Its partition and offset in the stream of dead letters.
+    pub at: (u32, i64),
+    /// The letter.
+    pub letter: DeadLetter,
 }
 
-/// Calls `f` for each letter that is wanted, oldest first in each partition. True if older ones were left out.
+/// The batches whose letters can still be settled, by the runs that worked for them.
+pub struct Batches {
+    /// The batches.
+    pub all: Vec<Batch>,
+    of_run: HashMap<u64, usize>,
+}
+
+impl Batches {
+    /// Those of a flow.
+    pub fn of(engine: &dyn Admin, flow: &Flow) -> Result<Batches> {
+        let all = batches(engine, &flow.name, None)?;
+        let runs = all.iter().enumerate().flat_map(|(i, b)| b.books.mending().runs.iter().map(move |run| (*run, i)));
+        Ok(Batches { of_run: runs.collect(), all })
+    }
+
+    /// The batch of a letter.
+    pub fn batch(&self, letter: &DeadLetter) -> Option<&Batch> {
+        self.of_run.get(&letter.run).map(|i| &self.all[*i])
+    }
+
+    /// How a letter was settled, if it was.
+    pub fn settled(&self, seen: &Seen) -> Option<Settled> {
+        self.batch(&seen.letter)?.settled(seen.at.0, seen.at.1)
+    }
+
+    /// Whether something can be done for a letter.
+    pub fn is_open(&self, seen: &Seen) -> bool {
+        self.batch(&seen.letter).is_some_and(|batch| batch.settled(seen.at.0, seen.at.1).is_none())
+    }
+}
+
+/// Calls `f` for each letter that is wanted, oldest first in each partition; for the newest `most` only, if that is given.
+/// True if older ones were left out.
 pub fn each(
     engine: &dyn Admin,
     flow: &Flow,
-    wanted: &Wanted,
-    mut f: impl FnMut(DeadLetter) -> Result<Next>,
+    most: Option<usize>,
+    wanted: impl Fn(&Seen) -> bool,
+    mut f: impl FnMut(Seen) -> Result<Next>,
 ) -> Result<bool> {
     let stream = &flow.name.own("dead")?;
     let Ok(spans) = engine.span(stream) else { return Ok(false) };
-    let of_run = |letter: &DeadLetter| wanted.run.is_none_or(|run| letter.run == run);
     let (mut from, mut oldest, mut left_out) = (vec![None; spans.len()], None, false);
     let there = spans.iter().map(|span| span.end - span.start).sum::<i64>();
-    let most = wanted.most.filter(|most| i64::try_from(*most).is_ok_and(|most| most < there));
+    let most = most.filter(|most| i64::try_from(*most).is_ok_and(|most| most < there));
     if let Some(most) = most {
         let mut places = vec![];
         for (p, span) in spans.iter().enumerate() {
-            let (newest, all) = newest(engine, (stream, p as u32), span, most, of_run)?;
+            let (newest, all) = newest(engine, (stream, p as u32), span, most, &wanted)?;
             from[p] = newest.first().map(|(_, offset)| *offset);
             places.extend(newest.into_iter().map(|(place, _)| place));
             left_out |= !all;
@@ -57,9 +88,9 @@ pub fn each(
     }
     for (p, span) in spans.iter().enumerate() {
         let from = if most.is_some() { from[p].unwrap_or(span.end) } else { span.start };
-        let next = read(engine, (stream, p as u32), from..span.end, |_, letter| {
-            let is_wanted = of_run(&letter) && oldest.is_none_or(|oldest| place(&letter) >= oldest);
-            if is_wanted { f(letter) } else { Ok(Next::More) }
+        let next = read(engine, (stream, p as u32), from..span.end, |seen| {
+            let is_wanted = wanted(&seen) && oldest.is_none_or(|oldest| place(&seen.letter) >= oldest);
+            if is_wanted { f(seen) } else { Ok(Next::More) }
         })?;
         if next == Next::Enough {
             break;
@@ -74,16 +105,16 @@ fn newest(
     at: (&StreamName, u32),
     span: &Range<i64>,
     most: usize,
-    of_run: impl Fn(&DeadLetter) -> bool,
+    wanted: impl Fn(&Seen) -> bool,
 ) -> Result<(Vec<(Place, i64)>, bool)> {
     let (mut found, mut to, mut stretch) = (VecDeque::new(), span.end, (most as i64).clamp(1, 10_000));
     let mut all = true;
     while to > span.start && found.len() < most {
         let from = span.start.max(to.saturating_sub(stretch));
         let mut here = VecDeque::new();
-        read(engine, at, from..to, |offset, letter| {
-            if of_run(&letter) {
-                here.push_back((place(&letter), offset));
+        read(engine, at, from..to, |seen| {
+            if wanted(&seen) {
+                here.push_back((place(&seen.letter), seen.at.1));
                 if here.len() + found.len() > most {
                     here.pop_front();
                     all = false;
@@ -101,10 +132,11 @@ fn read(
     engine: &dyn Admin,
     (stream, partition): (&StreamName, u32),
     range: Range<i64>,
-    mut f: impl FnMut(i64, DeadLetter) -> Result<Next>,
+    mut f: impl FnMut(Seen) -> Result<Next>,
 ) -> Result<Next> {
     let at = At { stream: stream.clone(), partition, offset: range.start };
-    let read = items(engine, at, range.end, |offset, item| match f(offset, DeadLetter::read(item))? {
+    let seen = |offset, item| Seen { at: (partition, offset), letter: DeadLetter::read(item) };
+    let read = items(engine, at, range.end, |offset, item| match f(seen(offset, item))? {
         Next::More => Ok(ControlFlow::Continue(())),
         Next::Enough => Ok(ControlFlow::Break(())),
     })?;

@@ -25,6 +25,7 @@ mod place;
 mod print;
 mod produce;
 mod progress;
+mod repair;
 mod report;
 mod rewind;
 mod run;

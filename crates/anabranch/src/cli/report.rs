@@ -38,10 +38,6 @@ pub fn draw(r: &Report, flow: &Path, width: Option<usize>) -> String {
     drawn(r, width) + &dead_lines(r, flow)
 }
 
-/// What can be done about a held run.
-pub const HELD: &str = "fix the cause, or accept it with  tolerate , then run again: files are read again; \
-    streams from outside after  anabranch groups reset";
-
 fn dead_lines(r: &Report, flow: &Path) -> String {
     let mut out = String::new();
     let mut steps: Vec<&str> = r.dead.iter().map(|d| d.step.as_str()).collect();
@@ -59,9 +55,9 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
         out += &format!("   list them:  anabranch dead list {}\n", flow.display());
     }
     if r.status == Status::Held {
-        out += &format!("   {HELD}\n");
-        let skip = format!("anabranch dead skip {} --batch {}", flow.display(), r.batch);
-        out += &format!("   or let the batch go on without what failed:  {skip}\n");
+        let what = |command: &str| format!("anabranch dead {command} {} --batch {}", flow.display(), r.batch);
+        out += &format!("   mend what was wrong and try again:  {}\n", what("retry"));
+        out += &format!("   or let the batch go on without them:  {}\n", what("skip"));
     }
     out
 }

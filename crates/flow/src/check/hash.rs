@@ -4,6 +4,7 @@
 
 use crate::expr::{Env, json};
 use crate::tree::{Kind, Node};
+use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Keys of the flow that say nothing about a run; the variables count as they are resolved.
@@ -32,6 +33,48 @@ pub fn of(root: &Node, env: &Env) -> String {
         }
     }
     format!("{:016x}", xxh3_64(out.as_bytes()))
+}
+
+/// A hash for each part of a flow that decides what a run does, by its path: `steps.checked.exec`. By them two versions of
+/// a flow are told apart.
+pub fn parts(root: &Node, env: &Env) -> BTreeMap<String, String> {
+    let mut parts = BTreeMap::new();
+    let mut part = |path: String, node: &dyn Fn(&mut String)| {
+        let mut text = String::new();
+        node(&mut text);
+        parts.insert(path, format!("{:016x}", xxh3_64(text.as_bytes())));
+    };
+    for (name, value) in env {
+        part(format!("env.{name}"), &|out| out.push_str(value));
+    }
+    for (key, value) in pairs(root, &OF_THE_FLOW) {
+        let Some(key) = key.as_str() else { continue };
+        match &value.kind {
+            Kind::Map(named) if ["streams", "steps"].contains(&key) => {
+                for (name, of) in named {
+                    let name = name.as_str().unwrap_or_default();
+                    part(format!("{key}.{name}"), &|_| {});
+                    for (k, v) in pairs(of, &OF_A_PART) {
+                        part(format!("{key}.{name}.{}", k.as_str().unwrap_or_default()), &|out| write(out, v));
+                    }
+                }
+            }
+            Kind::Map(_) if key == "defaults" => {
+                for (k, v) in pairs(value, &OF_A_PART) {
+                    part(format!("{key}.{}", k.as_str().unwrap_or_default()), &|out| write(out, v));
+                }
+            }
+            _ => part(key.to_string(), &|out| write(out, value)),
+        }
+    }
+    parts
+}
+
+/// The parts in which two versions of a flow differ.
+pub fn differences(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> Vec<String> {
+    let all: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let differ = all.into_iter().filter(|path| was.get(*path) != is.get(*path));
+    differ.cloned().collect()
 }
 
 /// The pairs of a map, but for those that do not count.
@@ -105,6 +148,26 @@ steps: { doc: { work: s, exec: [cat], concurrency: 2 } }
             ("env: { X: one }", "env: { X: 'one' }"),
         ] {
             assert_eq!(hash(FLOW), hash(&FLOW.replacen(from, to, 1)), "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn the_parts_in_which_two_flows_differ() {
+        let parts = |text: &str| check_text(text, &|_| None).flow.map(|flow| flow.parts).unwrap_or_default();
+        for (from, to, differ) in [
+            ("concurrency: 2", "concurrency: 3", vec![]),
+            ("exec: [cat]", "exec: [tac]", vec!["steps.doc.exec"]),
+            ("exec: [cat]", "exec: [cat], on-error: skip", vec!["steps.doc.on-error"]),
+            ("X: one", "X: two", vec!["env.X"]),
+            ("flow: a", "flow: a\ntimezone: Europe/Stockholm", vec!["timezone"]),
+            ("'out-${X}.txt'", "out", vec!["streams.doc.sink"]),
+            (
+                "steps: { doc:",
+                "steps: { more: { filter: s, where: 'true' }, doc:",
+                vec!["steps.more", "steps.more.filter", "steps.more.where"],
+            ),
+        ] {
+            assert_eq!(super::differences(&parts(FLOW), &parts(&FLOW.replacen(from, to, 1))), differ, "{from} -> {to}");
         }
     }
 

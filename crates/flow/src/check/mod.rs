@@ -2,7 +2,7 @@
 
 mod draft;
 mod files;
-mod hash;
+pub mod hash;
 mod names;
 mod shape;
 mod sinks;
@@ -25,6 +25,7 @@ use crate::read::keys::Faults;
 use crate::tree::{self, Node};
 use anabranch_engine::FlowId;
 use draft::Draft;
+use std::collections::BTreeMap;
 
 /// What a check found.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub fn check_text(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Checked {
     }
     if let Some(flow) = &mut flow {
         flow.hash = root.as_ref().map(|root| hash::of(root, &flow.env)).unwrap_or_default();
+        flow.parts = root.as_ref().map(|root| hash::parts(root, &flow.env)).unwrap_or_default();
     }
     finish(flow, faults)
 }
@@ -65,6 +67,7 @@ pub fn check_tree(root: &Node, env: &dyn Fn(&str) -> Option<String>) -> Checked 
     let mut flow = build(root, env, &mut faults);
     if let Some(flow) = &mut flow {
         flow.hash = hash::of(root, &flow.env);
+        flow.parts = hash::parts(root, &flow.env);
     }
     finish(flow, faults)
 }
@@ -114,8 +117,16 @@ fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faul
         steps[i] = built.map(|built| shape::step(&name, &streams, &wired[i], built));
     }
     let whole: Option<Vec<Step>> = steps.into_iter().collect();
-    let mut flow =
-        Flow { name, doc: draft.doc, env, timezone: draft.timezone.0, streams, steps: whole?, hash: String::new() };
+    let mut flow = Flow {
+        name,
+        doc: draft.doc,
+        env,
+        timezone: draft.timezone.0,
+        streams,
+        steps: whole?,
+        hash: String::new(),
+        parts: BTreeMap::new(),
+    };
     whole::ends(&mut flow, &wired, faults);
     Some(flow)
 }

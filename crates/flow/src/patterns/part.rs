@@ -2,6 +2,7 @@
 
 use super::making::MadeFrom;
 use anabranch_engine::{Batch, Handle, Result, Rows, batch::Records};
+use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
 /// A batch, or rows of it, inside a unit.
@@ -101,6 +102,8 @@ pub enum Origin {
         place: Arc<str>,
         /// The nearest logged place above it.
         above: Arc<(String, u32, i64)>,
+        /// What its step's action would have answered: it is not asked. Without a result the item stays as it is.
+        answer: Option<Option<Bytes>>,
     },
     /// Made from rows of another part.
     Made {

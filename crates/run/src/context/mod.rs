@@ -1,16 +1,18 @@
 //! What every part of a run needs to know. It does not change while the run works.
 
+pub mod choices;
 pub mod lanes;
 mod readers;
 pub mod sinks;
 
+use crate::context::choices::Choices;
 use crate::world::{Reading, World};
-use anabranch_engine::{Again, At, Chunk, Desk, Error, Limit, Offset, Result, StreamName};
+use anabranch_engine::{At, Chunk, Desk, Error, Limit, Offset, Result, StreamName};
 use anabranch_flow::model::{Flow, Kind, Writer};
-use anabranch_flow::number::StreamNo;
+use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::Vars;
 use anabranch_flow::plan::{Node, Plan, ReadFrom, Root};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A place where positions are kept: a partition of a stream.
@@ -44,12 +46,22 @@ pub struct RunContext {
     pub dead: StreamName,
     /// The stream of the lists of files.
     pub manifest: StreamName,
-    /// The stream of dead letters as one of the flow's, and those that are tried again.
-    pub again: Option<(StreamNo, Vec<Again>)>,
+    /// What a run tries again that repairs a batch.
+    pub again: Option<TriedAgain>,
     /// Sinks that write beside their place, with what their files have behind the name.
     pub beside: BTreeMap<StreamNo, String>,
     /// Sources that are files.
     pub readings: BTreeMap<StreamNo, Reading>,
+}
+
+/// Dead letters that are tried again.
+pub struct TriedAgain {
+    /// Their stream, as one of the flow's.
+    pub stream: StreamNo,
+    /// Which they are.
+    pub choices: Choices,
+    /// Steps whose results were said without them: what still comes there is skipped.
+    pub late: BTreeSet<StepNo>,
 }
 
 impl RunContext {

@@ -44,7 +44,7 @@ impl<'a> Standing<'a> {
     /// Where a reader goes on that is here: behind what is not for it.
     pub fn past_gaps(self, reader: &Reader, at: i64) -> (i64, i64) {
         let gaps = self.record.gaps.get(reader).map_or(&[][..], Vec::as_slice);
-        let at = gaps.iter().find(|gap| gap.contains(&at)).map_or(at, |gap| gap.end);
+        let at = gaps.iter().fold(at, |at, gap| if gap.contains(&at) { gap.end } else { at });
         (at, gaps.iter().map(|gap| gap.start).find(|start| *start > at).unwrap_or(i64::MAX))
     }
 

@@ -111,13 +111,13 @@ impl Attempt {
                 return self.preside();
             }
             if let Some(record) = record.filter(|r| !r.phase.closed()) {
-                repair::is_open(self.options.repair.as_ref(), &record)?;
                 if self.options.fresh {
                     let text = format!("run {} of {} is at work in another process", record.number, self.flow.name);
                     return Err(Error::new(ErrorKind::Busy, text)
                         .help("stop that one first, then give the run up with  --fresh"));
                 }
                 let mut context = self.prepare()?;
+                repair::is_open(&context, self.options.repair.as_ref(), &record)?;
                 open::take_part(&mut context, &record, &accounts)?;
                 return self.work(context, Ledger::new(record.number, accounts), None);
             }
@@ -198,6 +198,7 @@ impl Attempt {
         let context = Arc::new(context);
         if let (Some(lane), Some(Phase::Closing)) = (&mut lane, ledger.record().map(|r| r.phase)) {
             let left_alone = &mut mirror::LeftAlone::new();
+            let ledger = whole(&context, ledger)?;
             let closed = close::close(&context, &mut **lane, &ledger, &mut self.options, left_alone);
             return closed.map(|r| Some(Outcome::Closed(r)));
         }
@@ -219,6 +220,15 @@ impl Attempt {
             Ended::Again => Ok(None),
         }
     }
+}
+
+/// The accounts of a run that closes, of which this process saw nothing before: what others committed can be seen later than
+/// that they did, but whoever claims a lane knows its account. They have nothing more to do in them.
+fn whole(context: &RunContext, mut ledger: Ledger) -> Result<Ledger> {
+    for other in 1..context.lanes {
+        ledger.learn(context.engine.claim(&context.flow.name, other)?.account().clone());
+    }
+    Ok(ledger)
 }
 
 /// The report of a run that was told to stop.

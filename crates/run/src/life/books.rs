@@ -1,41 +1,58 @@
-//! The books of a batch that is held: what all its runs did, over all lanes.
+//! The books of a batch that is held or has dead letters: what all its runs did, over all lanes. Beside them lies what its
+//! repairs chose.
 
 use crate::context::RunContext;
+use crate::context::choices::{self, Choices, Revision};
 use crate::context::sinks::FileOf;
 use crate::ledger::Ledger;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
-    Account, At, BatchRef, Desk, Dest, Error, Extent, FlowId, Item, Packer, Placed, Put, Result, RunRecord, StreamName,
-    items,
+    Account, At, BatchRef, Desk, Dest, Error, Extent, FlowId, Item, Packer, Phase, Placed, Put, RepairRecord, Result,
+    RunRecord, StreamName, items, limits,
 };
 use anabranch_flow::model::Writer;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
-/// The books of a batch that is held: what all its runs did, over all lanes.
+/// The books of a batch that is held, or has dead letters, or was repaired: what all its runs did, over all lanes.
 #[derive(Serialize, Deserialize)]
-pub struct HeldBooks {
+pub struct BatchBooks {
     /// The record of the last run that worked for it.
     pub record: RunRecord,
     /// The sum of the accounts of all lanes.
     pub account: Account,
+    /// How that run closed.
+    pub phase: Phase,
+    /// The flow that it ran: [`Flow::parts`](anabranch_flow::model::Flow::parts).
+    pub parts: BTreeMap<String, String>,
 }
 
-/// Where the books of held batches are kept.
+impl BatchBooks {
+    /// What was done for the batch so far.
+    pub fn mending(&self) -> &RepairRecord {
+        static NOTHING: LazyLock<RepairRecord> = LazyLock::new(RepairRecord::default);
+        self.record.repair.as_ref().unwrap_or(&NOTHING)
+    }
+}
+
+/// Where the books are kept.
 pub fn stream(flow: &FlowId) -> Result<StreamName> {
     flow.own("held")
 }
 
-/// The books of a batch whose run closes as held.
+/// The books of a batch whose run closes.
 /// Its sinks `aside` had begun files that wait for the repair.
 pub fn books(
     context: &RunContext,
     ledger: &Ledger,
-    closing: &RunRecord,
+    closing: (&RunRecord, Phase),
     aside: &[FileOf],
     placed: Vec<Placed>,
 ) -> Result<Vec<Put>> {
+    let (closing, phase) = closing;
     let (flow_hash, read) = (context.flow.hash.clone(), ledger.positions());
     let mut account = Account { version: ACCOUNT_VERSION, flow_hash, read, ..Account::default() };
     for of_lane in ledger.all() {
@@ -66,44 +83,147 @@ pub fn books(
     mending.runs.push(closing.number);
     mending.placed = placed;
     mending.aside = aside.iter().map(|file| context.flow.streams[file.sink].name.clone()).collect();
-    (mending.again, mending.carry) = (vec![], BTreeMap::new());
-    (mending.waited, mending.gaps) = (BTreeMap::new(), BTreeMap::new());
-    let json = serde_json::to_vec(&HeldBooks { record, account }).map_err(|e| Error::bug(e.to_string()))?;
+    (mending.again, mending.choices, mending.late, mending.extended) = (vec![], 0, vec![], vec![]);
+    (mending.carry, mending.waited, mending.gaps) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let parts = context.flow.parts.clone();
+    let json =
+        serde_json::to_vec(&BatchBooks { record, account, phase, parts }).map_err(|e| Error::bug(e.to_string()))?;
     let mut packer = Packer::default();
     let key = Some(closing.batch.to_string().into());
     packer.push_item(&Item { key, ..Item::of(json, closing.started) });
-    let to = Dest { stream: stream(&context.flow.name)?, partition: 0 };
+    puts(&context.flow.name, packer)
+}
+
+/// A batch whose failed items can be taken up again: its newest books, and what was chosen in the runs that worked for it.
+pub struct Batch {
+    /// Its books.
+    pub books: BatchBooks,
+    /// What its repairs chose, oldest first.
+    pub settled: Vec<(u64, Choices)>,
+}
+
+impl Batch {
+    /// The run that settled a letter, and how.
+    pub fn settled(&self, partition: u32, offset: i64) -> Option<Settled> {
+        let (run, of) = self.settled.iter().find(|(_, of)| of.has(partition, offset))?;
+        let how = match of.revised.get(&(partition, offset)) {
+            _ if of.skip.has(partition, offset) => "skipped",
+            None => "retried",
+            Some(Revision::Value(_)) => "edited",
+            Some(Revision::Answer(_)) => "settled",
+        };
+        Some(Settled { run: *run, how })
+    }
+
+    /// Where its dead letters lie, partition by partition.
+    pub fn letters<'b>(&'b self, dead: &'b StreamName) -> impl Iterator<Item = (u32, Extent)> + 'b {
+        let of = self.books.record.extents.iter().filter(move |((stream, _), _)| stream == dead);
+        of.flat_map(|((_, p), extents)| extents.iter().map(move |extent| (*p, *extent)))
+    }
+}
+
+/// How a dead letter was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// The run that did so.
+    pub run: u64,
+    /// In a word: `retried`, `edited`, `settled` or `skipped`.
+    pub how: &'static str,
+}
+
+/// The batches whose failed items can be taken up again, or this one of them, oldest first.
+///
+/// # Errors
+///
+/// Their books cannot be read.
+pub fn batches(engine: &dyn Desk, flow: &FlowId, only: Option<u64>) -> Result<Vec<Batch>> {
+    let held = stream(flow)?;
+    if engine.partitions(&held)?.is_none() {
+        return Ok(vec![]);
+    }
+    let mut found: BTreeMap<u64, Bytes> = BTreeMap::new();
+    each(engine, &held, |_, item| {
+        let batch = batch_of(&item).filter(|batch| only.is_none_or(|only| only == *batch));
+        found.extend(batch.map(|batch| (batch, item.value.unwrap_or_default())));
+        Ok(())
+    })?;
+    let mut all = vec![];
+    for (batch, json) in found {
+        let books: BatchBooks = serde_json::from_slice(&json)
+            .map_err(|e| Error::corrupt(format!("the records of batch {batch} cannot be read: {e}")))?;
+        all.push(Batch { books, settled: vec![] });
+    }
+    each(engine, &held, |_, item| {
+        let Some(run) = choices::run_of(&item) else { return Ok(()) };
+        for batch in all.iter_mut().filter(|b| b.books.mending().runs.contains(&run)) {
+            if batch.settled.last().is_none_or(|(last, _)| *last != run) {
+                batch.settled.push((run, Choices::default()));
+            }
+            if let Some((_, choices)) = batch.settled.last_mut() {
+                choices.take(run, &item)?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// A batch whose failed items can be taken up again.
+pub fn find(engine: &dyn Desk, flow: &FlowId, batch: u64) -> Result<Option<Batch>> {
+    Ok(batches(engine, flow, Some(batch))?.pop())
+}
+
+/// The choices of a run that is open.
+pub fn choices_of(context: &RunContext, record: &RunRecord) -> Result<Choices> {
+    let wanted = record.repair.as_ref().map_or(0, |mending| mending.choices);
+    let until = context.world.clock.moment() + limits::SEEN_WAIT;
+    loop {
+        let (mut choices, mut items) = (Choices::default(), 0);
+        each(&*context.engine, &stream(&context.flow.name)?, |_, item| {
+            items += u64::from(choices.take(record.number, &item)?);
+            Ok(())
+        })?;
+        if items == wanted {
+            return Ok(choices);
+        }
+        if context.engine.counts_by_offset() || context.world.clock.moment() > until {
+            let text = format!("{wanted} items say what run {} is to do, {items} of them are there", record.number);
+            return Err(Error::corrupt(text));
+        }
+        context.engine.wait(limits::SEEN_EVERY); // they are committed, and seen a moment later
+    }
+}
+
+/// The choices of a run, to be kept.
+pub fn keep_choices(context: &RunContext, record: &RunRecord, choices: &Choices) -> Result<(Vec<Put>, u64)> {
+    let items = choices.to_items(record.number, record.started)?;
+    let mut packer = Packer::default();
+    items.iter().for_each(|item| packer.push_item(item));
+    Ok((puts(&context.flow.name, packer)?, items.len() as u64))
+}
+
+fn puts(flow: &FlowId, packer: Packer) -> Result<Vec<Put>> {
+    let to = Dest { stream: stream(flow)?, partition: 0 };
     Ok(packer.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }).collect())
 }
 
-/// The newest books of a batch.
-pub fn find(engine: &dyn Desk, flow: &FlowId, batch: u64) -> Result<HeldBooks> {
-    let held = stream(flow)?;
-    let mut found = None;
-    each(engine, &held, |_, item| {
-        if item.key.as_deref() == Some(batch.to_string().as_bytes()) {
-            found = item.value;
-        }
-        Ok(())
-    })?;
-    let json = found.ok_or_else(|| Error::corrupt(format!("the records of batch {batch} are not in {held}")))?;
-    serde_json::from_slice(&json)
-        .map_err(|e| Error::corrupt(format!("the records of batch {batch} cannot be read: {e}")))
+/// The batch whose books an item is.
+fn batch_of(item: &Item) -> Option<u64> {
+    std::str::from_utf8(item.key.as_deref()?).ok()?.parse().ok()
 }
 
-/// Where the books of the batches begin that are still held: what lies before is of no use any more.
+/// Where the books begin that are still of use: those of batches that are held, and of the newest ones.
 pub fn books_from(context: &RunContext, record: &RunRecord) -> Result<Option<At>> {
     let stream = stream(&context.flow.name)?;
-    let of_held = |item: &Item| record.held.iter().any(|h| item.key.as_deref() == Some(h.batch.to_string().as_bytes()));
-    let mut first = None;
-    each(&*context.engine, &stream, |offset, item| {
-        if first.is_none() && of_held(&item) {
-            first = Some(offset);
-        }
-        Ok(())
+    let is_of_use =
+        |batch: u64| record.held.iter().any(|h| h.batch == batch) || batch + limits::BATCHES_KEPT > record.number;
+    let Some(span) = context.engine.span(&stream)?.into_iter().next() else { return Ok(None) };
+    let (start, mut first) = (At { stream: stream.clone(), partition: 0, offset: span.start }, None);
+    let _ = items(&*context.engine, start, span.end, |offset, item| {
+        first = batch_of(&item).is_some_and(is_of_use).then_some(offset);
+        Ok(if first.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let end = context.engine.span(&stream)?.first().map(|span| span.end);
-    Ok(first.or(end).map(|offset| At { stream, partition: 0, offset }))
+    Ok(Some(At { stream, partition: 0, offset: first.unwrap_or(span.end) }))
 }
 
 /// Every item of a stream, with its offset.

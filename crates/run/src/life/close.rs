@@ -15,7 +15,7 @@ use crate::worker::lane::still_held;
 use crate::worker::mirror::LeftAlone;
 use crate::worker::{mirror, sinks};
 use anabranch_engine::account::Reader;
-use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, Result, RunRecord, StreamName, limits};
+use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, RepairRecord, Result, RunRecord, StreamName, limits};
 use anabranch_flow::model::{Kind, Mode, Writer};
 use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::barrier::Verdict;
@@ -54,8 +54,10 @@ pub fn close(
     }
     closing.held.retain(|h| h.batch != record.batch);
     let mut puts = vec![];
+    if matches!(phase, Phase::Held | Phase::Dead) || (record.repair.is_some() && phase == Phase::Done) {
+        puts = books::books(context, ledger, (&closing, phase), &aside, placed(standing, &publish))?;
+    }
     if phase == Phase::Held {
-        puts = books::books(context, ledger, &closing, &aside, placed(standing, &publish))?;
         closing.held.push(held(standing, &facts));
     }
     closing.phase = phase;
@@ -178,7 +180,7 @@ fn gaps(standing: Standing<'_>, facts: &Facts) -> BTreeMap<Reader, Vec<std::ops:
 }
 
 /// Where the flow's own streams end now.
-fn ends(standing: Standing<'_>) -> BTreeMap<Spot, i64> {
+pub fn ends(standing: Standing<'_>) -> BTreeMap<Spot, i64> {
     let Standing { context, accounts, record } = standing;
     let of_flow = |at: &StreamName| context.flow.streams.iter().any(|s| s.at == *at && s.writer != Writer::Outside);
     let own = |at: &StreamName| *at == context.dead || of_flow(at);
@@ -226,6 +228,7 @@ pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &E
     report.imbalance.push(lost.text.clone());
     report.balanced = false;
     let read = failed.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
+    failed.ends = ends(ledger.standing(context, &failed));
     failed.put_back_what_waits();
     commit_closed(lane, vec![], &report, |account| (account.record, account.read) = (Some(failed.clone()), read))
 }
@@ -247,7 +250,7 @@ fn verdict(accounts: &[Account], facts: &Facts, balanced: bool) -> Phase {
 /// The files that a batch has in place, those of its earlier runs first.
 pub fn placed(standing: Standing<'_>, publish: &[(FileOf, String)]) -> Vec<anabranch_engine::Placed> {
     let Standing { context, record, .. } = standing;
-    let mut placed = record.repair.as_ref().map_or_else(Vec::new, |mending| mending.placed.clone());
+    let mut placed = record.repair.as_ref().map_or_else(Vec::new, RepairRecord::put_there);
     for (file, path) in publish {
         let bytes = standing.mark(Mark::length(context, file));
         let sink = context.flow.streams[file.sink].name.clone();

@@ -38,7 +38,7 @@ pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>) 
     let accounts = engine.accounts(&flow.name, &mut Cursor::default(), std::time::Duration::ZERO)?;
     let Some(record) = accounts.iter().find_map(|a| a.record.clone()) else { return Ok(None) };
     let mut context = prepare::prepare(flow.clone(), plan(&flow, record.lanes > 1), engine, world)?;
-    prepare::name_run(&mut context, &record);
+    prepare::name_run(&mut context, &record, None)?;
     let ledger = Ledger::new(record.number, accounts);
     let standing = ledger.standing(&context, &record);
     let facts = standing.derive();

@@ -1,7 +1,8 @@
 //! The life of a run, from its opening to its report.
 
 pub mod attempt;
-mod books;
+pub mod books;
+mod choose;
 mod close;
 mod commit;
 pub mod inspect;

@@ -3,14 +3,18 @@
 use crate::context::RunContext;
 use crate::context::sinks::FileOf;
 use crate::ledger::marks::Mark;
-use crate::life::commit::{commit, fence};
+use crate::ledger::{Ledger, Standing};
+use crate::life::close::ends;
+use crate::life::commit::{commit, commit_with, fence};
 use crate::life::manifests::{readings, stored_manifests};
 use crate::life::prepare::{ensure, name_run};
 use crate::life::record::{is_another, record};
+use crate::life::repair::Opened;
 use crate::life::{look, repair};
 use crate::options::Options;
+use crate::worker::lane::still_held;
 use crate::world::{Goal, Manifest, Opening};
-use anabranch_engine::account::ACCOUNT_VERSION;
+use anabranch_engine::account::{ACCOUNT_VERSION, Reader};
 use anabranch_engine::{
     Account, BatchRef, Commit, Dest, Error, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put, Result, RunKind,
     RunRecord, limits,
@@ -19,6 +23,7 @@ use anabranch_flow::model::{Mode, Writer};
 use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{Node, ReadFrom};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// An open run is given up if that is asked for, or if whoever gave it up did not come to the end of it: a lane is
 /// ahead; its names are on what was prepared then, so nothing comes back. Else the flow must be the one that began it.
@@ -33,10 +38,10 @@ pub fn give_up(
     if !options.fresh && others.iter().all(|a| a.run <= record.number) {
         return fits(&context, &record, lane.account()).map(|()| Some(context));
     }
-    name_run(&mut context, &record); // its files have its name
+    name_run(&mut context, &record, None)?; // its files have its name
     abandon(&context, lane, &record)?;
     let again = match record.repair {
-        Some(_) => "its batch is held as before",
+        Some(_) => "its batch is as it was before",
         None if reads_stdin(&context) => "what it read from standard input is gone; its other items are read again",
         None => "its items are read again",
     };
@@ -58,7 +63,7 @@ pub fn open(
     let resumed = lane.account().record.clone().filter(|r| !r.phase.closed());
     let manifests = match &resumed {
         Some(record) => {
-            repair::is_open(options.repair.as_ref(), record)?;
+            repair::is_open(&context, options.repair.as_ref(), record)?;
             options.note(&format!("continuing run {}", record.number));
             if context.lanes > 1 {
                 commit(lane, |_| {})?; // who else took this lane just now learns that he lost it
@@ -67,13 +72,15 @@ pub fn open(
         }
         None if let Some(wanted) = options.repair.clone() => {
             let ids = ensure(&context, options)?;
-            let mut account = repair::open(&context, lane, &wanted, &ids)?;
+            let Opened { mut account, choices, puts, notes } = repair::open(&context, lane, &wanted, &ids)?;
+            notes.iter().for_each(|note| options.note(note));
             let record = account.record.clone().ok_or_else(|| Error::bug("a repair without a record"))?;
-            name_run(&mut context, &record);
+            name_run(&mut context, &record, Some(choices))?;
             lengths(&context, &record, &mut account)?;
             let manifests = stored_manifests(&context, &record)?;
             readings(&context, &account, &manifests)?; // a file that is needed and has changed: nothing is opened
-            commit(lane, |of_lane| *of_lane = account)?;
+            repair::go_on(&context, lane, &record)?;
+            commit_with(lane, puts, |of_lane| *of_lane = account)?;
             manifests
         }
         None => {
@@ -91,7 +98,7 @@ pub fn open(
         }
     };
     let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
-    name_run(&mut context, &record);
+    name_run(&mut context, &record, None)?;
     repair::bring_back(&context, &record)?;
     context.readings = readings(&context, lane.account(), &manifests)?;
     Ok(context)
@@ -112,7 +119,7 @@ fn may_open(context: &RunContext, account: &Account) -> Result<()> {
         first.batch, last.batch
     );
     let help = format!(
-        "anabranch dead list  shows what failed. Skip what holds a batch:  anabranch dead skip --batch {}",
+        "anabranch dead list  shows what failed. Try again what holds a batch, or give it up:  anabranch dead retry|skip --batch {}",
         first.batch
     );
     Err(Error::new(ErrorKind::Held, text).help(help))
@@ -123,8 +130,7 @@ pub fn take_part(context: &mut RunContext, record: &RunRecord, accounts: &[Accou
     if let Some(chair) = accounts.iter().find(|a| a.lane == 0) {
         fits(context, record, chair)?;
     }
-    name_run(context, record);
-    Ok(())
+    name_run(context, record, None)
 }
 
 /// An open run goes on only with the flow that began it.
@@ -146,7 +152,7 @@ fn begin(
     mut record: RunRecord,
     manifests: &BTreeMap<StreamNo, Manifest>,
 ) -> Result<()> {
-    name_run(context, &record);
+    name_run(context, &record, None)?;
     let mut account = Account {
         version: ACCOUNT_VERSION,
         flow_hash: context.flow.hash.clone(),
@@ -208,7 +214,15 @@ fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> R
 
 /// Closes an open run as abandoned: the readers of source streams go back to where it began.
 fn abandon(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
-    fence(context, record)?;
+    let others = fence(context, record)?;
+    let ledger = Ledger::new(record.number, others.into_iter().chain([lane.account().clone()]));
+    let standing = ledger.standing(context, record);
+    let (ends, gaps) = (ends(standing), left_behind(standing));
+    for file in context.files() {
+        if context.flow.streams[file.sink].sink.as_ref().is_some_and(|s| s.mode == Mode::Append) {
+            cut(standing, lane, &file)?;
+        }
+    }
     repair::put_back(context, record)?;
     let begun = record.repair.as_ref().map_or(&[][..], |mending| &mending.aside);
     commit(lane, |account| {
@@ -219,19 +233,51 @@ fn abandon(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Res
                 account.read.extend(back);
             }
         }
-        let mut given_up = RunRecord { phase: Phase::Abandoned, ..record.clone() };
+        let mut given_up = RunRecord { phase: Phase::Abandoned, ends, gaps, ..record.clone() };
         given_up.put_back_what_waits();
         account.record = Some(given_up);
     })?;
     for file in context.files() {
         let stream = &context.flow.streams[file.sink];
-        let replaces = stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append);
-        if replaces
-            && !begun.contains(&stream.name)
-            && let Some(path) = context.sink_path(&file)?
-        {
+        let Some(path) = context.sink_path(&file)? else { continue };
+        if !begun.contains(&stream.name) && stream.sink.as_ref().is_some_and(|s| s.mode != Mode::Append) {
             context.world.sinks.discard(&path)?;
         }
     }
     Ok(())
+}
+
+/// What was added to a file and never committed does not stay: the next run adds behind what was.
+fn cut(standing: Standing<'_>, lane: &mut dyn Lane, file: &FileOf) -> Result<()> {
+    let Standing { context, record, .. } = standing;
+    let Some(path) = &context.sink_path(file)? else { return Ok(()) };
+    let (sinks, length) = (&context.world.sinks, standing.mark(Mark::length(context, file)));
+    if !matches!(sinks.goal(path, false)?, Goal::File(..)) || sinks.length(path).is_none_or(|is| is <= length) {
+        return Ok(());
+    }
+    let how = Opening { path, replace: false, run: record.number, resume: Some(length) };
+    sinks.open(how, &mut || still_held(context, lane, &mut 0)).map(drop)
+}
+
+/// What a run that is given up has written for pairs stands between what waits for them and what the next run writes: it is
+/// not for them.
+fn left_behind(standing: Standing<'_>) -> BTreeMap<Reader, Vec<Range<i64>>> {
+    let Standing { context, record, .. } = standing;
+    let mut gaps = record.gaps.clone();
+    let pairs = context.plan.units.iter().filter(|u| u.pairs.is_some()).flat_map(|u| &u.roots);
+    let own = pairs.filter(|r| context.is_carried(r) && context.flow.streams[r.from].writer != Writer::Outside);
+    for root in own {
+        for p in 0..context.partitions[root.from] {
+            let spot = (context.flow.streams[root.from].at.clone(), p);
+            let written = record.starts.get(&spot).copied().unwrap_or(0)..standing.written(&spot);
+            let of = gaps.entry(context.reader(root, p)).or_default();
+            match of.last_mut().filter(|last| last.end >= written.start) {
+                Some(last) => last.end = last.end.max(written.end),
+                None if !written.is_empty() => of.push(written),
+                None => {}
+            }
+        }
+    }
+    gaps.retain(|_, of| !of.is_empty());
+    gaps
 }

@@ -1,6 +1,7 @@
 //! What is known before there is a run, and the streams that it needs.
 
 use crate::context::RunContext;
+use crate::context::choices::Choices;
 use crate::life::{books, look, repair};
 use crate::options::Options;
 use crate::world::World;
@@ -86,8 +87,8 @@ fn looks_at_headers(flow: &Flow) -> bool {
     steps || entries || flow.streams.iter().any(|s| s.sink.as_ref().is_some_and(|s| s.whole))
 }
 
-/// What is fixed for a run is taken from its record.
-pub fn name_run(context: &mut RunContext, record: &RunRecord) {
+/// What is fixed for a run is taken from its record. What a repair chose is read, if it is not given.
+pub fn name_run(context: &mut RunContext, record: &RunRecord, choices: Option<Choices>) -> Result<()> {
     context.number = record.number;
     let started = jiff::Timestamp::from_millisecond(record.started).unwrap_or_default();
     let first = record.repair.as_ref().and_then(|r| r.runs.first()).unwrap_or(&record.number);
@@ -101,7 +102,7 @@ pub fn name_run(context: &mut RunContext, record: &RunRecord) {
             context.partitions[s] = partitions; // of a topic that got more of them meanwhile the new ones come next time
         }
     }
-    repair::extend(context, record);
+    repair::extend(context, record, choices)
 }
 
 /// Partitions of a stream: as declared, as found, or as its writer's largest input.

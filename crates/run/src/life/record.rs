@@ -172,7 +172,7 @@ pub fn own_span(
         let of = |p: usize| (s.clone(), p as u32);
         let end = |p: usize| last.and_then(|r| r.ends.get(&of(p)));
         let behind = spans.iter().enumerate().any(|(p, span)| end(p).is_some_and(|end| span.end < *end));
-        if !behind || context.lanes < 2 || context.world.clock.moment() > until {
+        if !behind || context.engine.counts_by_offset() || context.world.clock.moment() > until {
             return Ok(spans);
         }
         context.engine.wait(limits::BELL_WAIT);

@@ -1,146 +1,212 @@
-//! Repairing a batch that is held: a run that works for it again. Dead letters are tried again at the step where they
-//! failed, or skipped; then its gate is judged again, over everything that was ever done for the batch.
+//! Repairing a batch: a run that works for it again. Dead letters are tried again at the step where they failed, or given up;
+//! then its gates are judged again, over everything that was ever done for the batch.
 
-use crate::context::RunContext;
+use crate::context::choices::Choices;
+use crate::context::sinks::of_batch;
+use crate::context::{RunContext, TriedAgain};
 use crate::ledger::marks::Mark;
-use crate::life::books::{HeldBooks, each, find};
+use crate::life::books::{Batch, choices_of, find, keep_choices};
+use crate::life::choose::{Chosen, choose};
 use crate::life::record::{is_another, own_span};
-use crate::options::Repair;
-use crate::piece::letter::DeadLetter;
+use crate::piece::wanted::Repair;
+use crate::show::text::counted;
+use crate::worker::lane::still_held;
+use crate::world::Opening;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
-    Account, Again, Cursor, Desk, Error, FlowId, Kind as ErrorKind, Lane, Phase, RepairRecord, Result, RunKind,
-    RunRecord, StreamName, Tally, limits,
+    Account, Error, Kind as ErrorKind, Lane, Phase, Placed, Put, RepairRecord, Result, RunKind, RunRecord, StreamName,
 };
-use anabranch_flow::model::{Flow, Kind, Mode, Stream, Writer};
+use anabranch_flow::check::hash::differences;
+use anabranch_flow::model::{Flow, Mode, Stream, Writer};
 use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::plan::{Node, ReadFrom, Root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A run that is open must be the repair that is wanted, if one is: another one has to end first.
-pub fn is_open(wanted: Option<&Repair>, record: &RunRecord) -> Result<()> {
-    match wanted.is_none_or(|wanted| wanted.is_done_by(record)) {
-        true => Ok(()),
-        false => Err(Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run")),
-    }
+pub fn is_open(context: &RunContext, wanted: Option<&Repair>, record: &RunRecord) -> Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let other = || Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run");
+    let Some(mending) = record.repair.as_ref().filter(|_| record.batch == wanted.batch) else { return Err(other()) };
+    let Some(batch) = find(&*context.engine, &context.flow.name, wanted.batch)? else { return Err(other()) };
+    let Chosen { choices, late, .. } = choose(context, &batch, wanted).map_err(|_| other())?;
+    let is_same = late.iter().eq(&mending.late) && choices == choices_of(context, record)?;
+    if is_same { Ok(()) } else { Err(other()) }
 }
 
-/// The dead letters of a held batch that are not settled, oldest first: at most as many as its repairs may settle.
-///
-/// # Errors
-///
-/// The batch is not held, or its letters cannot be read.
-pub fn unsettled(engine: &dyn Desk, flow: &FlowId, batch: u64) -> Result<Vec<String>> {
-    let account = engine.accounts(flow, &mut Cursor::default(), std::time::Duration::ZERO)?;
-    let record = account.iter().find_map(|a| a.record.as_ref());
-    if !record.is_some_and(|r| r.held.iter().any(|h| h.batch == batch)) {
-        return Err(Error::usage(format!("batch {batch} of {flow} is not held")));
-    }
-    let mending = find(engine, flow, batch)?.record.repair.unwrap_or_default();
-    let mut ids = vec![];
-    each(engine, &flow.own("dead")?, |_, item| {
-        let DeadLetter { id, run, .. } = DeadLetter::read(item);
-        let of_batch = mending.runs.contains(&run);
-        ids.extend(
-            Some(id).filter(|id| of_batch && ids.len() < limits::SETTLED_OF_BATCH && !mending.settled.contains(id)),
-        );
-        Ok(())
-    })?;
-    Ok(ids)
+/// What a repair begins with.
+pub struct Opened {
+    /// Its account, with the record.
+    pub account: Account,
+    /// What it does with which letters.
+    pub choices: Choices,
+    /// The same, to be committed with the account.
+    pub puts: Vec<Put>,
+    /// What is to be said.
+    pub notes: Vec<String>,
 }
 
-/// The record and the account with which a repair begins.
+/// What a repair begins with. Nothing is committed yet.
 pub fn open(
     context: &RunContext,
     lane: &mut dyn Lane,
     wanted: &Repair,
     ids: &BTreeMap<StreamName, String>,
-) -> Result<Account> {
-    let last = lane.account().record.clone();
-    let held = last.as_ref().is_some_and(|r| r.held.iter().any(|h| h.batch == wanted.batch));
-    let Some(last) = last.filter(|_| held) else {
-        return Err(Error::usage(format!("batch {} of {} is not held", wanted.batch, context.flow.name)));
-    };
-    let HeldBooks { record: was, account: books } = find(&*context.engine, &context.flow.name, wanted.batch)?;
-    if books.flow_hash != context.flow.hash {
-        let text = format!("batch {} was held by another version of the flow", wanted.batch);
-        return Err(Error::usage(text).help("repair it with the flow as it was"));
-    }
-    if let Some(stream) = was.ids.keys().find(|stream| is_another(&was, ids, stream)) {
-        let text = format!("{stream} was recreated since batch {} was held", wanted.batch);
+) -> Result<Opened> {
+    let (name, n) = (&context.flow.name, wanted.batch);
+    let nothing = || Error::usage(format!("batch {n} of {name} has no dead letters that could be taken up"));
+    let last = lane.account().record.clone().ok_or_else(nothing)?;
+    let batch = find(&*context.engine, name, n)?.ok_or_else(nothing)?;
+    let was = &batch.books.record;
+    if let Some(stream) = was.ids.keys().find(|stream| is_another(was, ids, stream)) {
+        let text = format!("{stream} was recreated since batch {n} was closed");
         return Err(Error::new(ErrorKind::Lost, text));
     }
-    let mut mending = was.repair.clone().unwrap_or_default();
-    let tally = settled(context, &books, &mut mending, wanted)?;
-    mending.beside = beside(context, &mending, &last);
-    mending.carry.clone_from(&lane.account().read);
-    (mending.waited, mending.gaps) = (last.waited.clone(), last.gaps.clone());
-    let mut record = RunRecord {
-        number: last.number + 1,
-        kind: RunKind::Repair,
-        phase: Phase::Open,
-        held: last.held.clone(),
-        ends: BTreeMap::new(),
-        starts: was.starts.clone(),
-        ..was.clone()
+    may_differ(context, &batch)?;
+    let chosen = choose(context, &batch, wanted)?;
+    if chosen.choices == Choices::default() {
+        let mut nothing = Error::usage(format!("batch {n} of {name} has no such dead letter that is not settled"));
+        nothing.code = "no-such-letters";
+        nothing.help = left_as_they_are(&chosen).into_iter().next();
+        return Err(nothing);
+    }
+    let notes = left_as_they_are(&chosen);
+    let mut mending = RepairRecord {
+        again: chosen.again(),
+        late: chosen.late.iter().cloned().collect(),
+        opened: context.world.clock.now(),
+        carry: lane.account().read.clone(),
+        waited: last.waited.clone(),
+        gaps: last.gaps.clone(),
+        ..batch.books.mending().clone()
     };
-    record.ids.clone_from(ids);
+    (mending.beside, mending.extended) = apart(context, &mending, &last, wanted.batch);
+    let mut record = record(&last, was, ids);
     ends_now(context, &last, &mut record)?;
-    let goes_on = mending.aside.clone();
+    let (puts, items) = keep_choices(context, &record, &chosen.choices)?;
+    mending.choices = items;
+    let marks = marks(context, &mending, &batch.books.account);
     record.repair = Some(mending);
-    let mut read = books.read;
+    let mut read = batch.books.account.read;
     read.retain(|reader, _| reader.stream != context.dead); // an earlier repair read its own letters
-    let mut marks = books.marks;
-    marks.remove(&Mark::Dead.to_string());
-    let others = context.files().map(|f| &context.flow.streams[f.sink].name).filter(|sink| !goes_on.contains(sink));
-    others.for_each(|sink| marks.retain(|mark, _| !Mark::is_length_of(mark, sink)));
-    Ok(Account {
+    let account = Account {
         version: ACCOUNT_VERSION,
         flow_hash: context.flow.hash.clone(),
         run: record.number,
         seq: lane.account().seq + 1,
         read,
-        tally,
+        tally: chosen.tally,
         marks,
         groups: lane.account().groups.clone(),
         record: Some(record),
         ..Account::default()
-    })
+    };
+    Ok(Opened { account, choices: chosen.choices, puts, notes })
 }
 
-/// What the nodes did, without the letters that are tried again; those that are settled are noted.
-fn settled(
-    context: &RunContext,
-    books: &Account,
-    mending: &mut RepairRecord,
-    wanted: &Repair,
-) -> Result<BTreeMap<String, Tally>> {
-    let mut tally = books.tally.clone();
-    let letters = letters_of(context, mending, wanted)?;
-    for (id, letter) in &letters {
-        let step = letter.failed.step.clone();
-        let counted = tally.entry(step.clone()).or_default();
-        counted.dead = counted.dead.saturating_sub(1);
-        if wanted.skip.contains(id) {
-            counted.skipped += 1;
-        } else {
-            let of = may_retry(context, books, letter)?;
-            untake(counted, &of);
-            mending.again.push(Again { id: id.clone(), step, of });
-        }
-        mending.settled.push(id.clone());
+/// The record of a run for a batch whose last run had this one.
+fn record(last: &RunRecord, was: &RunRecord, ids: &BTreeMap<StreamName, String>) -> RunRecord {
+    RunRecord {
+        number: last.number + 1,
+        kind: RunKind::Repair,
+        phase: Phase::Open,
+        held: last.held.clone(),
+        ends: BTreeMap::new(),
+        ids: ids.clone(),
+        ..was.clone()
     }
-    Ok(tally)
 }
 
-/// The sinks that write beside their place: a later batch has put its file there, or an earlier repair of this one.
-fn beside(context: &RunContext, mending: &RepairRecord, last: &RunRecord) -> Vec<String> {
+/// What was said and done once stays said; files that do not go on begin again.
+fn marks(context: &RunContext, mending: &RepairRecord, books: &Account) -> BTreeMap<String, u64> {
+    let mut marks = books.marks.clone();
+    marks.remove(&Mark::Dead.to_string());
+    let sinks = context.files().map(|f| &context.flow.streams[f.sink].name);
+    let others = sinks.filter(|sink| !mending.aside.contains(sink));
+    others.for_each(|sink| marks.retain(|mark, _| !Mark::is_length_of(mark, sink)));
+    let extended = mending.placed.iter().filter(|p| mending.extended.contains(&p.sink));
+    marks.extend(extended.map(|p| (Mark::Length(&p.sink, None).to_string(), p.bytes)));
+    marks
+}
+
+/// Why letters that were meant are not taken up.
+fn left_as_they_are(chosen: &Chosen) -> Vec<String> {
+    let say = |(why, n): (&String, &u64)| format!("{} left as it is: {why}", counted(*n as usize, "dead letter"));
+    chosen.left.iter().map(say).collect()
+}
+
+/// A flow that differs from the one that left the letters may be what mends them: it differs in what steps do with an item,
+/// and what such a step did before need not be done again.
+fn may_differ(context: &RunContext, batch: &Batch) -> Result<()> {
+    let flow = &context.flow;
+    for path in differences(&batch.books.parts, &flow.parts) {
+        let mut words = path.splitn(3, '.');
+        let (part, name, key) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let step = flow.step_no(name).filter(|_| part == Some("steps") && MENDABLE.contains(&key));
+        let folds = |s: StepNo| {
+            let unit = context.plan.unit_of(Node::Step(s)).map(|u| &context.plan.units[u]);
+            let unsaid = |f: &&StepNo| !Mark::Done(&flow.steps[**f].name).is_in(&batch.books.account);
+            unit.and_then(|unit| unit.folds.iter().find(unsaid)).copied()
+        };
+        let n = batch.books.record.batch;
+        let Some(step) = step else {
+            return Err(Error::usage(format!(
+                "batch {n} was worked on with another version of the flow: {path} differs"
+            ))
+            .help("put that back as it was; what a step does with an item may differ"));
+        };
+        if let Some(fold) = folds(step) {
+            let fold = &flow.steps[fold].name;
+            return Err(Error::usage(format!(
+                "batch {n} was worked on with another version of the flow: {path} differs"
+            ))
+            .help(format!(
+                "{fold} reads again what {name} has made, and that has to be the same: put it back as it was"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Keys of a step that say what it does with an item.
+const MENDABLE: [&str; 10] =
+    ["exec", "pipe", "http", "value", "set", "each", "where", "env", "idempotency-key", "on-error"];
+
+/// The sinks that write beside their place, as a later batch has put its file there, or as the file is not as it was; and
+/// those whose files go on, as this batch has put them there.
+fn apart(context: &RunContext, mending: &RepairRecord, last: &RunRecord, batch: u64) -> (Vec<String>, Vec<String>) {
     let later = mending.runs.first().is_some_and(|first| last.number - first >= mending.runs.len() as u64);
-    let replaces = |s: &&Stream| s.sink.as_ref().is_some_and(|sink| sink.mode != Mode::Append);
-    let in_place = |s: &&Stream| mending.placed.iter().any(|p| p.sink == s.name);
-    let sinks = context.flow.streams.iter().filter(replaces).filter(|s| later || in_place(s));
-    sinks.map(|s| s.name.clone()).collect()
+    let (mut beside, mut extended) = (vec![], vec![]);
+    let again = mending.again.iter().filter_map(|again| context.flow.step_no(&again.step));
+    let reached = context.flow.below(again);
+    for (s, stream) in context.flow.numbered_streams() {
+        if stream.sink.as_ref().is_none_or(|sink| sink.mode == Mode::Append) {
+            continue;
+        }
+        let placed: Vec<&Placed> = mending.placed.iter().filter(|p| p.sink == stream.name).collect();
+        let is_as_it_was = |p: &Placed| !later && context.world.sinks.length(&p.path) == Some(p.bytes);
+        match placed.as_slice() {
+            [] if !later => {}
+            [one] if reached.contains(&s) && !one.path.contains(&of_batch(batch)) && is_as_it_was(one) => {
+                extended.push(stream.name.clone());
+            }
+            _ => beside.push(stream.name.clone()),
+        }
+    }
+    (beside, extended)
+}
+
+/// The files that the batch has put in place go on: what they have is written again as what this repair has begun, and takes
+/// their place when it closes.
+pub fn go_on(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Result<()> {
+    let Some(mending) = &record.repair else { return Ok(()) };
+    for placed in mending.placed.iter().filter(|p| mending.extended.contains(&p.sink)) {
+        let how = Opening { path: &placed.path, replace: true, run: record.number, resume: Some(0) };
+        let mut file = context.world.sinks.open(how, &mut || still_held(context, lane, &mut 0))?;
+        context.world.sinks.copy(&placed.path, placed.bytes, &mut *file)?;
+        file.sync()?;
+    }
+    Ok(())
 }
 
 /// The files that the batch had begun go on in the place of this repair.
@@ -186,92 +252,13 @@ fn ends_now(context: &RunContext, last: &RunRecord, record: &mut RunRecord) -> R
     Ok(())
 }
 
-fn untake(tally: &mut Tally, of: &str) {
-    if let Some(took) = tally.took.get_mut(of) {
-        *took = took.saturating_sub(1);
-    }
-}
-
-/// The dead letters that are named, each once, and each of this batch and not settled yet.
-fn letters_of(context: &RunContext, mending: &RepairRecord, wanted: &Repair) -> Result<BTreeMap<String, DeadLetter>> {
-    let ids: BTreeSet<&String> = wanted.retry.iter().chain(&wanted.skip).collect();
-    if wanted.retry.len() + wanted.skip.len() > limits::REPAIRED_AT_ONCE {
-        return Err(Error::usage(format!(
-            "at most {} dead letters can be retried or skipped at once",
-            limits::REPAIRED_AT_ONCE
-        )));
-    }
-    if mending.settled.len() + wanted.retry.len() + wanted.skip.len() > limits::SETTLED_OF_BATCH {
-        let text = format!("at most {} dead letters of a batch can be settled", limits::SETTLED_OF_BATCH);
-        return Err(Error::usage(text).help("accept the rest with  tolerate, or run the batch again"));
-    }
-    let mut letters = BTreeMap::new();
-    each(&*context.engine, &context.dead, |_, item| {
-        let letter = DeadLetter::read(item);
-        if ids.contains(&letter.id) && mending.runs.contains(&letter.run) {
-            letters.insert(letter.id.clone(), letter);
-        }
-        Ok(())
-    })?;
-    for id in ids {
-        let text = match letters.contains_key(id) {
-            false => format!("batch {} has no dead letter {id}", wanted.batch),
-            true if mending.settled.contains(id) => format!("the dead letter {id} is settled already"),
-            true if wanted.retry.contains(id) && wanted.skip.contains(id) => {
-                format!("the dead letter {id} is to be retried and skipped")
-            }
-            true => continue,
-        };
-        return Err(Error::usage(text).help(format!("anabranch dead list  shows those of {}", context.flow.name)));
-    }
-    Ok(letters)
-}
-
-/// The stream from which a step took an item. It can be tried again there, unless a reduce behind it has said its results.
-fn may_retry(context: &RunContext, books: &Account, letter: &DeadLetter) -> Result<String> {
-    let (flow, id, step) = (&context.flow, &letter.id, &letter.failed.step);
-    let of = letter.failed.reason.taken.as_ref().map(|taken| taken.of.clone()).unwrap_or_default();
-    if letter.cut.is_some() {
-        let text = format!("the dead letter {id} was too large to be kept whole, and cannot be tried again");
-        return Err(Error::usage(text).help("skip it, or run the batch again"));
-    }
-    let found = flow.step_no(step);
-    let input = found.zip(flow.stream_no(&of));
-    let Some((s, _)) = input.filter(|(s, of)| flow.steps[*s].inputs.contains(of)) else {
-        return Err(Error::usage(format!("the dead letter {id} failed at {step}, and cannot be retried there"))
-            .help("skip it, or run the batch again"));
-    };
-    if let Some(late) = said_behind(flow, books, s) {
-        return Err(Error::usage(format!("{late} has written its results: the dead letter {id} would come too late"))
-            .help("skip it"));
-    }
-    Ok(of)
-}
-
-/// A reduce that a step leads to, and that has said its results; or a pair, which has moved on.
-fn said_behind(flow: &Flow, books: &Account, step: StepNo) -> Option<String> {
-    let mut todo = vec![step];
-    let mut seen = BTreeSet::new();
-    while let Some(s) = todo.pop().filter(|_| seen.len() <= flow.steps.len()) {
-        if !seen.insert(s) {
-            continue;
-        }
-        let name = &flow.steps[s].name;
-        if Mark::Done(name).is_in(books) && matches!(flow.steps[s].kind, Kind::Reduce(..) | Kind::Pair(_)) {
-            return Some(name.clone());
-        }
-        todo.extend(flow.steps[s].outputs.iter().flat_map(|o| &flow.streams[*o].readers).map(|(reader, _)| *reader));
-    }
-    None
-}
-
 /// Gives the steps whose dead letters are tried again a root that reads them.
-pub fn extend(context: &mut RunContext, record: &RunRecord) {
-    let Some(mending) = &record.repair else { return };
+pub fn extend(context: &mut RunContext, record: &RunRecord, choices: Option<Choices>) -> Result<()> {
+    let Some(mending) = &record.repair else { return Ok(()) };
     let of_name = |name: &String| context.flow.stream_no(name);
     // an earlier repair of the batch may have put a file there
     let behind = |s: &StreamNo| {
-        let (name, first) = (&context.flow.streams[*s].name, crate::context::sinks::of_batch(record.batch));
+        let (name, first) = (&context.flow.streams[*s].name, of_batch(record.batch));
         let taken = mending.placed.iter().any(|p| p.sink == *name && p.path.ends_with(&first));
         if taken { format!("{first}-{}", record.number) } else { first }
     };
@@ -279,11 +266,13 @@ pub fn extend(context: &mut RunContext, record: &RunRecord) {
         mending.beside.iter().filter_map(of_name).map(|s| (s, behind(&s))).collect();
     context.beside = beside;
     if context.again.is_some() || mending.again.is_empty() {
-        return;
+        return Ok(());
     }
+    let choices = choices.map_or_else(|| choices_of(context, record), Ok)?;
+    let late = mending.late.iter().filter_map(|step| context.flow.step_no(step)).collect();
     let mut flow = Flow::clone(&context.flow);
     let dead = StreamNo(flow.streams.len());
-    let Some(like) = flow.streams.first() else { return };
+    let Some(like) = flow.streams.first() else { return Ok(()) };
     flow.streams.push(Stream {
         name: "dead letters".into(),
         at: context.dead.clone(),
@@ -311,5 +300,6 @@ pub fn extend(context: &mut RunContext, record: &RunRecord) {
     context.partitions.push(record.lanes);
     context.with_headers.push(true);
     context.flow = Arc::new(flow);
-    context.again = Some((dead, mending.again.clone()));
+    context.again = Some(TriedAgain { stream: dead, choices, late });
+    Ok(())
 }

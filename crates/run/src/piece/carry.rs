@@ -34,6 +34,13 @@ impl<'c> Carrier<'c> {
             return Ok(());
         }
         match node {
+            Node::Step(i) if self.context.again.as_ref().is_some_and(|again| again.late.contains(&i)) => {
+                let (step, n) = (&self.context.flow.steps[i], part.count());
+                let tally = self.out.tally(&step.name);
+                *tally.took.entry(self.context.flow.streams[of].name.clone()).or_default() += n;
+                tally.skipped += n;
+                Ok(())
+            }
             Node::Step(i) => self.step(i, input, of, part),
             Node::Sink(s) => self.sink(s, part),
             Node::Publish(s) => {

@@ -1,6 +1,7 @@
 //! Dead letters: items that failed, with the story of their failure in headers. They are written and read here alone.
 
-use crate::context::RunContext;
+use crate::context::choices::Revision;
+use crate::context::{RunContext, TriedAgain};
 use anabranch_engine::{Builder, Codec, Handle, Item, LaneNo, Result, StreamName, limits};
 use anabranch_flow::patterns::{Body, Origin, Part};
 use anabranch_flow::plan::{Node, Root};
@@ -146,15 +147,21 @@ impl DeadLetter {
         item
     }
 
-    /// The item as its step got it, to be tried again.
-    pub fn part(self, context: &RunContext) -> Option<Part> {
-        let Failed { step, reason, item } = self.failed;
+    /// The item as its step got it, or as it was revised, to be tried again.
+    fn part(self, context: &RunContext, revision: Option<&Revision>) -> Option<Part> {
+        let Failed { step, reason, mut item } = self.failed;
+        let mut answer = None;
+        match revision {
+            Some(Revision::Value(value)) => item.value = Some(value.clone()),
+            Some(Revision::Answer(result)) => answer = Some(result.clone()),
+            None => {}
+        }
         let own = format!("{}/{step}/", context.flow.name);
         let place = reason.place.strip_prefix(&own).unwrap_or(&reason.place).into();
         let taken = reason.taken?;
         let mut batch = Builder::new(Codec::None);
         batch.push_item(&item);
-        let origin = Origin::Again { place, above: Arc::new(taken.above) };
+        let origin = Origin::Again { place, above: Arc::new(taken.above), answer };
         batch.finish().map(|batch| Part { body: Body::Ready(batch), rows: None, origin, partition: taken.partition })
     }
 }
@@ -162,20 +169,27 @@ impl DeadLetter {
 /// The dead letters in a batch that a root tries again: the position behind each, and the item as its step got it.
 pub fn letters(
     context: &RunContext,
+    again: &TriedAgain,
     root: &Root,
     handle: &Handle,
     span: std::ops::Range<i64>,
 ) -> Result<Vec<(i64, Part)>> {
-    let Some((_, again)) = &context.again else { return Ok(vec![]) };
     let Node::Step(s) = root.node else { return Ok(vec![]) };
-    let step = &context.flow.steps[s].name;
+    let (step, partition) = (&context.flow.steps[s].name, handle.at.partition);
     let mut out = vec![];
+    if !again.choices.retry.any(partition, handle.at.offset..handle.end) {
+        return Ok(out);
+    }
     for record in handle.load()?.records()?.iter() {
         let offset = handle.at.offset + i64::from(record.delta());
+        if !span.contains(&offset) || !again.choices.retry.has(partition, offset) {
+            continue;
+        }
         let letter = DeadLetter::read(record.to_item());
-        let wanted = again.iter().any(|a| a.id == letter.id && a.step == *step && a.of == root.taken);
-        if span.contains(&offset) && wanted {
-            out.extend(letter.part(context).map(|part| (offset + 1, part)));
+        let taken = letter.failed.reason.taken.as_ref();
+        if letter.failed.step == *step && taken.is_some_and(|taken| taken.of == root.taken) {
+            let revision = again.choices.revised.get(&(partition, offset));
+            out.extend(letter.part(context, revision).map(|part| (offset + 1, part)));
         }
     }
     Ok(out)

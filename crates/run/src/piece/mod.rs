@@ -7,7 +7,9 @@ pub mod carry;
 pub mod letter;
 pub mod outcome;
 pub mod packing;
+pub mod revise;
 pub mod source;
+pub mod wanted;
 
 use crate::context::RunContext;
 use crate::piece::carry::Carrier;
@@ -74,7 +76,7 @@ pub fn carry(context: &RunContext, task: &Task) -> Result<(u64, Outcome)> {
 /// What a root takes of a batch, each with the position behind it.
 pub fn parts(context: &RunContext, root: &Root, handle: &Handle, span: Range<i64>) -> Result<Vec<(i64, Part)>> {
     match &context.again {
-        Some((dead, _)) if *dead == root.from => letter::letters(context, root, handle, span),
+        Some(again) if again.stream == root.from => letter::letters(context, again, root, handle, span),
         _ => {
             let to = span.end;
             let parts = view(context, root, handle, span)?;

@@ -70,7 +70,8 @@ fn head(r: &Report) -> String {
         Status::Done => "done".to_string(),
         Status::Abandoned => "abandoned".to_string(),
     };
-    format!("{} · run {} · {status} · {}", r.flow, r.run, seconds(r.seconds))
+    let batch = if [0, r.run].contains(&r.batch) { String::new() } else { format!(" for batch {}", r.batch) };
+    format!("{} · run {}{batch} · {status} · {}", r.flow, r.run, seconds(r.seconds))
 }
 
 fn steps(r: &Report, width: Option<usize>) -> String {

@@ -186,7 +186,11 @@ impl Window {
                 return Ok(part.above(record.row(), record.delta()).2);
             }
             let place = format!("{}/{}/{}", context.flow.name, step.name, part.place(record.row(), record.delta()));
-            let job = call::job(&view, &record, act, place, &mut slots);
+            let answer = if let Origin::Again { answer, .. } = &part.origin { answer.clone() } else { None };
+            let job = match answer {
+                Some(_) => Ok(Call::default()),
+                None => call::job(&view, &record, act, place, &mut slots),
+            };
             let id = self.next;
             self.next += 1;
             let behind = records.peek().map_or(end, |next| part.above(next.row(), next.delta()).2);
@@ -202,6 +206,7 @@ impl Window {
                 done: None,
             };
             match job {
+                Ok(_) if answer.is_some() => slot.done = answer.map(Ok),
                 Ok(job) => {
                     slot.job = Call { slot: id, attempt: 1, ..job };
                     self.reader_of.insert(id, reader);

@@ -88,6 +88,14 @@ pub trait Sinks: Send + Sync {
     fn put_aside(&self, path: &str, to: &str) -> Result<()>;
     /// Whether a sink's file is there.
     fn exists(&self, path: &str) -> bool;
+    /// The length of a file that was put in place; `None` if there is none.
+    fn length(&self, path: &str) -> Option<u64>;
+    /// Writes the first `length` bytes of a file that was put in place into another one.
+    ///
+    /// # Errors
+    ///
+    /// It is shorter, or cannot be read; or the other one cannot be written.
+    fn copy(&self, path: &str, length: u64, to: &mut dyn SinkFile) -> Result<()>;
 }
 
 /// What is done for single items outside.

@@ -290,7 +290,7 @@ impl Run<'_> {
             sides.push(side);
         }
         let n = if shut { 0 } else { sides[0].len().min(sides[1].len()) };
-        for (l, r) in sides[0].iter().zip(&sides[1]) {
+        for (l, r) in sides[0].iter().zip(&sides[1]).take(n) {
             self.give(to, json!({ "l": l, "r": r }));
         }
         for (i, (side, input)) in sides.into_iter().zip(&step.inputs).enumerate() {

@@ -194,6 +194,16 @@ impl Sinks for MemoryFiles {
         Ok(())
     }
 
+    fn length(&self, path: &str) -> Option<u64> {
+        self.inner().written.get(path).map(|file| file.bytes.len() as u64)
+    }
+
+    fn copy(&self, path: &str, length: u64, to: &mut dyn SinkFile) -> Result<()> {
+        let bytes = self.inner().written.get(path).map(|file| file.bytes.clone()).unwrap_or_default();
+        let cut = || Error::machine(format!("{path} was cut while it was read"));
+        to.write(bytes.get(..length as usize).ok_or_else(cut)?)
+    }
+
     fn exists(&self, path: &str) -> bool {
         self.inner().written.contains_key(path)
     }

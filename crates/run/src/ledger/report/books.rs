@@ -26,7 +26,7 @@ impl Auditor<'_> {
     /// The roots through which a node takes the items of a stream.
     fn roots_of(&self, node: Node, stream: StreamNo) -> impl Iterator<Item = &Root> {
         let units = self.now.context.plan.units.iter().filter(move |u| u.nodes.contains(&node));
-        let again = self.now.context.again.as_ref().map(|(dead, _)| *dead);
+        let again = self.now.context.again.as_ref().map(|again| again.stream);
         units.flat_map(|u| &u.roots).filter(move |r| r.node == node && r.of == stream && Some(r.from) != again)
     }
 
@@ -188,10 +188,11 @@ impl Auditor<'_> {
 
     /// Every dead letter that is to be tried again was taken again.
     pub fn tried_again(&mut self) {
-        let Some((_, again)) = &self.now.context.again else { return };
+        let Some(mending) = &self.now.record.repair else { return };
+        let again = &mending.again;
         let steps: BTreeSet<&str> = again.iter().map(|a| a.step.as_str()).collect();
         for step in steps {
-            let wanted = again.iter().filter(|a| a.step == step).count() as u64;
+            let wanted = again.iter().filter(|a| a.step == step).map(|a| a.letters).sum::<u64>();
             let of_step = self.now.accounts.iter().flat_map(|a| &a.read);
             let of_step = of_step.filter(|(r, _)| r.step == step && r.stream == self.now.context.dead);
             let taken: u64 = of_step.map(|(_, next)| next.items).sum();

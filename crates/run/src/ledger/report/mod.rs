@@ -221,7 +221,8 @@ pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
         status,
         exit,
         balanced: imbalance.is_empty(),
-        seconds: ((now - record.started).max(0) as f64) / 1000.0,
+        seconds: ((now - record.repair.as_ref().map_or(record.started, |mending| mending.opened)).max(0) as f64)
+            / 1000.0,
         sinks: sinks(standing),
         steps,
         dead: vec![],
@@ -254,7 +255,7 @@ fn notes(standing: Standing<'_>) -> Vec<String> {
 /// The files of a batch, those first that its earlier runs have put in place.
 fn sinks(standing: Standing<'_>) -> Vec<SinkLine> {
     let Standing { context, record, .. } = standing;
-    let placed = record.repair.as_ref().map_or(&[][..], |mending| &mending.placed);
+    let placed = record.repair.as_ref().map_or_else(Vec::new, |mending| mending.put_there());
     let mut lines = vec![];
     for (i, s) in context.flow.numbered_streams().filter(|(_, s)| s.sink.is_some()) {
         let line = |path: String, items, bytes| SinkLine { stream: s.name.clone(), path, items, bytes };
