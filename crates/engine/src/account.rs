@@ -186,6 +186,9 @@ pub struct RunRecord {
     /// What a run does that repairs a batch.
     #[serde(default)]
     pub repair: Option<RepairRecord>,
+    /// Number of the newest books of a batch.
+    #[serde(default)]
+    pub books: u64,
 }
 
 /// A stretch of a partition.
@@ -217,6 +220,8 @@ pub struct RepairRecord {
     pub opened: i64,
     /// How many dead letters are tried again.
     pub again: Vec<Again>,
+    /// How many earlier runs of the batch tried again. What passed then belongs to results that are not said yet.
+    pub before: Vec<Again>,
     /// How many items beside the books say what this run does with which letters.
     pub choices: u64,
     /// Steps whose results were said without the items that are tried again: what still comes to them is skipped.

@@ -1,8 +1,11 @@
 //! One trial from its start to its end.
 
+mod mending;
+
 use crate::compared::Compared;
 use crate::drawn::Source;
-use crate::drawn::model::{self, State, plain};
+use crate::drawn::model::{self, plain};
+use crate::drawn::state::State;
 use crate::setup::Setup;
 use anabranch_engine::{
     Admin, At, Cursor, Desk, Engine, Error, FlowId, Item, Kind, Phase, Result as Done, RunRecord, StreamName,
@@ -10,14 +13,14 @@ use anabranch_engine::{
 };
 use anabranch_flow::check::check_text;
 use anabranch_flow::model::Flow;
-use anabranch_run::{DeadLetter, Options, Outcome, Report, run as run_flow};
+use anabranch_run::{DeadLetter, Options, Outcome, Repair, Report, run as run_flow};
 use anabranch_trial::log::MemoryLog;
 use anabranch_trial::rng::Rng;
 use anabranch_trial::scheduler::{Process, Scheduler};
 use anabranch_trial::world::{Around, MemoryFiles, Mock, Mocked, Mocks};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -97,6 +100,7 @@ impl Trial<'_> {
         let mut dice = Rng::new(self.setup.seed ^ 0x5eed);
         let (mut state, mut id, mut runs, mut items) = (State::default(), 0, 0, 0);
         let mut abandoned = false;
+        let mut mending = Rng::new(self.setup.seed ^ 0x3e4d);
         let mut main = first;
         for batch in 0..self.setup.batches {
             main.begin_alone();
@@ -104,12 +108,13 @@ impl Trial<'_> {
             let log = self.log.seen_by(&main);
             let mut given = self.give(&log, batch, &mut dice, &mut id).map_err(|e| format!("giving items: {e}"))?;
             self.scheduler.set_faults(self.setup.faults);
-            self.work(&main, &mut dice);
+            self.work(&main, &mut dice, None);
             main = self.scheduler.process();
             main.begin_alone();
             self.scheduler.set_faults(self.setup.faults.ceased());
             let log = self.log.seen_by(&main);
             let record = self.close(&main, &log, runs)?;
+            let newest = state.batches.len();
             let made = record.number - runs;
             let reports = reports(&log, &self.flow.name)?;
             for number in runs + 1..=record.number {
@@ -128,6 +133,11 @@ impl Trial<'_> {
             }
             runs += made;
             items += self.compare(&log, &state, runs, abandoned)?;
+            state.runs = runs;
+            while self.setup.repairs && mending.eighths(5) && self.mend(&mut main, &mut state, &mut mending, newest)? {
+                runs = state.runs;
+                items += self.compare(&self.log.seen_by(&main), &state, runs, false)?;
+            }
             main.end();
             main = self.scheduler.process();
         }
@@ -175,7 +185,7 @@ impl Trial<'_> {
     }
 
     /// Processes work the flow, until one of them has closed a run.
-    fn work(&self, main: &Process, dice: &mut Rng) {
+    fn work(&self, main: &Process, dice: &mut Rng, repair: Option<&Repair>) {
         let over = Arc::new(AtomicBool::new(false));
         let processes: Vec<Process> = (0..self.setup.processes).map(|_| self.scheduler.process()).collect();
         let seeds: Vec<u64> = processes.iter().map(|_| dice.draw()).collect();
@@ -184,7 +194,7 @@ impl Trial<'_> {
                 let over = over.clone();
                 scope.spawn(move || {
                     process.begin();
-                    self.live(process.clone(), &mut Rng::new(seed), &over);
+                    self.live(process.clone(), &mut Rng::new(seed), &over, repair);
                     process.end();
                 });
             }
@@ -193,7 +203,7 @@ impl Trial<'_> {
     }
 
     /// A process that is started again and again.
-    fn live(&self, mut process: Process, dice: &mut Rng, over: &AtomicBool) {
+    fn live(&self, mut process: Process, dice: &mut Rng, over: &AtomicBool, repair: Option<&Repair>) {
         let mut once_more = dice.eighths(3);
         for _ in 0..LIVES {
             process.sleep(Duration::from_millis(dice.below(3_000)));
@@ -206,10 +216,15 @@ impl Trial<'_> {
                 false => process.clone(),
             };
             let fresh = self.setup.fresh && dice.eighths(2);
-            let options = Options { stop, fresh, workers: 1 + dice.below(3) as usize, ..Options::default() };
+            let workers = 1 + dice.below(3) as usize;
+            let options = Options { stop, fresh, workers, repair: repair.cloned(), ..Options::default() };
             match self.once(&seen, options) {
                 Ok(Outcome::Closed(_)) => over.store(true, Ordering::Relaxed),
                 Ok(Outcome::Stopped(_)) => {}
+                // another process has done it
+                Err(e) if repair.is_some() && e.kind == Kind::Usage && e.text.contains("is settled already") => {
+                    over.store(true, Ordering::Relaxed);
+                }
                 Err(e) => self.judge(&e),
             }
             if process.is_dead() {
@@ -292,7 +307,11 @@ impl Trial<'_> {
             })?;
             return Ok(out);
         }
-        let text = String::from_utf8_lossy(&self.files.found(what).unwrap_or_default()).into_owned();
+        let bytes = match what.contains(".batch-") {
+            true => self.files.found_all(what),
+            false => self.files.found(what).unwrap_or_default(),
+        };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(text.lines().map(|l| plain(l) + "\n").collect())
     }
 }
@@ -317,13 +336,20 @@ fn once_too_often(want: &[String], got: &str) -> String {
 
 /// All items of a stream.
 fn each(log: &MemoryLog, stream: &StreamName, mut take: impl FnMut(Item)) -> Done<()> {
-    for (p, span) in (0..).zip(log.span(stream)?) {
-        let at = At { stream: stream.clone(), partition: p, offset: span.start };
-        let _ = items(log, at, span.end, |_, item| {
-            take(item);
-            Ok(ControlFlow::Continue(()))
-        })?;
-    }
+    (0..).zip(log.span(stream)?).try_for_each(|(p, span)| each_at(log, (stream, p, span), |_, item| take(item)))
+}
+
+/// The items of a stretch of a stream.
+fn each_at(
+    log: &MemoryLog,
+    (stream, partition, span): (&StreamName, u32, Range<i64>),
+    mut take: impl FnMut(i64, Item),
+) -> Done<()> {
+    let at = At { stream: stream.clone(), partition, offset: span.start };
+    let _ = items(log, at, span.end, |offset, item| {
+        take(offset, item);
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(())
 }
 

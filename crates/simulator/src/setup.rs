@@ -23,6 +23,8 @@ pub struct Setup {
     pub faults: Faults,
     /// Runs are abandoned for new ones now and then.
     pub fresh: bool,
+    /// Failed items are tried again, edited and given up.
+    pub repairs: bool,
     /// Decides the items, and whose turn it is.
     pub seed: u64,
 }
@@ -41,7 +43,8 @@ impl Setup {
             false => (1 + dice.below(4) as usize, Manner { lanes: 1 + dice.below(8) as u32, gaps: true }),
         };
         let fresh = dice.eighths(1);
-        Setup { shape, batches: 3, items: 25, processes, manner, faults, fresh, seed }
+        let repairs = !fresh && dice.eighths(4);
+        Setup { shape, batches: 3, items: 25, processes, manner, faults, fresh, repairs, seed }
     }
 
     /// Tries it.

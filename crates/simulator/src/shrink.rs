@@ -48,6 +48,9 @@ fn smaller(setup: &Setup) -> Vec<Setup> {
     if setup.fresh {
         all.push(Setup { fresh: false, ..setup.clone() });
     }
+    if setup.repairs {
+        all.push(Setup { repairs: false, ..setup.clone() });
+    }
     let faults = setup.faults;
     let kinds = [
         Faults { die: 0, ..faults },

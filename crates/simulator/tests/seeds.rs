@@ -21,7 +21,8 @@ const FOUND: [(u64, &str); 8] = [
 #[test]
 fn what_was_found_stays_mended() {
     for (seed, what) in FOUND {
-        Setup::of(seed).run().unwrap_or_else(|why| panic!("seed {seed}, {what}: {why}"));
+        let found = Setup { repairs: false, ..Setup::of(seed) }; // there were none then
+        found.run().unwrap_or_else(|why| panic!("seed {seed}, {what}: {why}"));
     }
 }
 

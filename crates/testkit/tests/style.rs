@@ -24,6 +24,7 @@ const FIELDS: usize = 12;
 /// Structs that have more, and why.
 const LARGE_STRUCTS: &[(&str, &str)] = &[
     ("RunRecord", "the run as it is stored: one document"),
+    ("RepairRecord", "what a repair is, as it is stored: one document"),
     ("Report", "the report as it is printed: one document"),
     ("StepLine", "a line of the report: one field for each disposition"),
     ("RunContext", "what every part of a run knows, made once and whole"),

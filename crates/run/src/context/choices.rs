@@ -17,6 +17,11 @@ impl Places {
         self.0.entry(partition).or_default().insert(offset as u64)
     }
 
+    /// Adds all places of another set.
+    pub fn add_all(&mut self, other: &Places) {
+        other.0.iter().for_each(|(p, of)| *self.0.entry(*p).or_default() |= of);
+    }
+
     /// Whether a place is among them.
     pub fn has(&self, partition: u32, offset: i64) -> bool {
         self.0.get(&partition).is_some_and(|of| of.contains(offset as u64))
@@ -83,6 +88,12 @@ impl Choices {
     /// Whether a letter is chosen.
     pub fn has(&self, partition: u32, offset: i64) -> bool {
         self.retry.has(partition, offset) || self.skip.has(partition, offset)
+    }
+
+    /// Adds what was tried again in another run.
+    pub fn add_tried(&mut self, other: &Choices) {
+        self.retry.add_all(&other.retry);
+        self.revised.extend(other.revised.iter().map(|(place, revision)| (*place, revision.clone())));
     }
 
     /// Bytes that the revisions keep in memory.

@@ -60,6 +60,8 @@ pub struct TriedAgain {
     pub stream: StreamNo,
     /// Which they are.
     pub choices: Choices,
+    /// Which earlier runs of the batch tried again: they are folded again where no result was said of them.
+    pub before: Choices,
     /// Steps whose results were said without them: what still comes there is skipped.
     pub late: BTreeSet<StepNo>,
 }

@@ -3,6 +3,7 @@
 use crate::context::{RunContext, lanes};
 use crate::ledger::Ledger;
 use crate::ledger::report::Report;
+use crate::life::patience::Patience;
 use crate::life::reports::saved_reports;
 use crate::life::{close, manifests, open, prepare, repair, reports};
 use crate::options::Options;
@@ -139,14 +140,12 @@ impl Attempt {
             Some(r) if r.number > run || (r.number == run && r.phase.closed()) => {}
             _ => return Ok(None), // it is open, or this is an old view: what is committed is seen a moment later
         }
-        let until = self.world.clock.moment() + limits::SEEN_WAIT;
-        let ended = loop {
+        let patience = Patience::new(&self.world, &*self.engine, limits::SEEN_WAIT, limits::SEEN_EVERY);
+        let (ended, _) = patience.look(|| {
             let ended = saved_reports(&*self.engine, &self.flow.name)?.into_iter().find(|r| r.run == run);
-            if ended.is_some() || self.engine.counts_by_offset() || self.world.clock.moment() > until {
-                break ended;
-            }
-            self.engine.wait(limits::SEEN_EVERY); // it is committed, and seen a moment later
-        };
+            let is_seen = ended.is_some();
+            Ok((ended, is_seen))
+        })?;
         let gone = || Error::machine(format!("run {run} was ended by another process, and its report is gone"));
         ended.map(|report| Some(Outcome::Closed(report))).ok_or_else(gone)
     }

@@ -5,6 +5,7 @@ use crate::context::RunContext;
 use crate::context::choices::{self, Choices, Revision};
 use crate::context::sinks::FileOf;
 use crate::ledger::Ledger;
+use crate::life::patience::Patience;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
     Account, At, BatchRef, Desk, Dest, Error, Extent, FlowId, Item, Packer, Phase, Placed, Put, RepairRecord, Result,
@@ -26,6 +27,8 @@ pub struct BatchBooks {
     pub account: Account,
     /// How that run closed.
     pub phase: Phase,
+    /// Books are numbered as they are written.
+    pub no: u64,
     /// The flow that it ran: [`Flow::parts`](anabranch_flow::model::Flow::parts).
     pub parts: BTreeMap<String, String>,
 }
@@ -83,11 +86,17 @@ pub fn books(
     mending.runs.push(closing.number);
     mending.placed = placed;
     mending.aside = aside.iter().map(|file| context.flow.streams[file.sink].name.clone()).collect();
-    (mending.again, mending.choices, mending.late, mending.extended) = (vec![], 0, vec![], vec![]);
+    for again in std::mem::take(&mut mending.again) {
+        match mending.before.iter_mut().find(|b| b.step == again.step && b.of == again.of) {
+            Some(before) => before.letters += again.letters,
+            None => mending.before.push(again),
+        }
+    }
+    (mending.choices, mending.late, mending.extended) = (0, vec![], vec![]);
     (mending.carry, mending.waited, mending.gaps) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let parts = context.flow.parts.clone();
-    let json =
-        serde_json::to_vec(&BatchBooks { record, account, phase, parts }).map_err(|e| Error::bug(e.to_string()))?;
+    let json = serde_json::to_vec(&BatchBooks { no: record.books, record, account, phase, parts })
+        .map_err(|e| Error::bug(e.to_string()))?;
     let mut packer = Packer::default();
     let key = Some(closing.batch.to_string().into());
     packer.push_item(&Item { key, ..Item::of(json, closing.started) });
@@ -168,30 +177,40 @@ pub fn batches(engine: &dyn Desk, flow: &FlowId, only: Option<u64>) -> Result<Ve
     Ok(all)
 }
 
-/// A batch whose failed items can be taken up again.
-pub fn find(engine: &dyn Desk, flow: &FlowId, batch: u64) -> Result<Option<Batch>> {
-    Ok(batches(engine, flow, Some(batch))?.pop())
+/// A batch whose failed items can be taken up again, as the run with this record found it: with all books that were written
+/// before.
+pub fn find(context: &RunContext, batch: u64, record: &RunRecord) -> Result<Option<Batch>> {
+    let newest = |item: &Item| {
+        let of_books = batch_of(item).is_some();
+        let books = serde_json::from_slice::<BatchBooks>(item.value.as_deref().unwrap_or_default());
+        of_books && books.is_ok_and(|books| books.no >= record.books)
+    };
+    if record.books > 0 && !context.engine.counts_by_offset() {
+        Patience::of(context, limits::MARKERS_WAIT, limits::SEEN_EVERY).look(|| {
+            let mut is_seen = false;
+            each(&*context.engine, &stream(&context.flow.name)?, |_, item| {
+                is_seen |= newest(&item);
+                Ok(())
+            })?;
+            Ok(((), is_seen))
+        })?;
+    }
+    Ok(batches(&*context.engine, &context.flow.name, Some(batch))?.pop())
 }
 
 /// The choices of a run that is open.
 pub fn choices_of(context: &RunContext, record: &RunRecord) -> Result<Choices> {
     let wanted = record.repair.as_ref().map_or(0, |mending| mending.choices);
-    let until = context.world.clock.moment() + limits::SEEN_WAIT;
-    loop {
+    let ((choices, items), is_whole) = Patience::of(context, limits::MARKERS_WAIT, limits::SEEN_EVERY).look(|| {
         let (mut choices, mut items) = (Choices::default(), 0);
         each(&*context.engine, &stream(&context.flow.name)?, |_, item| {
             items += u64::from(choices.take(record.number, &item)?);
             Ok(())
         })?;
-        if items == wanted {
-            return Ok(choices);
-        }
-        if context.engine.counts_by_offset() || context.world.clock.moment() > until {
-            let text = format!("{wanted} items say what run {} is to do, {items} of them are there", record.number);
-            return Err(Error::corrupt(text));
-        }
-        context.engine.wait(limits::SEEN_EVERY); // they are committed, and seen a moment later
-    }
+        Ok(((choices, items), items == wanted))
+    })?;
+    let text = || format!("{wanted} items say what run {} is to do, {items} of them are there", record.number);
+    if is_whole { Ok(choices) } else { Err(Error::corrupt(text())) }
 }
 
 /// The choices of a run, to be kept.

@@ -134,9 +134,11 @@ fn take(
     let said = behind.get(&s).into_iter().flatten().map(|s| &context.flow.steps[*s]);
     for reduce in said {
         let name = &reduce.name;
-        if !late || matches!(reduce.kind, Kind::Pair(_)) {
+        let itself = *name == *step; // it cannot go on anywhere else
+        if !late || itself || matches!(reduce.kind, Kind::Pair(_)) {
             let text = format!("{name} has written its results: the dead letter {id} would come too late");
             let help = match reduce.kind {
+                _ if itself => "skip it".to_string(),
                 Kind::Pair(_) => "skip it".to_string(),
                 _ => format!("skip it, or let it go on without {name}:  --late"),
             };

@@ -55,6 +55,7 @@ pub fn close(
     closing.held.retain(|h| h.batch != record.batch);
     let mut puts = vec![];
     if matches!(phase, Phase::Held | Phase::Dead) || (record.repair.is_some() && phase == Phase::Done) {
+        closing.books += 1;
         puts = books::books(context, ledger, (&closing, phase), &aside, placed(standing, &publish))?;
     }
     if phase == Phase::Held {

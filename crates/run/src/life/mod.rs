@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod look;
 mod manifests;
 mod open;
+mod patience;
 mod prepare;
 mod record;
 pub mod repair;

@@ -1,6 +1,7 @@
 //! The record of a new run: which batch it works for.
 
 use crate::context::{RunContext, Spot};
+use crate::life::patience::Patience;
 use crate::world::Manifest;
 use anabranch_engine::{
     Account, Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits,
@@ -43,6 +44,7 @@ pub fn record(
         waited: last.as_ref().map_or_else(BTreeMap::new, |r| r.waited.clone()),
         gaps: last.as_ref().map_or_else(BTreeMap::new, |r| r.gaps.clone()),
         repair: None,
+        books: last.as_ref().map_or(0, |r| r.books),
     };
     stretches(context, last.as_ref(), &mut record, manifests)?;
     let mut begins = Begins { context, account: lane.account(), last: last.as_ref(), groups: BTreeMap::new() };
@@ -166,17 +168,13 @@ pub fn own_span(
     ids: &BTreeMap<StreamName, String>,
 ) -> Result<Vec<Range<i64>>> {
     let last = last.filter(|last| !is_another(last, ids, s));
-    let until = context.world.clock.moment() + limits::MARKERS_WAIT;
-    loop {
+    let end = |p: usize| last.and_then(|r| r.ends.get(&(s.clone(), p as u32)));
+    let (spans, _) = Patience::of(context, limits::MARKERS_WAIT, limits::BELL_WAIT).look(|| {
         let spans = context.engine.span(s)?;
-        let of = |p: usize| (s.clone(), p as u32);
-        let end = |p: usize| last.and_then(|r| r.ends.get(&of(p)));
         let behind = spans.iter().enumerate().any(|(p, span)| end(p).is_some_and(|end| span.end < *end));
-        if !behind || context.engine.counts_by_offset() || context.world.clock.moment() > until {
-            return Ok(spans);
-        }
-        context.engine.wait(limits::BELL_WAIT);
-    }
+        Ok((spans, !behind))
+    })?;
+    Ok(spans)
 }
 
 /// A reader stands where its stream has nothing: that was cut before it was read, or the stream was recreated.

@@ -12,15 +12,16 @@ use crate::piece::wanted::Repair;
 use crate::show::text::counted;
 use crate::worker::lane::still_held;
 use crate::world::Opening;
-use anabranch_engine::account::ACCOUNT_VERSION;
+use anabranch_engine::account::{ACCOUNT_VERSION, Reader};
 use anabranch_engine::{
-    Account, Error, Kind as ErrorKind, Lane, Phase, Placed, Put, RepairRecord, Result, RunKind, RunRecord, StreamName,
+    Account, Again, Error, Kind as ErrorKind, Lane, Next, Phase, Placed, Put, RepairRecord, Result, RunKind, RunRecord,
+    StreamName,
 };
 use anabranch_flow::check::hash::differences;
 use anabranch_flow::model::{Flow, Mode, Stream, Writer};
 use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::plan::{Node, ReadFrom, Root};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A run that is open must be the repair that is wanted, if one is: another one has to end first.
@@ -28,8 +29,12 @@ pub fn is_open(context: &RunContext, wanted: Option<&Repair>, record: &RunRecord
     let Some(wanted) = wanted else { return Ok(()) };
     let other = || Error::usage(format!("run {} is open", record.number)).help("finish it first:  anabranch run");
     let Some(mending) = record.repair.as_ref().filter(|_| record.batch == wanted.batch) else { return Err(other()) };
-    let Some(batch) = find(&*context.engine, &context.flow.name, wanted.batch)? else { return Err(other()) };
-    let Chosen { choices, late, .. } = choose(context, &batch, wanted).map_err(|_| other())?;
+    let Some(batch) = find(context, wanted.batch, record)? else { return Err(other()) };
+    if batch.books.mending().runs.contains(&record.number) {
+        return Ok(()); // it has closed meanwhile
+    }
+    let what = |e: Error| if e.kind == ErrorKind::Usage { other() } else { e };
+    let Chosen { choices, late, .. } = choose(context, &batch, wanted).map_err(what)?;
     let is_same = late.iter().eq(&mending.late) && choices == choices_of(context, record)?;
     if is_same { Ok(()) } else { Err(other()) }
 }
@@ -56,7 +61,7 @@ pub fn open(
     let (name, n) = (&context.flow.name, wanted.batch);
     let nothing = || Error::usage(format!("batch {n} of {name} has no dead letters that could be taken up"));
     let last = lane.account().record.clone().ok_or_else(nothing)?;
-    let batch = find(&*context.engine, name, n)?.ok_or_else(nothing)?;
+    let batch = find(context, n, &last)?.ok_or_else(nothing)?;
     let was = &batch.books.record;
     if let Some(stream) = was.ids.keys().find(|stream| is_another(was, ids, stream)) {
         let text = format!("{stream} was recreated since batch {n} was closed");
@@ -89,6 +94,7 @@ pub fn open(
     record.repair = Some(mending);
     let mut read = batch.books.account.read;
     read.retain(|reader, _| reader.stream != context.dead); // an earlier repair read its own letters
+    read.extend(read_before(context, &record));
     let account = Account {
         version: ACCOUNT_VERSION,
         flow_hash: context.flow.hash.clone(),
@@ -113,8 +119,26 @@ fn record(last: &RunRecord, was: &RunRecord, ids: &BTreeMap<StreamName, String>)
         held: last.held.clone(),
         ends: BTreeMap::new(),
         ids: ids.clone(),
+        books: last.books,
         ..was.clone()
     }
+}
+
+/// What earlier repairs tried again is read, and only folded again.
+fn read_before(context: &RunContext, record: &RunRecord) -> BTreeMap<Reader, Next> {
+    let before = record.repair.iter().flat_map(|mending| &mending.before);
+    let lanes = |again: &Again| (0..record.lanes).map(|p| (again.clone(), p)).collect::<Vec<_>>();
+    let read = before.flat_map(lanes).filter_map(|(Again { step, of, .. }, partition)| {
+        let (stream, taken) = (context.dead.clone(), taken_before(&of));
+        let next = *record.seals.get(&(stream.clone(), partition))?;
+        Some((Reader { step, taken, stream, partition }, Next { next, items: 0 }))
+    });
+    read.collect()
+}
+
+/// How a root is told that reads what earlier repairs tried again.
+fn taken_before(of: &str) -> String {
+    format!("{of} before")
 }
 
 /// What was said and done once stays said; files that do not go on begin again.
@@ -265,7 +289,7 @@ pub fn extend(context: &mut RunContext, record: &RunRecord, choices: Option<Choi
     let beside: BTreeMap<StreamNo, String> =
         mending.beside.iter().filter_map(of_name).map(|s| (s, behind(&s))).collect();
     context.beside = beside;
-    if context.again.is_some() || mending.again.is_empty() {
+    if context.again.is_some() || (mending.again.is_empty() && mending.before.is_empty()) {
         return Ok(());
     }
     let choices = choices.map_or_else(|| choices_of(context, record), Ok)?;
@@ -283,14 +307,20 @@ pub fn extend(context: &mut RunContext, record: &RunRecord, choices: Option<Choi
         sink: None,
         ..like.clone()
     });
-    let roots: BTreeSet<(&str, &str)> = mending.again.iter().map(|a| (a.step.as_str(), a.of.as_str())).collect();
-    for (step, of) in roots {
+    let all = mending.again.iter().map(|a| (a, false)).chain(mending.before.iter().map(|a| (a, true)));
+    let mut folds_again = false;
+    for (Again { step, of, .. }, before) in all {
         let step = flow.step_no(step);
         let of = flow.stream_no(of);
         let (Some(s), Some(of)) = (step, of) else { continue };
         let input = flow.steps[s].inputs.iter().position(|i| *i == of).unwrap_or(0);
         if let Some(unit) = context.plan.unit_of(Node::Step(s)) {
-            let taken = flow.streams[of].name.clone();
+            if before && context.plan.units[unit].folds.is_empty() {
+                continue; // nothing is folded again there
+            }
+            folds_again |= before;
+            let name = &flow.streams[of].name;
+            let taken = if before { taken_before(name) } else { name.clone() };
             let root = Root { node: Node::Step(s), input, of, from: dead, taken, how: ReadFrom::Log, gates: vec![] };
             context.plan.units[unit].roots.push(root);
         }
@@ -300,6 +330,10 @@ pub fn extend(context: &mut RunContext, record: &RunRecord, choices: Option<Choi
     context.partitions.push(record.lanes);
     context.with_headers.push(true);
     context.flow = Arc::new(flow);
-    context.again = Some(TriedAgain { stream: dead, choices, late });
+    let mut before = Choices::default();
+    if folds_again && let Some(batch) = find(context, record.batch, record)? {
+        batch.settled.iter().for_each(|(_, choices)| before.add_tried(choices));
+    }
+    context.again = Some(TriedAgain { stream: dead, choices, before, late });
     Ok(())
 }

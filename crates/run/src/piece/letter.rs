@@ -176,19 +176,21 @@ pub fn letters(
 ) -> Result<Vec<(i64, Part)>> {
     let Node::Step(s) = root.node else { return Ok(vec![]) };
     let (step, partition) = (&context.flow.steps[s].name, handle.at.partition);
+    let of = &context.flow.streams[root.of].name;
+    let choices = if root.taken == *of { &again.choices } else { &again.before };
     let mut out = vec![];
-    if !again.choices.retry.any(partition, handle.at.offset..handle.end) {
+    if !choices.retry.any(partition, handle.at.offset..handle.end) {
         return Ok(out);
     }
     for record in handle.load()?.records()?.iter() {
         let offset = handle.at.offset + i64::from(record.delta());
-        if !span.contains(&offset) || !again.choices.retry.has(partition, offset) {
+        if !span.contains(&offset) || !choices.retry.has(partition, offset) {
             continue;
         }
         let letter = DeadLetter::read(record.to_item());
         let taken = letter.failed.reason.taken.as_ref();
-        if letter.failed.step == *step && taken.is_some_and(|taken| taken.of == root.taken) {
-            let revision = again.choices.revised.get(&(partition, offset));
+        if letter.failed.step == *step && taken.is_some_and(|taken| taken.of == *of) {
+            let revision = choices.revised.get(&(partition, offset));
             out.extend(letter.part(context, revision).map(|part| (offset + 1, part)));
         }
     }

@@ -3,6 +3,7 @@
 mod draw;
 pub mod model;
 mod shape;
+pub mod state;
 
 pub use draw::draw;
 pub use shape::{Home, Rest, Shape, Source, Step, Stream, Test, Tolerate, Verb};

@@ -1,17 +1,9 @@
 //! The naive model: a batch computed step by step, over lists.
 
-use super::shape::{Home, Rest, Shape, Source, Test, Tolerate, Verb};
+use super::shape::{Rest, Shape, Test, Tolerate, Verb};
+use super::state::{Batch, Decision, State};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What a flow has given so far, over all its runs.
-#[derive(Debug, Default)]
-pub struct State {
-    /// Lines by file, `stream:NAME` or `dead`.
-    pub holds: BTreeMap<String, Vec<String>>,
-    /// By pair and side: what waits for a partner.
-    waits: BTreeMap<(String, usize), Vec<Value>>,
-}
 
 /// How a run must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +14,11 @@ pub struct End {
 
 /// Items of a stream in one run.
 #[derive(Debug, Clone, Default)]
-struct Flowing {
-    items: Vec<Value>,
+pub struct Flowing {
+    /// The items.
+    pub items: Vec<Value>,
     /// A gate above is shut: what is missing here may come later.
-    blocked: bool,
+    pub blocked: bool,
 }
 
 /// A line as the model writes it: fields in order, and of a `done:` item what the model knows.
@@ -41,27 +34,63 @@ pub fn plain(line: &str) -> String {
     }
 }
 
+/// What was said once: it stays, whatever comes later.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// Results, by the reduce.
+    pub results: BTreeMap<usize, Vec<Value>>,
+    /// The `done:` item, by the join.
+    pub done: BTreeMap<usize, Value>,
+}
+
 struct Run<'s> {
     shape: &'s Shape,
-    state: &'s mut State,
+    waits: &'s mut BTreeMap<(String, usize), Vec<Value>>,
     streams: Vec<Flowing>,
+    /// What was decided on items that failed, by step and item.
+    decided: BTreeMap<(usize, String), Vec<Decision>>,
+    said: Said,
     /// Failed items by step, kept and skipped.
     dead: BTreeMap<usize, u64>,
     skipped: BTreeMap<usize, u64>,
+    letters: Vec<(usize, Value)>,
     held: bool,
     failed: bool,
 }
 
+/// What a batch gave.
+pub struct Gave {
+    /// Its items, by stream.
+    pub streams: Vec<Flowing>,
+    /// Its dead letters that are not settled: the step, and the item.
+    pub letters: Vec<(usize, Value)>,
+    /// What it has said.
+    pub said: Said,
+    /// How its run must end.
+    pub end: End,
+}
+
 /// Computes a run over what its sources give, and adds it to the state.
 pub fn run(shape: &Shape, state: &mut State, given: &BTreeMap<usize, Vec<Value>>) -> End {
+    state.runs += 1;
+    let batch = Batch::new(state.runs, given.clone());
+    let gave = compute(shape, &mut state.waits, &batch);
+    let end = gave.end;
+    state.keep(shape, batch, gave);
+    end
+}
+
+/// Computes a batch with what was decided for it, and what it has said before.
+pub fn compute(shape: &Shape, waits: &mut BTreeMap<(String, usize), Vec<Value>>, batch: &Batch) -> Gave {
     let mut streams = vec![Flowing::default(); shape.streams.len()];
-    given.iter().for_each(|(s, items)| streams[*s].items.clone_from(items));
-    let (dead, skipped) = (BTreeMap::new(), BTreeMap::new());
-    let mut run = Run { shape, state, streams, dead, skipped, held: false, failed: false };
+    batch.given.iter().for_each(|(s, items)| streams[*s].items.clone_from(items));
+    let (dead, skipped, letters) = (BTreeMap::new(), BTreeMap::new(), vec![]);
+    let (decided, said) = (batch.decided.clone(), batch.said.clone());
+    let (held, failed) = (false, false);
+    let mut run = Run { shape, waits, streams, decided, said, dead, skipped, letters, held, failed };
     for step in 0..shape.steps.len() {
         run.step(step);
     }
-    run.keep();
     let dead = run.dead.values().sum::<u64>() > 0;
     let exit = match (run.failed, run.held, dead) {
         (true, ..) => 1,
@@ -69,7 +98,7 @@ pub fn run(shape: &Shape, state: &mut State, given: &BTreeMap<usize, Vec<Value>>
         (.., true) => 3,
         _ => 0,
     };
-    End { exit }
+    Gave { streams: run.streams, letters: run.letters, said: run.said, end: End { exit } }
 }
 
 fn number(item: &Value, field: &str) -> i64 {
@@ -85,6 +114,31 @@ fn holds(test: Test, item: &Value) -> Option<bool> {
     }
 }
 
+/// Whether an item fails at a step of this verb.
+fn fails(verb: &Verb, item: &Value) -> bool {
+    match verb {
+        Verb::Filter { test, .. } => holds(*test, item).is_none(),
+        Verb::Split { cases, all, rest } => {
+            let mut wanted = 0;
+            for (test, _) in cases {
+                match holds(*test, item) {
+                    None => return true,
+                    Some(is) => wanted += usize::from(is),
+                }
+                if !all && wanted > 0 {
+                    return false;
+                }
+            }
+            wanted == 0 && matches!(rest, Rest::Error)
+        }
+        Verb::ShardTo { values, rest } => {
+            matches!(rest, Rest::Error) && values.iter().all(|(v, _)| *v != number(item, "g"))
+        }
+        Verb::Set { fails: true, .. } | Verb::Reduce { fails: true, .. } => number(item, "v") == 0,
+        _ => false,
+    }
+}
+
 fn twelve_by(item: &Value) -> Option<i64> {
     12i64.checked_div(number(item, "v"))
 }
@@ -94,7 +148,9 @@ impl Run<'_> {
         let shape = self.shape;
         let step = &shape.steps[s];
         let blocked = step.inputs.iter().any(|i| self.streams[*i].blocked);
-        let taken: Vec<Value> = step.inputs.iter().flat_map(|i| self.streams[*i].items.clone()).collect();
+        let taken = step.inputs.iter().flat_map(|i| self.streams[*i].items.clone());
+        let taken: Vec<Value> =
+            taken.collect::<Vec<_>>().into_iter().filter_map(|item| self.settled(s, item)).collect();
         let outs: &[usize] = match &step.verb {
             Verb::Copy { to } => to,
             _ => &[],
@@ -159,7 +215,23 @@ impl Run<'_> {
             return;
         }
         *self.dead.entry(s).or_default() += 1;
-        self.state.holds.entry("dead".into()).or_default().push(format!("{} {item}", step.name));
+        self.letters.push((s, item.clone()));
+    }
+
+    /// An item that fails at a step, as it was decided to be; none if it was given up.
+    fn settled(&mut self, s: usize, mut item: Value) -> Option<Value> {
+        while fails(&self.shape.steps[s].verb, &item) {
+            let key = (s, item.to_string());
+            let Some(decisions) = self.decided.get_mut(&key).filter(|d| !d.is_empty()) else { break };
+            match decisions.remove(0) {
+                Decision::Skip => {
+                    *self.skipped.entry(s).or_default() += 1;
+                    return None;
+                }
+                Decision::Edit(value) => item = value,
+            }
+        }
+        Some(item)
     }
 
     fn rest(&mut self, s: usize, rest: Rest, item: &Value) {
@@ -246,11 +318,18 @@ impl Run<'_> {
         self.streams[to].items = taken;
         if let Some(done) = done {
             let join = &self.shape.steps[s].name;
-            self.give(done, json!({ "join": join, "count": arrived, "failed": failed, "skipped": skipped }));
+            let item = json!({ "join": join, "count": arrived, "failed": failed, "skipped": skipped });
+            let item = self.said.done.entry(s).or_insert(item).clone();
+            self.give(done, item);
         }
     }
 
     fn reduce(&mut self, s: usize, blocked: bool, taken: &[Value], to: usize, (by, fails, strict): (bool, bool, bool)) {
+        if let Some(said) = self.said.results.get(&s) {
+            self.streams[to].items.clone_from(said);
+            self.late(s, taken);
+            return;
+        }
         let mut sums: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
         for item in taken {
             let Some(v) = (if fails { twelve_by(item) } else { Some(number(item, "v")) }) else {
@@ -276,6 +355,12 @@ impl Run<'_> {
         for (g, (c, sum)) in sums {
             self.give(to, if by { json!({ "c": c, "s": sum, "g": g }) } else { json!({ "c": c, "s": sum }) });
         }
+        self.said.results.insert(s, self.streams[to].items.clone());
+    }
+
+    /// What failed at a reduce that has said its results is as dead as it was.
+    fn late(&mut self, s: usize, taken: &[Value]) {
+        taken.iter().filter(|item| fails(&self.shape.steps[s].verb, item)).for_each(|item| self.fail(s, item));
     }
 
     fn pair(&mut self, s: usize, to: usize) {
@@ -283,7 +368,7 @@ impl Run<'_> {
         let mut sides = vec![];
         let shut = step.inputs.iter().any(|i| self.streams[*i].blocked);
         for (i, input) in step.inputs.iter().enumerate() {
-            let mut side = self.state.waits.remove(&(step.name.clone(), i)).unwrap_or_default();
+            let mut side = self.waits.remove(&(step.name.clone(), i)).unwrap_or_default();
             if !self.streams[*input].blocked {
                 side.extend(self.streams[*input].items.clone());
             }
@@ -295,26 +380,7 @@ impl Run<'_> {
         }
         for (i, (side, input)) in sides.into_iter().zip(&step.inputs).enumerate() {
             if self.shape.streams[*input].moves {
-                self.state.waits.insert((step.name.clone(), i), side[n..].to_vec());
-            }
-        }
-    }
-
-    /// What sinks and public streams hold when the run has closed.
-    fn keep(&mut self) {
-        for (stream, of) in self.streams.iter().zip(&self.shape.streams) {
-            if of.source != Source::Step {
-                continue;
-            }
-            let lines = stream.items.iter().map(Value::to_string);
-            match of.home {
-                Home::Internal => {}
-                Home::Public => self.state.holds.entry(format!("stream:{}", of.name)).or_default().extend(lines),
-                Home::Sink if of.moves => {
-                    self.state.holds.entry(format!("{}.jsonl", of.name)).or_default().extend(lines)
-                }
-                Home::Sink if stream.blocked || self.failed => {} // the file of the batch before stays
-                Home::Sink => drop(self.state.holds.insert(format!("{}.jsonl", of.name), lines.collect())),
+                self.waits.insert((step.name.clone(), i), side[n..].to_vec());
             }
         }
     }

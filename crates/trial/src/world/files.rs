@@ -61,6 +61,14 @@ impl MemoryFiles {
         self.inner().written.get(path).map(|file| file.bytes.clone())
     }
 
+    /// What a file holds together with those that later repairs of its batch put beside it: `PATH-RUN`.
+    pub fn found_all(&self, path: &str) -> Vec<u8> {
+        let inner = self.inner();
+        let is = |name: &str| name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        let all = inner.written.iter().filter(|(name, _)| is(name) && !name.ends_with(".partial"));
+        all.flat_map(|(_, file)| file.bytes.clone()).collect()
+    }
+
     /// What a process that has died had written and not synced is cut, anywhere.
     pub fn cut(&self) {
         for (path, file) in self.inner().written.iter_mut().filter(|(_, file)| file.holder.is_none()) {

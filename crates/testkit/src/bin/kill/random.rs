@@ -1,7 +1,8 @@
 //! Random flows, killed and not, beside the naive model: three batches each.
 
 use anabranch_simulator::Compared;
-use anabranch_simulator::drawn::model::{self, State, plain};
+use anabranch_simulator::drawn::model::{self, plain};
+use anabranch_simulator::drawn::state::State;
 use anabranch_simulator::drawn::{self, Shape, Source};
 use anabranch_testkit::rng::Rng;
 use anabranch_testkit::trial;
