@@ -169,6 +169,15 @@ fn several_batches_are_worked_one_after_the_other() {
     let ran = ends(&place, &["dead", "retry", "--all"], 0);
     assert!(ran.err.contains("run 4 for batch 1") && ran.err.contains("run 5 for batch 2"), "{}", ran.err);
     assert_eq!(states(&place), ["1-0001 retried 4", "2-0001 retried 5", "2-0002 skipped 3"]);
+    // for programs it is one document, whatever it took
+    std::fs::remove_file(place.path().join("mended")).expect("removes");
+    for exit in [4, 4] {
+        place.write("in.txt", "bad-3\n");
+        ends(&place, &["run"], exit);
+    }
+    let both: Value =
+        serde_json::from_str(&place.run(&["dead", "skip", "--all", "--json"]).exits(0).out).expect("JSON");
+    assert_eq!((&both["exit"], both["reports"].as_array().map(Vec::len)), (&0.into(), Some(2)));
 }
 
 #[test]

@@ -35,7 +35,10 @@ pub enum Command {
     /// Run the tests of a flow: no file, no program, no server
     Test(Test),
     /// Draw a flow
-    Graph(FlowArg),
+    #[command(
+        after_help = "Examples:\n  anabranch graph shop.yaml\n  anabranch graph shop.yaml --format dot | dot -Tsvg > shop.svg"
+    )]
+    Graph(Graph),
     /// Print the JSON Schema of flow files, for editors
     Schema,
     /// Show what became of everything in a run
@@ -80,6 +83,15 @@ pub struct Run {
     /// How progress is shown
     #[arg(long, value_parser = ["auto", "bar", "plain", "none"], default_value = "auto")]
     pub progress: String,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Graph {
+    #[command(flatten)]
+    pub flow: FlowArg,
+    /// As lines of text, or for Mermaid or Graphviz to draw
+    #[arg(long, value_parser = ["text", "mermaid", "dot"], default_value = "text")]
+    pub format: String,
 }
 
 #[derive(Debug, Arguments)]

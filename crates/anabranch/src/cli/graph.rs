@@ -1,6 +1,6 @@
 //! `anabranch graph`
 
-use super::args::{Args, FlowArg};
+use super::args::{Args, Graph};
 use super::{Exit, place, print};
 use anabranch_engine::Result;
 use anabranch_flow::draw;
@@ -8,12 +8,14 @@ use anabranch_flow::model::{Flow, SinkAt, SourceAt};
 use anabranch_flow::number::StreamNo;
 use serde_json::{Value, json};
 
-/// Draws a flow as text, or says it as a document.
-pub fn graph(args: &Args, arg: &FlowArg) -> Result<Exit> {
-    let Some(flow) = place::flow_alone(args, arg)? else { return Ok(2) };
-    match args.json {
-        true => print::document(&document(&flow)),
-        false => print::show(&draw::text(&flow)),
+/// Draws a flow, or says it as a document.
+pub fn graph(args: &Args, a: &Graph) -> Result<Exit> {
+    let Some(flow) = place::flow_alone(args, &a.flow)? else { return Ok(2) };
+    match (args.json, a.format.as_str()) {
+        (true, _) => print::document(&document(&flow)),
+        (false, "mermaid") => print::show(&draw::mermaid(&flow)),
+        (false, "dot") => print::show(&draw::dot(&flow)),
+        (false, _) => print::show(&draw::text(&flow)),
     }
     Ok(0)
 }

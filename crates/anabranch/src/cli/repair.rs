@@ -2,10 +2,11 @@
 
 use super::args::{self, Args, FlowArg, Pick};
 use super::letters::{self, Batches, Next, Seen};
-use super::{Exit, place};
+use super::{Exit, place, print};
 use anabranch_engine::{Admin, Error, Phase, Result};
 use anabranch_flow::model::Flow;
 use anabranch_run::{Batch, Letters, Like, Makes, Repair, Way, edit as by_expression};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -55,21 +56,35 @@ pub fn repair(
         return Err(Error::usage("there are no such dead letters that are not settled").help("anabranch dead list"));
     }
     let how = args::Run { flow: arg, fresh: false, progress: "auto".into() };
-    let (mut exit, several) = (0, wanted.len() > 1);
-    for (batch, letters) in wanted {
-        let repair = Repair { late, ..Repair::of(batch).with(letters, way.clone()) };
-        match super::run::once(args, &how, Some(repair)) {
+    one_by_one(
+        args,
+        &how,
+        wanted.into_iter().map(|(batch, letters)| Repair { late, ..Repair::of(batch).with(letters, way.clone()) }),
+    )
+}
+
+/// A run for each batch. The exit status is that of the last one that is not done, a held one before others.
+fn one_by_one(args: &Args, how: &args::Run, wanted: impl ExactSizeIterator<Item = Repair>) -> Result<Exit> {
+    let (mut exit, several, mut reports) = (0, wanted.len() > 1, vec![]);
+    for repair in wanted {
+        let (ended, report) = match super::run::once(args, how, Some(repair)) {
             // of several batches some have nothing that is meant
-            Err(e) if several && e.code == NOTHING => {}
-            ended => {
-                let ended = ended?;
-                if ended != 0 && exit != 4 {
-                    exit = ended;
-                }
-                if ![0, 3, 4].contains(&ended) {
-                    return Ok(ended);
-                }
-            }
+            Err(e) if several && e.code == NOTHING => continue,
+            ended => ended?,
+        };
+        reports.extend(report);
+        if ended != 0 && exit != 4 {
+            exit = ended;
+        }
+        if ![0, 3, 4].contains(&ended) {
+            exit = ended;
+            break;
+        }
+    }
+    if args.json {
+        match reports.as_slice() {
+            [one] => print::document(one),
+            all => print::document(&json!({ "schema": "anabranch.reports/1", "exit": exit, "reports": all })),
         }
     }
     Ok(exit)

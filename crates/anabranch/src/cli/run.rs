@@ -13,12 +13,16 @@ use std::sync::{Arc, PoisonError};
 
 /// Runs a flow to its end.
 pub fn run(args: &Args, a: &Run) -> Result<Exit> {
-    once(args, a, None)
+    let (exit, report) = once(args, a, None)?;
+    if args.json {
+        report.iter().for_each(print::document);
+    }
+    Ok(exit)
 }
 
-/// One run, for a new batch or to repair one.
-pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
-    let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
+/// One run, for a new batch or to repair one: its exit status, and its report, which is told to people.
+pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<(Exit, Option<run::Report>)> {
+    let Some(flow) = place::flow(args, &a.flow)? else { return Ok((2, None)) };
     let (stop, signal) = signals::watch()?;
     signals::hear_of_children()?;
     let engine = place::engine_to_run(args, &a.flow.flow)?;
@@ -54,16 +58,17 @@ pub fn once(args: &Args, a: &Run, repair: Option<run::Repair>) -> Result<Exit> {
             if !args.quiet {
                 tell!("stopped: {e}");
             }
-            return Ok(stopped());
+            return Ok((stopped(), None));
         }
         Err(e) => return Err(e),
     };
     if args.json {
-        print::document(&report);
-    } else if !args.quiet {
+        return Ok((ended.unwrap_or(report.exit), Some(report)));
+    }
+    if !args.quiet {
         print::tell(&report::draw(&report, &a.flow.flow, screen::width(std::io::stderr())));
     } else if ended.is_none() && report.exit != 0 {
         tell!("{}", in_short(&report)); // who hears of nothing else hears of this
     }
-    Ok(ended.unwrap_or(report.exit))
+    Ok((ended.unwrap_or(report.exit), Some(report)))
 }

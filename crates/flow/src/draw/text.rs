@@ -117,7 +117,8 @@ fn way(flow: &Flow, stream: StreamNo, line: &mut String, todo: &mut Vec<StreamNo
     }
 }
 
-fn label(step: &Step) -> String {
+/// What a step does, in a few words.
+pub fn label(step: &Step) -> String {
     let what = match &step.kind {
         Kind::Copy(_) | Kind::Merge(_) => String::new(),
         Kind::Filter(f) => format!(" where {}", f.keep.text),
