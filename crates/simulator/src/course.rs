@@ -222,7 +222,7 @@ impl Trial<'_> {
                 Ok(Outcome::Closed(_)) => over.store(true, Ordering::Relaxed),
                 Ok(Outcome::Stopped(_)) => {}
                 // another process has done it
-                Err(e) if repair.is_some() && e.kind == Kind::Usage && e.text.contains("is settled already") => {
+                Err(e) if repair.is_some() && e.kind == Kind::Usage && is_done(e.text.as_str()) => {
                     over.store(true, Ordering::Relaxed);
                 }
                 Err(e) => self.judge(&e),
@@ -337,6 +337,11 @@ fn once_too_often(want: &[String], got: &str) -> String {
 /// All items of a stream.
 fn each(log: &MemoryLog, stream: &StreamName, mut take: impl FnMut(Item)) -> Done<()> {
     (0..).zip(log.span(stream)?).try_for_each(|(p, span)| each_at(log, (stream, p, span), |_, item| take(item)))
+}
+
+/// What is said of a repair that another process has done.
+fn is_done(text: &str) -> bool {
+    ["is settled already", "which worked for it last"].iter().any(|said| text.contains(said))
 }
 
 /// The items of a stretch of a stream.

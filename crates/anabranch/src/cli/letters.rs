@@ -1,6 +1,6 @@
 //! The dead letters of a flow, read one after the other: there may be millions.
 
-use anabranch_engine::{Admin, At, Error, Result, StreamName, items};
+use anabranch_engine::{Admin, At, Error, Phase, Result, StreamName, items};
 use anabranch_flow::model::Flow;
 use anabranch_run::show::text::plain;
 use anabranch_run::{Batch, DeadLetter, Settled, batches};
@@ -55,7 +55,8 @@ impl Batches {
 
     /// Whether something can be done for a letter.
     pub fn is_open(&self, seen: &Seen) -> bool {
-        self.batch(&seen.letter).is_some_and(|batch| batch.settled(seen.at.0, seen.at.1).is_none())
+        let open = |batch: &Batch| batch.books.phase != Phase::Failed && batch.settled(seen.at.0, seen.at.1).is_none();
+        self.batch(&seen.letter).is_some_and(open)
     }
 }
 

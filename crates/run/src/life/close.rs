@@ -54,7 +54,7 @@ pub fn close(
     }
     closing.held.retain(|h| h.batch != record.batch);
     let mut puts = vec![];
-    if matches!(phase, Phase::Held | Phase::Dead) || (record.repair.is_some() && phase == Phase::Done) {
+    if matches!(phase, Phase::Held | Phase::Dead) || record.repair.is_some() {
         closing.books += 1;
         puts = books::books(context, ledger, (&closing, phase), &aside, placed(standing, &publish))?;
     }

@@ -67,7 +67,7 @@ pub fn open(
         let text = format!("{stream} was recreated since batch {n} was closed");
         return Err(Error::new(ErrorKind::Lost, text));
     }
-    may_differ(context, &batch)?;
+    may_go_on(context, &batch)?;
     let chosen = choose(context, &batch, wanted)?;
     if chosen.choices == Choices::default() {
         let mut nothing = Error::usage(format!("batch {n} of {name} has no such dead letter that is not settled"));
@@ -159,10 +159,14 @@ fn left_as_they_are(chosen: &Chosen) -> Vec<String> {
     chosen.left.iter().map(say).collect()
 }
 
-/// A flow that differs from the one that left the letters may be what mends them: it differs in what steps do with an item,
+/// A batch that has failed is over. A flow that differs from the one that left the letters may be what mends them: it differs in what steps do with an item,
 /// and what such a step did before need not be done again.
-fn may_differ(context: &RunContext, batch: &Batch) -> Result<()> {
+fn may_go_on(context: &RunContext, batch: &Batch) -> Result<()> {
     let flow = &context.flow;
+    if batch.books.phase == Phase::Failed {
+        let (n, run) = (batch.books.record.batch, batch.books.record.number); // what it published must not come again
+        return Err(Error::usage(format!("batch {n} has failed in run {run}, which worked for it last")));
+    }
     for path in differences(&batch.books.parts, &flow.parts) {
         let mut words = path.splitn(3, '.');
         let (part, name, key) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());

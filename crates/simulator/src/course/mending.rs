@@ -148,7 +148,11 @@ impl Trial<'_> {
             let record = newest.map_err(|e| e.to_string())?.into_iter().find_map(|a| a.record);
             match record {
                 Some(r) if r.number == run && r.phase.closed() && r.phase != Phase::Abandoned => return Ok(()),
-                Some(r) if r.number > run => return Err(format!("run {} came after the repair {run}", r.number)),
+                Some(r) if r.number > run => {
+                    let all = reports(log, &self.flow.name)?;
+                    let ended = all.iter().find(|r| r.run == run).map(short).unwrap_or_default();
+                    return Err(format!("run {} came after the repair {run}: {ended}", r.number));
+                }
                 _ => {}
             }
             let options = Options { workers: 1, repair: Some(repair.clone()), ..Options::default() };
