@@ -232,21 +232,18 @@ pub struct RepairRecord {
     #[serde(with = "pairs")]
     pub carry: BTreeMap<Reader, Next>,
     /// What waits there for its partner, and what lies behind that and is not for its reader.
-    #[serde(with = "pairs", default)]
+    #[serde(with = "pairs")]
     pub waited: BTreeMap<Reader, u64>,
     /// See [`RunRecord::gaps`].
-    #[serde(with = "pairs", default)]
+    #[serde(with = "pairs")]
     pub gaps: BTreeMap<Reader, Vec<Range<i64>>>,
     /// Sinks whose files are the work of another run: what is added to them goes beside them.
     pub beside: Vec<String>,
     /// Sinks whose files the batch had begun and not finished when it was held: they go on there.
-    #[serde(default)]
     pub aside: Vec<String>,
     /// Sinks whose files the batch had put in place, and that are still as they were then: they go on there.
-    #[serde(default)]
     pub extended: Vec<String>,
     /// Files that earlier runs of the batch have put in place.
-    #[serde(default)]
     pub placed: Vec<Placed>,
 }
 

@@ -1,7 +1,7 @@
 //! A batch on its way through a unit.
 
 use super::making::MadeFrom;
-use anabranch_engine::{Batch, Handle, Result, Rows, batch::Records};
+use anabranch_engine::{Batch, Builder, Codec, Error, Handle, Item, Result, Rows, batch::Records};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
@@ -115,6 +115,28 @@ pub enum Origin {
 }
 
 impl Part {
+    /// An item as the only one of a part.
+    ///
+    /// # Errors
+    ///
+    /// The item is too large for a batch.
+    pub fn of_one(item: &Item, origin: Origin, partition: u32) -> Result<Part> {
+        let mut one = Builder::new(Codec::None);
+        one.push_item(item);
+        let batch = one.finish().ok_or_else(|| Error::bug("a batch of one item has none"))?;
+        Ok(Part { body: Body::Ready(batch), rows: None, origin, partition })
+    }
+
+    /// The same for an item that is at no place of a flow: an expression is tried on it.
+    ///
+    /// # Errors
+    ///
+    /// The item is too large for a batch.
+    pub fn of_nowhere(item: &Item) -> Result<Part> {
+        let origin = Origin::File { stream: "item".into(), path: "item".into(), at: Arc::new(vec![(0, 0)]) };
+        Part::of_one(item, origin, 0)
+    }
+
     /// Items chosen: the header's count, or the popcount of the selection.
     pub fn count(&self) -> u64 {
         self.rows.as_ref().map_or(self.body.count(), Rows::count) as u64

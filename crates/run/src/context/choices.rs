@@ -49,6 +49,16 @@ pub enum Revision {
     Answer(Option<Bytes>),
 }
 
+impl Revision {
+    /// Its length.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Revision::Value(value) | Revision::Answer(Some(value)) => value.len(),
+            Revision::Answer(None) => 0,
+        }
+    }
+}
+
 /// What is to be done with the letters of a batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Choices {
@@ -98,11 +108,7 @@ impl Choices {
 
     /// Bytes that the revisions keep in memory.
     pub fn revised_bytes(&self) -> usize {
-        let bytes = self.revised.values().map(|r| match r {
-            Revision::Value(value) | Revision::Answer(Some(value)) => value.len(),
-            Revision::Answer(None) => 0,
-        });
-        bytes.sum()
+        self.revised.values().map(Revision::bytes).sum()
     }
 
     /// The choices of a run as items.

@@ -134,13 +134,13 @@ fn take(
     let said = behind.get(&s).into_iter().flatten().map(|s| &context.flow.steps[*s]);
     for reduce in said {
         let name = &reduce.name;
-        let itself = *name == *step; // it cannot go on anywhere else
-        if !late || itself || matches!(reduce.kind, Kind::Pair(_)) {
+        // an item of its own cannot go on anywhere else, and pairs have moved on
+        let never = *name == *step || matches!(reduce.kind, Kind::Pair(_));
+        if never || !late {
             let text = format!("{name} has written its results: the dead letter {id} would come too late");
-            let help = match reduce.kind {
-                _ if itself => "skip it".to_string(),
-                Kind::Pair(_) => "skip it".to_string(),
-                _ => format!("skip it, or let it go on without {name}:  --late"),
+            let help = match never {
+                true => "skip it".to_string(),
+                false => format!("skip it, or let it go on without {name}:  --late"),
             };
             return Err(Error::usage(text).help(help));
         }
@@ -196,10 +196,7 @@ fn revised(context: &RunContext, letter: &DeadLetter, step: StepNo, way: &Way) -
         }
         Way::Settle(result) => Revision::Answer(result.clone()),
     };
-    let bytes = match &revision {
-        Revision::Value(value) | Revision::Answer(Some(value)) => value.len(),
-        Revision::Answer(None) => 0,
-    };
+    let bytes = revision.bytes();
     let most = context.engine.largest(&context.dead)?.min(limits::VALUE_BYTES);
     if bytes > most {
         return Err(Error::usage(format!(

@@ -166,11 +166,7 @@ fn gaps(standing: Standing<'_>, facts: &Facts) -> BTreeMap<Reader, Vec<std::ops:
             let spot = (reader.stream.clone(), p);
             let of = gaps.entry(reader.clone()).or_default();
             if !open {
-                let batch = standing.batch(root, p)..standing.written(&spot);
-                match of.last_mut().filter(|last| last.end >= batch.start) {
-                    Some(last) => last.end = batch.end,
-                    None => of.push(batch),
-                }
+                add_gap(of, standing.batch(root, p)..standing.written(&spot));
             }
             let next = standing.next(&reader);
             of.retain(|gap| gap.end > next && gap.start < gap.end);
@@ -178,6 +174,14 @@ fn gaps(standing: Standing<'_>, facts: &Facts) -> BTreeMap<Reader, Vec<std::ops:
     }
     gaps.retain(|_, of| !of.is_empty());
     gaps
+}
+
+/// Adds what is not for a reader behind what was not for it before.
+pub fn add_gap(of: &mut Vec<Range<i64>>, gap: Range<i64>) {
+    match of.last_mut().filter(|last| last.end >= gap.start) {
+        Some(last) => last.end = last.end.max(gap.end),
+        None => of.push(gap),
+    }
 }
 
 /// Where the flow's own streams end now.

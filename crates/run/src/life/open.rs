@@ -4,7 +4,7 @@ use crate::context::RunContext;
 use crate::context::sinks::FileOf;
 use crate::ledger::marks::Mark;
 use crate::ledger::{Ledger, Standing};
-use crate::life::close::ends;
+use crate::life::close::{add_gap, ends};
 use crate::life::commit::{commit, commit_with, fence};
 use crate::life::manifests::{readings, stored_manifests};
 use crate::life::prepare::{ensure, name_run};
@@ -270,14 +270,10 @@ fn left_behind(standing: Standing<'_>) -> BTreeMap<Reader, Vec<Range<i64>>> {
         for p in 0..context.partitions[root.from] {
             let spot = (context.flow.streams[root.from].at.clone(), p);
             let written = record.starts.get(&spot).copied().unwrap_or(0)..standing.written(&spot);
-            let of = gaps.entry(context.reader(root, p)).or_default();
-            match of.last_mut().filter(|last| last.end >= written.start) {
-                Some(last) => last.end = last.end.max(written.end),
-                None if !written.is_empty() => of.push(written),
-                None => {}
+            if !written.is_empty() {
+                add_gap(gaps.entry(context.reader(root, p)).or_default(), written);
             }
         }
     }
-    gaps.retain(|_, of| !of.is_empty());
     gaps
 }

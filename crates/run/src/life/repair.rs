@@ -39,6 +39,9 @@ pub fn is_open(context: &RunContext, wanted: Option<&Repair>, record: &RunRecord
     if is_same { Ok(()) } else { Err(other()) }
 }
 
+/// The code of the error that says that a batch has no such letters.
+pub const NO_SUCH_LETTERS: &str = "no-such-letters";
+
 /// What a repair begins with.
 pub struct Opened {
     /// Its account, with the record.
@@ -71,7 +74,7 @@ pub fn open(
     let chosen = choose(context, &batch, wanted)?;
     if chosen.choices == Choices::default() {
         let mut nothing = Error::usage(format!("batch {n} of {name} has no such dead letter that is not settled"));
-        nothing.code = "no-such-letters";
+        nothing.code = NO_SUCH_LETTERS;
         nothing.help = left_as_they_are(&chosen).into_iter().next();
         return Err(nothing);
     }
@@ -159,8 +162,8 @@ fn left_as_they_are(chosen: &Chosen) -> Vec<String> {
     chosen.left.iter().map(say).collect()
 }
 
-/// A batch that has failed is over. A flow that differs from the one that left the letters may be what mends them: it differs in what steps do with an item,
-/// and what such a step did before need not be done again.
+/// A batch that has failed is over. A flow that differs from the one that left the letters may be what mends them: it
+/// differs in what steps do with an item, and what such a step did before need not be done again.
 fn may_go_on(context: &RunContext, batch: &Batch) -> Result<()> {
     let flow = &context.flow;
     if batch.books.phase == Phase::Failed {

@@ -2,8 +2,8 @@
 
 use crate::context::choices::Revision;
 use crate::context::{RunContext, TriedAgain};
-use anabranch_engine::{Builder, Codec, Handle, Item, LaneNo, Result, StreamName, limits};
-use anabranch_flow::patterns::{Body, Origin, Part};
+use anabranch_engine::{Handle, Item, LaneNo, Result, StreamName, limits};
+use anabranch_flow::patterns::{Origin, Part};
 use anabranch_flow::plan::{Node, Root};
 use bytes::Bytes;
 use std::fmt::Display;
@@ -148,7 +148,7 @@ impl DeadLetter {
     }
 
     /// The item as its step got it, or as it was revised, to be tried again.
-    fn part(self, context: &RunContext, revision: Option<&Revision>) -> Option<Part> {
+    fn part(self, context: &RunContext, revision: Option<&Revision>) -> Result<Option<Part>> {
         let Failed { step, reason, mut item } = self.failed;
         let mut answer = None;
         match revision {
@@ -158,11 +158,9 @@ impl DeadLetter {
         }
         let own = format!("{}/{step}/", context.flow.name);
         let place = reason.place.strip_prefix(&own).unwrap_or(&reason.place).into();
-        let taken = reason.taken?;
-        let mut batch = Builder::new(Codec::None);
-        batch.push_item(&item);
+        let Some(taken) = reason.taken else { return Ok(None) };
         let origin = Origin::Again { place, above: Arc::new(taken.above), answer };
-        batch.finish().map(|batch| Part { body: Body::Ready(batch), rows: None, origin, partition: taken.partition })
+        Part::of_one(&item, origin, taken.partition).map(Some)
     }
 }
 
@@ -191,7 +189,7 @@ pub fn letters(
         let taken = letter.failed.reason.taken.as_ref();
         if letter.failed.step == *step && taken.is_some_and(|taken| taken.of == *of) {
             let revision = choices.revised.get(&(partition, offset));
-            out.extend(letter.part(context, revision).map(|part| (offset + 1, part)));
+            out.extend(letter.part(context, revision)?.map(|part| (offset + 1, part)));
         }
     }
     Ok(out)

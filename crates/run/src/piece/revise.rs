@@ -2,11 +2,11 @@
 
 use crate::piece::letter::DeadLetter;
 use crate::piece::wanted::Edit;
-use anabranch_engine::{Builder, Codec, Error, Result};
+use anabranch_engine::{Error, Result};
 use anabranch_flow::expr::{Fault, Names, Reads, Value, compile, write};
 use anabranch_flow::format::Format;
 use anabranch_flow::model::Flow;
-use anabranch_flow::patterns::{Body, Origin, Part, Vars, View};
+use anabranch_flow::patterns::{Part, Vars, View};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub fn edit(flow: &Arc<Flow>, text: &str, makes: Makes) -> Result<Arc<Edit>> {
 }
 
 /// The format in which a step took the item that failed.
-pub fn format(flow: &Flow, letter: &DeadLetter) -> Format {
+fn format(flow: &Flow, letter: &DeadLetter) -> Format {
     let taken = letter.failed.reason.taken.as_ref();
     taken.and_then(|taken| flow.stream(&taken.of)).map_or(Format::Json, |stream| stream.format)
 }
@@ -47,11 +47,7 @@ fn made(flow: &Flow, letter: &DeadLetter, text: &str, makes: Makes) -> std::resu
     let mut reads = Reads::default();
     let expression = compile(text, &names(flow, format), &mut reads).map_err(|f| Fault::new(f.text))?;
     reads.item |= makes == Makes::Fields;
-    let mut one = Builder::new(Codec::None);
-    one.push_item(&letter.failed.item);
-    let batch = one.finish().ok_or_else(|| Fault::new("there is no item"))?;
-    let origin = Origin::File { stream: "dead".into(), path: "dead".into(), at: Arc::new(vec![(0, 0)]) };
-    let part = Part { body: Body::Ready(batch), rows: None, origin, partition: 0 };
+    let part = Part::of_nowhere(&letter.failed.item).map_err(|e| Fault::new(e.text))?;
     let vars = Vars { env: flow.env.clone(), ..Vars::default() };
     let records = part.body.records().map_err(|e| Fault::new(e.text))?;
     let view = View { part: &part, records, vars: &vars, format, shard: None };

@@ -278,19 +278,8 @@ impl Run<'_> {
 
     /// A gate before a pair fails where another one holds.
     fn is_before_a_pair(&self, s: usize) -> bool {
-        let (mut todo, mut seen) = (vec![s], BTreeSet::new());
-        while let Some(step) = todo.pop().filter(|_| seen.len() <= self.shape.steps.len()) {
-            let outputs = self.shape.outputs(step);
-            let readers =
-                (0..self.shape.steps.len()).filter(|r| self.shape.steps[*r].inputs.iter().any(|i| outputs.contains(i)));
-            for reader in readers.filter(|r| seen.insert(*r)) {
-                if matches!(self.shape.steps[reader].verb, Verb::Pair { .. }) {
-                    return true;
-                }
-                todo.push(reader);
-            }
-        }
-        false
+        let mut behind = self.shape.all_behind(s).into_iter().filter(|r| *r != s);
+        behind.any(|r| matches!(self.shape.steps[r].verb, Verb::Pair { .. }))
     }
 
     fn join(

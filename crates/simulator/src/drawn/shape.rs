@@ -1,5 +1,6 @@
 //! A random flow as data: what is drawn, written as YAML, and computed the plain way.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// A flow.
@@ -147,6 +148,21 @@ impl Shape {
             | Verb::Each { to, .. }
             | Verb::Pipe { to } => vec![*to],
         }
+    }
+
+    /// The steps that read what a step makes.
+    pub fn behind(&self, s: usize) -> impl Iterator<Item = usize> + '_ {
+        let outputs = self.outputs(s);
+        (0..self.steps.len()).filter(move |r| self.steps[*r].inputs.iter().any(|i| outputs.contains(i)))
+    }
+
+    /// A step, and all to which its items can come.
+    pub fn all_behind(&self, s: usize) -> BTreeSet<usize> {
+        let (mut found, mut todo) = (BTreeSet::from([s]), vec![s]);
+        while let Some(step) = todo.pop() {
+            todo.extend(self.behind(step).filter(|r| found.insert(*r)));
+        }
+        found
     }
 
     /// The flow file.

@@ -58,18 +58,7 @@ impl Batch {
 
     /// Reduces behind a step, or the step itself, that have said their results.
     pub fn said_behind(&self, shape: &Shape, step: usize) -> bool {
-        let (mut todo, mut seen) = (vec![step], BTreeSet::new());
-        while let Some(s) = todo.pop().filter(|_| seen.len() <= shape.steps.len()) {
-            if self.said.results.contains_key(&s) {
-                return true;
-            }
-            if seen.insert(s) {
-                let outputs = shape.outputs(s);
-                let reads = |r: &usize| shape.steps[*r].inputs.iter().any(|i| outputs.contains(i));
-                todo.extend((0..shape.steps.len()).filter(reads));
-            }
-        }
-        false
+        shape.all_behind(step).iter().any(|s| self.said.results.contains_key(s))
     }
 }
 
@@ -131,7 +120,8 @@ impl State {
         let later = self.runs - 1 - batch.runs[0] >= batch.runs.len() as u64;
         let gave = model::compute(shape, &mut BTreeMap::new(), &batch);
         let now = lines(shape, &gave);
-        let reached = below(shape, chosen.iter().map(|(s, _)| *s));
+        let behind = chosen.iter().flat_map(|(s, _)| shape.all_behind(*s));
+        let reached: BTreeSet<usize> = behind.flat_map(|s| shape.outputs(s)).collect();
         for (s, of) in shape.streams.iter().enumerate().filter(|(_, of)| of.source == Source::Step) {
             let (new, name) = (added(&batch.lines[s], &now[s]), format!("{}.jsonl", of.name));
             match of.home {
@@ -163,17 +153,6 @@ impl State {
         self.batches[no] = batch;
         gave.end
     }
-}
-
-/// The streams to which items can come from these steps.
-fn below(shape: &Shape, steps: impl Iterator<Item = usize>) -> BTreeSet<usize> {
-    let (mut found, mut todo): (BTreeSet<usize>, Vec<usize>) = (BTreeSet::new(), steps.collect());
-    while let Some(step) = todo.pop() {
-        for stream in shape.outputs(step).into_iter().filter(|s| found.insert(*s)).collect::<Vec<_>>() {
-            todo.extend((0..shape.steps.len()).filter(|r| shape.steps[*r].inputs.contains(&stream)));
-        }
-    }
-    found
 }
 
 /// Whether a batch of such a flow can be repaired: pairs have moved on.

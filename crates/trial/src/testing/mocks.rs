@@ -1,12 +1,12 @@
 //! What actions answer in a test.
 
 use crate::world::{Mock, Mocked};
-use anabranch_engine::{Batch, Builder, Codec};
+use anabranch_engine::Item;
 use anabranch_flow::call::Call;
 use anabranch_flow::expr::{Compiled, Fault, Reads, Value, write};
 use anabranch_flow::format::Format;
 use anabranch_flow::model::{Act, Answers, Flow, Kind};
-use anabranch_flow::patterns::{Body, Origin, Part, Vars, View};
+use anabranch_flow::patterns::{Part, Vars, View};
 use anabranch_flow::suite::{Answer, Gives, Test};
 use anabranch_run::world::Failure;
 use bytes::Bytes;
@@ -52,7 +52,8 @@ impl Played {
 
     /// What the program would have printed.
     fn value(&self, call: &Call, expression: &Compiled, reads: &Reads) -> Result<Option<Bytes>, Fault> {
-        let part = part(call, &self.item(call))?;
+        let item = Item { key: call.key.clone(), ..Item::of(self.item(call), 0) };
+        let part = Part::of_nowhere(&item).map_err(|e| Fault::new(e.text))?;
         let records = part.body.records().map_err(|e| Fault::new(e.text))?;
         let view = View { part: &part, records, vars: &self.vars, format: self.format, shard: None };
         let record = view.items().next().ok_or_else(|| Fault::new("there is no item"))?;
@@ -79,13 +80,4 @@ impl Played {
             None => call.value.to_vec(),
         }
     }
-}
-
-/// An item as the only one of a part.
-fn part(call: &Call, value: &[u8]) -> Result<Part, Fault> {
-    let mut one = Builder::new(Codec::None);
-    one.push(0, call.key.as_deref(), Some(value), &[]);
-    let batch: Batch = one.finish().ok_or_else(|| Fault::new("there is no item"))?;
-    let origin = Origin::File { stream: "mock".into(), path: "mock".into(), at: Arc::new(vec![(0, 0)]) };
-    Ok(Part { body: Body::Ready(batch), rows: None, origin, partition: 0 })
 }
