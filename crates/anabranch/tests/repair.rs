@@ -165,6 +165,7 @@ fn several_batches_are_worked_one_after_the_other() {
     ends(&place, &["dead", "skip", "2-0002"], 4);
     let told = place.run(&["dead", "list", "--group"]).exits(0).out;
     assert!(told.lines().nth(1).is_some_and(|l| l.starts_with("    2  made")), "{told}");
+    place.run(&["dead", "retry", "--error", "another one"]).exits(2).says("no such dead letters");
     place.write("mended", "");
     let ran = ends(&place, &["dead", "retry", "--all"], 0);
     assert!(ran.err.contains("run 4 for batch 1") && ran.err.contains("run 5 for batch 2"), "{}", ran.err);

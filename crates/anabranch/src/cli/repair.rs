@@ -5,7 +5,7 @@ use super::letters::{self, Batches, Next, Seen};
 use super::{Exit, place, print};
 use anabranch_engine::{Admin, Error, Phase, Result};
 use anabranch_flow::model::Flow;
-use anabranch_run::{Batch, Letters, Like, Makes, Repair, Way, edit as by_expression};
+use anabranch_run::{Batch, Letters, Like, Makes, NO_SUCH_LETTERS, Repair, Way, edit as by_expression};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -53,7 +53,7 @@ pub fn repair(
         (wanted, way)
     };
     if wanted.is_empty() {
-        return Err(Error::usage("there are no such dead letters that are not settled").help("anabranch dead list"));
+        return Err(nothing());
     }
     let how = args::Run { flow: arg, fresh: false, progress: "auto".into() };
     one_by_one(
@@ -63,15 +63,20 @@ pub fn repair(
     )
 }
 
+fn nothing() -> Error {
+    Error::usage("there are no such dead letters that are not settled").help("anabranch dead list")
+}
+
 /// A run for each batch. The exit status is that of the last one that is not done, a held one before others.
 fn one_by_one(args: &Args, how: &args::Run, wanted: impl ExactSizeIterator<Item = Repair>) -> Result<Exit> {
-    let (mut exit, several, mut reports) = (0, wanted.len() > 1, vec![]);
+    let (mut exit, several, mut worked, mut reports) = (0, wanted.len() > 1, false, vec![]);
     for repair in wanted {
         let (ended, report) = match super::run::once(args, how, Some(repair)) {
             // of several batches some have nothing that is meant
-            Err(e) if several && e.code == NOTHING => continue,
+            Err(e) if several && e.code == NO_SUCH_LETTERS => continue,
             ended => ended?,
         };
+        worked = true;
         reports.extend(report);
         if ended != 0 && exit != 4 {
             exit = ended;
@@ -81,6 +86,9 @@ fn one_by_one(args: &Args, how: &args::Run, wanted: impl ExactSizeIterator<Item 
             break;
         }
     }
+    if !worked {
+        return Err(nothing());
+    }
     if args.json {
         match reports.as_slice() {
             [one] => print::document(one),
@@ -89,9 +97,6 @@ fn one_by_one(args: &Args, how: &args::Run, wanted: impl ExactSizeIterator<Item 
     }
     Ok(exit)
 }
-
-/// The code of the error that says that a batch has no such letters.
-const NOTHING: &str = "no-such-letters";
 
 /// Where items can fail: steps, and sources, sinks and finals by what they are of.
 fn ids_of_nodes(flow: &Flow, node: &str) -> bool {
