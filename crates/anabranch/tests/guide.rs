@@ -16,14 +16,15 @@ fn guide() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/src")
 }
 
-/// What is the same in every run: times, and what a shell says of itself, are not.
+/// What is the same in every run: times and dates, and what a shell says of itself, are not.
 fn same(text: &str) -> String {
     let words = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
         let is_time = |w: &str, next: Option<&&str>| {
             w.chars().all(|c| c.is_ascii_digit() || c == '.') && matches!(next, Some(&"ms" | &"s"))
         };
-        let word = |i: usize| if is_time(words[i], words.get(i + 1)) { "N" } else { words[i] };
+        let is_date = |w: &str| w.len() >= 8 && w.chars().all(|c| c.is_ascii_digit() || "-:T.Z".contains(c));
+        let word = |i: usize| if is_time(words[i], words.get(i + 1)) || is_date(words[i]) { "N" } else { words[i] };
         (0..words.len()).map(word).collect::<Vec<_>>().join(" ").replace(" N s", " N ms")
     };
     text.lines().map(|l| words(l.trim_end())).collect::<Vec<_>>().join("\n")

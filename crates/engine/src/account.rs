@@ -245,6 +245,8 @@ pub struct RepairRecord {
     pub extended: Vec<String>,
     /// Files that earlier runs of the batch have put in place.
     pub placed: Vec<Placed>,
+    /// Gates that were opened by hand, in this run and those before.
+    pub gates: Vec<OpenedGate>,
 }
 
 impl RepairRecord {
@@ -265,6 +267,21 @@ pub struct Placed {
     pub items: u64,
     /// Its bytes.
     pub bytes: u64,
+}
+
+/// A gate that somebody opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedGate {
+    /// The join.
+    pub step: String,
+    /// The run that was opened for it.
+    pub run: u64,
+    /// When, milliseconds since 1970-01-01 UTC.
+    pub at: i64,
+    /// Who.
+    pub by: String,
+    /// Why, if that was said.
+    pub reason: Option<String>,
 }
 
 /// Dead letters that are tried again.

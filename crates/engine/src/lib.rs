@@ -30,7 +30,9 @@ pub mod share;
 mod threaded_lane;
 pub mod types;
 
-pub use account::{Account, Again, End, Extent, Held, Next, Phase, Placed, RepairRecord, RunKind, RunRecord, Tally};
+pub use account::{
+    Account, Again, End, Extent, Held, Next, OpenedGate, Phase, Placed, RepairRecord, RunKind, RunRecord, Tally,
+};
 pub use admin::{Admin, Desk};
 pub use batch::{Batch, Builder, Codec, Packer, Record, Rows};
 pub use engine::{Crew, Engine, Lane, LaneLost};

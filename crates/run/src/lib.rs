@@ -23,5 +23,5 @@ pub use life::reports::saved_reports;
 pub use options::{Note, Options, Watch};
 pub use piece::letter::{DeadLetter, Failed, Reason};
 pub use piece::revise::{Makes, edit};
-pub use piece::wanted::{Edit, Letters, Like, Repair, Way};
+pub use piece::wanted::{ByHand, Edit, Letters, Like, Repair, Way};
 pub use world::World;

@@ -341,7 +341,7 @@ fn each(log: &MemoryLog, stream: &StreamName, mut take: impl FnMut(Item)) -> Don
 
 /// What is said of a repair that another process has done.
 fn is_done(text: &str) -> bool {
-    ["is settled already", "which worked for it last"].iter().any(|said| text.contains(said))
+    ["is settled already", "is open for batch", "which worked for it last"].iter().any(|said| text.contains(said))
 }
 
 /// The items of a stretch of a stream.

@@ -36,7 +36,7 @@ impl Setup {
     /// What a seed makes.
     pub fn of(seed: u64) -> Setup {
         let mut dice = Rng::new(seed);
-        let shape = drawn::draw(&mut dice, STEPS);
+        let mut shape = drawn::draw(&mut dice, STEPS);
         let faults = if dice.eighths(1) { Faults::none() } else { Faults::drawn(&mut dice) };
         let (processes, manner) = match dice.eighths(3) {
             true => (1, Manner::embedded()),
@@ -44,7 +44,17 @@ impl Setup {
         };
         let fresh = dice.eighths(1);
         let repairs = !fresh && dice.eighths(4);
+        let mut hands = Rng::new(seed ^ 0x4a1d);
+        let by_hand = shape.by_hand().filter(|_| repairs && hands.eighths(2)).collect();
+        shape.by_hand = by_hand;
         Setup { shape, batches: 3, items: 25, processes, manner, faults, fresh, repairs, seed }
+    }
+
+    /// The same without repairs, and so with no gate that somebody opens.
+    pub fn without_repairs(&self) -> Setup {
+        let mut without = Setup { repairs: false, ..self.clone() };
+        without.shape.by_hand.clear();
+        without
     }
 
     /// Tries it.

@@ -49,7 +49,7 @@ fn smaller(setup: &Setup) -> Vec<Setup> {
         all.push(Setup { fresh: false, ..setup.clone() });
     }
     if setup.repairs {
-        all.push(Setup { repairs: false, ..setup.clone() });
+        all.push(setup.without_repairs());
     }
     let faults = setup.faults;
     let kinds = [
@@ -75,6 +75,7 @@ fn without(shape: &Shape, s: usize) -> Option<Shape> {
     let mut small = shape.clone();
     let step = small.steps.remove(s);
     small.written = (0..small.steps.len()).collect();
+    small.by_hand = small.by_hand.into_iter().filter(|b| *b != s).map(|b| b - usize::from(b > s)).collect();
     outputs.into_iter().for_each(|o| small.streams[o].home = Home::Internal);
     for input in step.inputs {
         let of = &mut small.streams[input];

@@ -21,7 +21,7 @@ const FOUND: [(u64, &str); 8] = [
 #[test]
 fn what_was_found_stays_mended() {
     for (seed, what) in FOUND {
-        let found = Setup { repairs: false, ..Setup::of(seed) }; // there were none then
+        let found = Setup::of(seed).without_repairs(); // there were none then
         found.run().unwrap_or_else(|why| panic!("seed {seed}, {what}: {why}"));
     }
 }

@@ -3,7 +3,7 @@
 
 use anabranch::flow::check::check_text;
 use anabranch::flow::model::Flow;
-use anabranch::run::{Letters, Like, Options, Outcome, Repair, Report, Status, Way, run};
+use anabranch::run::{ByHand, Letters, Like, Options, Outcome, Repair, Report, Status, Way, run};
 use anabranch::{Embedded, Kafka, Local};
 use anabranch_engine::{Admin, At, Error, Item, StreamName, StreamSpec, chunks};
 use anabranch_testkit::cluster::Cluster;
@@ -51,6 +51,23 @@ steps:
   done: { copy: rest, to: done }
   alone: { join: beside }
   m: { reduce: alone, value: count() }
+"#;
+
+/// A gate that lets nothing fail, and waits for somebody all the same.
+const BY_HAND: &str = r#"
+flow: byhand
+streams:
+  in: { partitions: 3, format: text }
+  done: { partitions: 2, format: text }
+  n: { sink: { file: out/n.jsonl, mode: replace } }
+steps:
+  checked:
+    work: in
+    exec: [sh, -c, 'read -r x; case $x in bad*) [ -e mended ] || exit 1;; esac; echo "$x"']
+    retry: { attempts: 1 }
+  all: { join: checked, open: by-hand }
+  done: { copy: all, to: done }
+  n: { reduce: all, value: count() }
 "#;
 
 struct Trial {
@@ -259,6 +276,35 @@ fn wide_and_repaired(mut trial: Trial) {
     trial.ends(None, 0, Status::Done);
 }
 
+/// A batch waits until somebody opens its gate, which nobody can before what failed is settled; later batches wait on their own.
+fn opened_by_hand(mut trial: Trial) {
+    let open = |batch| {
+        let hand = ByHand { step: "all".into(), by: "anna".into(), reason: Some("looks well".into()) };
+        Repair { open: Some(hand), ..Repair::of(batch) }
+    };
+    let says = |report: &Report| report.steps.iter().find(|s| s.step == "all").map(|s| format!("{:?}", s.gate));
+    let (first, second) = (items("first", 12, 1), items("second", 5, 0));
+    trial.give(&first);
+    trial.ends(None, 4, Status::Held);
+    trial.give(&second);
+    let report = trial.ends(None, 4, Status::Held);
+    assert!(says(&report).is_some_and(|gate| gate.contains("waits: true")), "{report:?}");
+    let refused = trial.run(Some(open(1))).expect_err("refused");
+    assert!(refused.text.contains("cannot be opened for batch 1: it is held: 1 of 12 failed"), "{refused}");
+    std::fs::write(trial.folder.path().join("mended"), "").expect("writes");
+    trial.ends(Some(all(1)), 4, Status::Held); // now it waits for somebody
+    trial.done.extend(second);
+    trial.ends(Some(open(2)), 0, Status::Done);
+    trial.done.extend(first);
+    trial.stops(open(1));
+    let report = trial.ends(None, 0, Status::Done);
+    assert!(report.notes.iter().any(|n| n.starts_with("all was opened by anna at ")), "{:?}", report.notes);
+    let files = [trial.counted("out/n.jsonl.batch-2"), trial.counted("out/n.jsonl.batch-1")];
+    assert_eq!(files, ["5", "12"]); // a run came between
+    let refused = trial.run(Some(open(1))).expect_err("refused");
+    assert!(refused.text.contains("all is open for batch 1: anna opened it, for run 5"), "{refused}");
+}
+
 fn embedded(folder: &Path) -> Arc<dyn Admin> {
     Arc::new(Embedded::open(&folder.join("data")).expect("opens"))
 }
@@ -267,6 +313,7 @@ fn embedded(folder: &Path) -> Arc<dyn Admin> {
 fn on_the_embedded_engine() {
     held_and_repaired(Trial::new(FLOW, &["in"], embedded));
     wide_and_repaired(Trial::new(WIDE, &["in", "beside", "free"], embedded));
+    opened_by_hand(Trial::new(BY_HAND, &["in"], embedded));
 }
 
 #[test]
@@ -278,4 +325,8 @@ fn on_kafka() {
         kafka(Path::new("")).delete(&name(topic)).expect("deletes");
     }
     wide_and_repaired(Trial::new(WIDE, &["in", "beside", "free"], kafka));
+    for topic in ["in", "done"] {
+        kafka(Path::new("")).delete(&name(topic)).expect("deletes");
+    }
+    opened_by_hand(Trial::new(BY_HAND, &["in"], kafka));
 }

@@ -68,7 +68,7 @@ fn nothing() -> Error {
 }
 
 /// A run for each batch. The exit status is that of the last one that is not done, a held one before others.
-fn one_by_one(args: &Args, how: &args::Run, wanted: impl ExactSizeIterator<Item = Repair>) -> Result<Exit> {
+pub fn one_by_one(args: &Args, how: &args::Run, wanted: impl ExactSizeIterator<Item = Repair>) -> Result<Exit> {
     let (mut exit, several, mut worked, mut reports) = (0, wanted.len() > 1, false, vec![]);
     for repair in wanted {
         let (ended, report) = match super::run::once(args, how, Some(repair)) {

@@ -1,12 +1,13 @@
 //! `anabranch report`, and the report at the end of a run.
 
 use super::args::{Args, Report as ReportArgs};
-use super::{Exit, place, print, screen};
+use super::{Exit, open, place, print, screen};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Result};
+use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_run::show::report::draw as drawn;
 use anabranch_run::show::table::number;
-use anabranch_run::{Report, Status, inspect, saved_reports};
+use anabranch_run::{Report, Status, StepLine, inspect, saved_reports};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,7 +55,12 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
     if !out.is_empty() {
         out += &format!("   list them:  anabranch dead list {}\n", flow.display());
     }
-    if r.status == Status::Held {
+    let waits = r.steps.iter().filter(|s| s.gate.as_ref().is_some_and(|gate| gate.waits));
+    for step in waits.filter(|_| r.status == Status::Held) {
+        out += &format!("   look at the batch and open the gate:  {}\n", open::command(flow, &step.step, r.batch));
+    }
+    let lacks = |s: &StepLine| s.gate.as_ref().is_some_and(|gate| gate.verdict == Verdict::Held && !gate.waits);
+    if r.status == Status::Held && r.steps.iter().any(lacks) {
         let what = |command: &str| format!("anabranch dead {command} {} --batch {}", flow.display(), r.batch);
         out += &format!("   mend what was wrong and try again:  {}\n", what("retry"));
         out += &format!("   or let the batch go on without them:  {}\n", what("skip"));

@@ -55,7 +55,7 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
             faults.push(Diagnostic::warning("unread-result", wired.draft.name.1, what));
         }
     }
-    gates_before_pairs(flow);
+    gates_before_pairs(flow, faults);
     groups(flow, faults);
     files(flow, faults);
     ways(flow, faults);
@@ -65,7 +65,7 @@ pub fn ends(flow: &mut Flow, wired: &[Wired<'_>], faults: &mut Faults) {
 
 /// A pair moves on with what comes next, and does not come back for a batch that is repaired: a gate before it does not
 /// hold, it fails.
-fn gates_before_pairs(flow: &mut Flow) {
+fn gates_before_pairs(flow: &mut Flow, faults: &mut Faults) {
     let pairs = flow.steps.iter().filter(|s| matches!(s.kind, Kind::Pair(_)));
     let before: BTreeSet<StreamNo> = pairs.flat_map(|s| &s.inputs).flat_map(|i| flow.above(*i)).collect();
     for stream in before {
@@ -73,6 +73,12 @@ fn gates_before_pairs(flow: &mut Flow) {
             && let Kind::Barrier(gate) | Kind::Reduce(_, gate) = &mut flow.steps[w].kind
         {
             gate.if_failed = IfFailed::Fail;
+            if gate.by_hand {
+                let what =
+                    format!("`{}` is opened by hand, and a pair behind it does not wait for that", flow.steps[w].name);
+                let fault = Diagnostic::error("by-hand-before-pair", flow.steps[w].span, what);
+                faults.push(fault.help("open it when complete, or write the pairs in a flow of their own"));
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ pub const VERB: Verb = Verb {
         keys: &[
             TOLERATE.usual("0"),
             IF_FAILED,
+            OPEN,
             Key::new("done", Is::Stream, "Gets one item for each batch when the gate opens.", "done: loaded"),
             Key::new("to", Is::Stream, "The output.", "to: complete").depends("the name of the step"),
             Key::new("by", Is::Later, "A join by key.", "by: item.user"),
@@ -35,7 +36,9 @@ pub const VERB: Verb = Verb {
             let what = "a join by key is not in this version; without `by` it is a barrier";
             faults.push(Diagnostic::error("not-in-this-version", span, what));
         }
-        Some(Kind::Barrier(Gate::read(keys, Tolerate::Items(0), faults)))
+        let gate = Gate::read(keys, Tolerate::Items(0), faults);
+        let by_hand = keys.word("open", faults) == Some("by-hand");
+        Some(Kind::Barrier(Gate { by_hand, ..gate }))
     },
 };
 
@@ -56,6 +59,15 @@ pub const IF_FAILED: Key = Key::new(
 )
 .usual("hold");
 
+/// Who opens the gate.
+const OPEN: Key = Key::new(
+    "open",
+    Is::Word(&["when-complete", "by-hand"]),
+    "Whether the gate opens by itself, or waits for somebody who has looked at the batch and says `anabranch open`.",
+    "open: by-hand",
+)
+.usual("when-complete");
+
 fn ports(keys: &mut Keys<'_>, name: &Name, ports: &mut Ports, faults: &mut Faults) {
     Ports::only(keys, name, ports, faults);
     if let Some((done, span)) = keys.text("done", faults) {
@@ -71,6 +83,8 @@ pub struct Gate {
     pub tolerate: Tolerate,
     /// What an intolerable batch means.
     pub if_failed: IfFailed,
+    /// A batch that it accepts waits for somebody to open it all the same.
+    pub by_hand: bool,
 }
 
 /// Failed items that a gate accepts.
@@ -122,19 +136,19 @@ impl Gate {
             Some("fail") => IfFailed::Fail,
             _ => IfFailed::Hold,
         };
-        Gate { tolerate, if_failed }
+        Gate { tolerate, if_failed, by_hand: false }
     }
 
-    /// Whether there are failures that it does not let pass.
+    /// Whether there are batches that it does not let pass at once.
     pub fn can_stay_shut(&self) -> bool {
-        !matches!(self.tolerate, Tolerate::Percent(p) if p >= 100.0)
+        self.by_hand || !matches!(self.tolerate, Tolerate::Percent(p) if p >= 100.0)
     }
 
     /// Judges a batch of which `failed` items failed upstream and `arrived` came through.
     ///
     /// ```
     /// use anabranch_flow::patterns::barrier::{Gate, IfFailed, Tolerate, Verdict};
-    /// let gate = Gate { tolerate: Tolerate::Percent(1.0), if_failed: IfFailed::Hold };
+    /// let gate = Gate { tolerate: Tolerate::Percent(1.0), if_failed: IfFailed::Hold, by_hand: false };
     /// assert_eq!(gate.judge(1, 99), Verdict::Open);
     /// assert_eq!(gate.judge(2, 98), Verdict::Held);
     /// assert_eq!(gate.judge(0, 0), Verdict::Open); // an empty batch passes
@@ -158,13 +172,13 @@ mod tests {
 
     #[test]
     fn the_edges_of_tolerance() {
-        let gate = |tolerate| Gate { tolerate, if_failed: IfFailed::Hold };
+        let gate = |tolerate| Gate { tolerate, if_failed: IfFailed::Hold, by_hand: false };
         assert_eq!(gate(Tolerate::Items(0)).judge(0, 5), Verdict::Open);
         assert_eq!(gate(Tolerate::Items(0)).judge(1, 5), Verdict::Held);
         assert_eq!(gate(Tolerate::Items(1)).judge(1, 0), Verdict::Open);
         assert_eq!(gate(Tolerate::Percent(100.0)).judge(7, 0), Verdict::Open);
         assert_eq!(gate(Tolerate::Percent(0.0)).judge(1, 1_000_000), Verdict::Held);
-        let fail = Gate { tolerate: Tolerate::Items(0), if_failed: IfFailed::Fail };
+        let fail = Gate { tolerate: Tolerate::Items(0), if_failed: IfFailed::Fail, by_hand: false };
         assert_eq!(fail.judge(1, 0), Verdict::Failed);
     }
 }

@@ -3,9 +3,10 @@
 use crate::ledger::Standing;
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::marks::Mark;
+use anabranch_engine::OpenedGate;
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::number::{StepNo, StreamNo, UnitNo};
-use anabranch_flow::patterns::barrier::Verdict;
+use anabranch_flow::patterns::barrier::{Gate, Verdict};
 use anabranch_flow::plan::{Node, ReadFrom, Root, name};
 
 impl<'a> Standing<'a> {
@@ -142,7 +143,7 @@ impl<'a> Standing<'a> {
             let ended =
                 unit.roots.iter().all(|r| facts.gates_before(r) == Some(true) && self.read_to_the_end(facts, r));
             let folded = self.tally(&step.name, |t| t.folded);
-            return ended.then(|| gate.judge(self.failed_above(s), folded));
+            return ended.then(|| self.decided(s, gate, folded));
         }
         for reach in self.context.plan.view(s) {
             let open = reach.gates.iter().all(|g| facts.gates[*g] == Some(Verdict::Open));
@@ -151,6 +152,19 @@ impl<'a> Standing<'a> {
                 return None;
             }
         }
-        Some(gate.judge(self.failed_above(s), self.judged_by(s)))
+        Some(self.decided(s, gate, self.judged_by(s)))
+    }
+
+    fn decided(self, s: StepNo, gate: &Gate, arrived: u64) -> Verdict {
+        match gate.judge(self.failed_above(s), arrived) {
+            Verdict::Open if gate.by_hand && self.opened(s).is_none() => Verdict::Held,
+            verdict => verdict,
+        }
+    }
+
+    /// Who opened a gate by hand for this batch.
+    pub fn opened(self, s: StepNo) -> Option<&'a OpenedGate> {
+        let name = &self.context.flow.steps[s].name;
+        self.record.repair.iter().flat_map(|mending| &mending.gates).find(|gate| gate.step == *name)
     }
 }

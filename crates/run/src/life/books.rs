@@ -5,6 +5,7 @@ use crate::context::RunContext;
 use crate::context::choices::{self, Choices, Revision};
 use crate::context::sinks::FileOf;
 use crate::ledger::Ledger;
+use crate::ledger::report::Gate;
 use crate::life::patience::Patience;
 use anabranch_engine::account::ACCOUNT_VERSION;
 use anabranch_engine::{
@@ -31,6 +32,9 @@ pub struct BatchBooks {
     pub no: u64,
     /// The flow that it ran: [`Flow::parts`](anabranch_flow::model::Flow::parts).
     pub parts: BTreeMap<String, String>,
+    /// Gates that hold it, and what they say.
+    #[serde(default)]
+    pub gates: BTreeMap<String, Gate>,
 }
 
 impl BatchBooks {
@@ -51,11 +55,11 @@ pub fn stream(flow: &FlowId) -> Result<StreamName> {
 pub fn books(
     context: &RunContext,
     ledger: &Ledger,
-    closing: (&RunRecord, Phase),
+    closing: (&RunRecord, Phase, BTreeMap<String, Gate>),
     aside: &[FileOf],
     placed: Vec<Placed>,
 ) -> Result<Vec<Put>> {
-    let (closing, phase) = closing;
+    let (closing, phase, gates) = closing;
     let (flow_hash, read) = (context.flow.hash.clone(), ledger.positions());
     let mut account = Account { version: ACCOUNT_VERSION, flow_hash, read, ..Account::default() };
     for of_lane in ledger.all() {
@@ -95,7 +99,7 @@ pub fn books(
     (mending.choices, mending.late, mending.extended) = (0, vec![], vec![]);
     (mending.carry, mending.waited, mending.gaps) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let parts = context.flow.parts.clone();
-    let json = serde_json::to_vec(&BatchBooks { no: record.books, record, account, phase, parts })
+    let json = serde_json::to_vec(&BatchBooks { no: record.books, record, account, phase, parts, gates })
         .map_err(|e| Error::bug(e.to_string()))?;
     let mut packer = Packer::default();
     let key = Some(closing.batch.to_string().into());

@@ -4,7 +4,7 @@ use crate::context::sinks::FileOf;
 use crate::context::{RunContext, Spot};
 use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::marks::Mark;
-use crate::ledger::report::{Report, report};
+use crate::ledger::report::{Gate, Report, StepLine, report};
 use crate::ledger::{Ledger, Standing};
 use crate::life::books;
 use crate::life::commit::{commit, commit_closed, fence};
@@ -41,8 +41,8 @@ pub fn close(
         reading.reader.verify()?;
     }
     let mut closing = RunRecord { phase: Phase::Closing, ..record.clone() };
-    let balanced = report(ledger.standing(context, &closing), &facts, context.world.clock.now()).balanced;
-    let phase = verdict(accounts, &facts, balanced);
+    let told = report(ledger.standing(context, &closing), &facts, context.world.clock.now());
+    let phase = verdict(accounts, &facts, told.balanced);
     let publish = to_publish(standing, &facts, phase)?;
     let aside = to_put_aside(standing, &publish, phase);
     if !publish.is_empty() || !aside.is_empty() {
@@ -56,7 +56,7 @@ pub fn close(
     let mut puts = vec![];
     if matches!(phase, Phase::Held | Phase::Dead) || record.repair.is_some() {
         closing.books += 1;
-        puts = books::books(context, ledger, (&closing, phase), &aside, placed(standing, &publish))?;
+        puts = books::books(context, ledger, (&closing, phase, shut(told)), &aside, placed(standing, &publish))?;
     }
     if phase == Phase::Held {
         closing.held.push(held(standing, &facts));
@@ -182,6 +182,12 @@ pub fn add_gap(of: &mut Vec<Range<i64>>, gap: Range<i64>) {
         Some(last) => last.end = last.end.max(gap.end),
         None => of.push(gap),
     }
+}
+
+/// The gates that hold a batch.
+fn shut(told: Report) -> BTreeMap<String, Gate> {
+    let of = |line: StepLine| line.gate.filter(|gate| gate.verdict == Verdict::Held).map(|gate| (line.step, gate));
+    told.steps.into_iter().filter_map(of).collect()
 }
 
 /// Where the flow's own streams end now.

@@ -8,14 +8,14 @@ use crate::ledger::marks::Mark;
 use crate::life::books::{Batch, choices_of, find, keep_choices};
 use crate::life::choose::{Chosen, choose};
 use crate::life::record::{is_another, own_span};
-use crate::piece::wanted::Repair;
+use crate::piece::wanted::{ByHand, Repair};
 use crate::show::text::counted;
 use crate::worker::lane::still_held;
 use crate::world::Opening;
 use anabranch_engine::account::{ACCOUNT_VERSION, Reader};
 use anabranch_engine::{
-    Account, Again, Error, Kind as ErrorKind, Lane, Next, Phase, Placed, Put, RepairRecord, Result, RunKind, RunRecord,
-    StreamName,
+    Account, Again, Error, Kind as ErrorKind, Lane, Next, OpenedGate, Phase, Placed, Put, RepairRecord, Result,
+    RunKind, RunRecord, StreamName,
 };
 use anabranch_flow::check::hash::differences;
 use anabranch_flow::model::{Flow, Mode, Stream, Writer};
@@ -35,7 +35,10 @@ pub fn is_open(context: &RunContext, wanted: Option<&Repair>, record: &RunRecord
     }
     let what = |e: Error| if e.kind == ErrorKind::Usage { other() } else { e };
     let Chosen { choices, late, .. } = choose(context, &batch, wanted).map_err(what)?;
-    let is_same = late.iter().eq(&mending.late) && choices == choices_of(context, record)?;
+    let opened = mending.gates.iter().filter(|gate| gate.run == record.number).map(|gate| &gate.step);
+    let is_same = late.iter().eq(&mending.late)
+        && opened.eq(wanted.open.iter().map(|gate| &gate.step))
+        && choices == choices_of(context, record)?;
     if is_same { Ok(()) } else { Err(other()) }
 }
 
@@ -72,7 +75,8 @@ pub fn open(
     }
     may_go_on(context, &batch)?;
     let chosen = choose(context, &batch, wanted)?;
-    if chosen.choices == Choices::default() {
+    let gate = opens(&batch, wanted, last.number + 1, context)?;
+    if chosen.choices == Choices::default() && gate.is_none() {
         let mut nothing = Error::usage(format!("batch {n} of {name} has no such dead letter that is not settled"));
         nothing.code = NO_SUCH_LETTERS;
         nothing.help = left_as_they_are(&chosen).into_iter().next();
@@ -88,6 +92,7 @@ pub fn open(
         gaps: last.gaps.clone(),
         ..batch.books.mending().clone()
     };
+    mending.gates.extend(gate);
     (mending.beside, mending.extended) = apart(context, &mending, &last, wanted.batch);
     let mut record = record(&last, was, ids);
     ends_now(context, &last, &mut record)?;
@@ -111,6 +116,26 @@ pub fn open(
         ..Account::default()
     };
     Ok(Opened { account, choices: chosen.choices, puts, notes })
+}
+
+/// The gate that is to be opened by hand, if it waits for that.
+fn opens(batch: &Batch, wanted: &Repair, run: u64, context: &RunContext) -> Result<Option<OpenedGate>> {
+    let Some(ByHand { step, by, reason }) = wanted.open.clone() else { return Ok(None) };
+    let (books, n) = (&batch.books, wanted.batch);
+    if let Some(was) = books.mending().gates.iter().find(|gate| gate.step == step) {
+        let text = format!("{step} is open for batch {n}: {} opened it, for run {}", was.by, was.run);
+        return Err(Error::usage(text));
+    }
+    match books.gates.get(&step) {
+        Some(gate) if gate.waits => {}
+        Some(gate) => {
+            let text = format!("{step} cannot be opened for batch {n}: it is {gate}");
+            let help = "try again what failed, or give it up:  anabranch dead retry|skip";
+            return Err(Error::usage(text).help(format!("{help} --batch {n}")));
+        }
+        None => return Err(Error::usage(format!("batch {n} does not wait at {step} for somebody to open it"))),
+    }
+    Ok(Some(OpenedGate { step, run, at: context.world.clock.now(), by, reason }))
 }
 
 /// The record of a run for a batch whose last run had this one.

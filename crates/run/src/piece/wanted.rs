@@ -4,7 +4,7 @@ use crate::piece::letter::{DeadLetter, Failed};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// What is to be done with failed items of a batch that is held, or done with dead letters.
+/// What is to be done with a batch that is held, or with failed items of one that is done with dead letters.
 ///
 /// ```
 /// use anabranch_run::{Letters, Repair, Way};
@@ -21,6 +21,19 @@ pub struct Repair {
     pub choices: Vec<(Letters, Way)>,
     /// Results that were said without an item stay as they are: it goes on through the other steps.
     pub late: bool,
+    /// A gate that waits for somebody is opened.
+    pub open: Option<ByHand>,
+}
+
+/// A gate that somebody opens.
+#[derive(Debug, Clone)]
+pub struct ByHand {
+    /// The join.
+    pub step: String,
+    /// Who opens it.
+    pub by: String,
+    /// Why, if that is said.
+    pub reason: Option<String>,
 }
 
 /// Dead letters of a batch.

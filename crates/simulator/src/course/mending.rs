@@ -3,7 +3,7 @@
 use super::{Trial, each_at, reports, short};
 use crate::drawn::state::{self, Decision, State};
 use anabranch_engine::{Cursor, Engine, Phase};
-use anabranch_run::{DeadLetter, Letters, Options, Repair, Way, batches};
+use anabranch_run::{ByHand, DeadLetter, Letters, Options, Repair, Way, batches};
 use anabranch_trial::log::MemoryLog;
 use anabranch_trial::rng::Rng;
 use anabranch_trial::scheduler::Process;
@@ -23,6 +23,7 @@ struct Open {
 struct Chosen {
     repair: Repair,
     decided: Vec<(usize, Value, Option<Decision>)>,
+    opens: Option<usize>,
 }
 
 impl Trial<'_> {
@@ -36,7 +37,10 @@ impl Trial<'_> {
     ) -> Result<bool, String> {
         let shape = &self.setup.shape;
         let from = if state::reads_files_again(shape) { newest } else { 0 };
-        let of_use = |no: &usize| !state.batches[*no].letters.is_empty() && state.batches[*no].exit != 1;
+        let of_use = |no: &usize| {
+            let batch = &state.batches[*no];
+            batch.exit != 1 && !(batch.letters.is_empty() && batch.waits.is_empty())
+        };
         let all: Vec<usize> = (from..state.batches.len()).filter(of_use).collect();
         if all.is_empty() || !state::is_mendable(shape) {
             return Ok(false);
@@ -45,7 +49,7 @@ impl Trial<'_> {
         let log = self.log.seen_by(main);
         let open = self.open(&log, state, no)?;
         let chosen = self.choose(state, no, &open, dice);
-        if chosen.decided.is_empty() {
+        if chosen.decided.is_empty() && chosen.repair.open.is_none() {
             return Ok(false);
         }
         self.scheduler.set_faults(self.setup.faults);
@@ -56,6 +60,7 @@ impl Trial<'_> {
         let log = self.log.seen_by(main);
         self.ended(main, &log, state.runs + 1, &chosen.repair)?;
         let batch = &mut state.batches[no];
+        batch.opened.extend(chosen.opens);
         for (step, item, decision) in &chosen.decided {
             let of = batch.decided.entry((*step, item.to_string())).or_default();
             of.extend(decision.clone());
@@ -135,9 +140,12 @@ impl Trial<'_> {
         let edit = Way::Edit(Arc::new(move |letter| {
             values.get(&letter.id).map(|value| value.clone().into()).ok_or_else(|| "nobody edits it".into())
         }));
-        let repair = Repair { late, ..Repair::of(state.batches[no].runs[0]) };
+        let opens = state.batches[no].waits.first().copied().filter(|_| dice.eighths(5));
+        let open =
+            opens.map(|s| ByHand { step: self.setup.shape.steps[s].name.clone(), by: "somebody".into(), reason: None });
+        let repair = Repair { late, open, ..Repair::of(state.batches[no].runs[0]) };
         let repair = repair.with(Letters::These(retry), Way::Retry).with(Letters::These(skip), Way::Skip);
-        Chosen { repair: repair.with(Letters::These(edited), edit), decided }
+        Chosen { repair: repair.with(Letters::These(edited), edit), decided, opens }
     }
 
     /// Faults have ceased: the repair comes to its end.

@@ -54,6 +54,9 @@ struct Run<'s> {
     dead: BTreeMap<usize, u64>,
     skipped: BTreeMap<usize, u64>,
     letters: Vec<(usize, Value)>,
+    /// Gates that were opened by hand, and those that wait for that.
+    opened: BTreeSet<usize>,
+    waits_for_a_hand: BTreeSet<usize>,
     held: bool,
     failed: bool,
 }
@@ -66,6 +69,8 @@ pub struct Gave {
     pub letters: Vec<(usize, Value)>,
     /// What it has said.
     pub said: Said,
+    /// Gates that wait for somebody to open them.
+    pub waits: BTreeSet<usize>,
     /// How its run must end.
     pub end: End,
 }
@@ -87,7 +92,9 @@ pub fn compute(shape: &Shape, waits: &mut BTreeMap<(String, usize), Vec<Value>>,
     let (dead, skipped, letters) = (BTreeMap::new(), BTreeMap::new(), vec![]);
     let (decided, said) = (batch.decided.clone(), batch.said.clone());
     let (held, failed) = (false, false);
-    let mut run = Run { shape, waits, streams, decided, said, dead, skipped, letters, held, failed };
+    let (opened, waits_for_a_hand) = (batch.opened.clone(), BTreeSet::new());
+    let mut run =
+        Run { shape, waits, streams, decided, said, dead, skipped, letters, opened, waits_for_a_hand, held, failed };
     for step in 0..shape.steps.len() {
         run.step(step);
     }
@@ -98,7 +105,8 @@ pub fn compute(shape: &Shape, waits: &mut BTreeMap<(String, usize), Vec<Value>>,
         (.., true) => 3,
         _ => 0,
     };
-    Gave { streams: run.streams, letters: run.letters, said: run.said, end: End { exit } }
+    let waits = run.waits_for_a_hand;
+    Gave { streams: run.streams, letters: run.letters, said: run.said, waits, end: End { exit } }
 }
 
 fn number(item: &Value, field: &str) -> i64 {
@@ -276,12 +284,6 @@ impl Run<'_> {
         found
     }
 
-    /// A gate before a pair fails where another one holds.
-    fn is_before_a_pair(&self, s: usize) -> bool {
-        let mut behind = self.shape.all_behind(s).into_iter().filter(|r| *r != s);
-        behind.any(|r| matches!(self.shape.steps[r].verb, Verb::Pair { .. }))
-    }
-
     fn join(
         &mut self,
         s: usize,
@@ -290,7 +292,7 @@ impl Run<'_> {
         gate: (Tolerate, bool),
         (to, done): (usize, Option<usize>),
     ) {
-        let (tolerate, fails) = (gate.0, gate.1 || self.is_before_a_pair(s));
+        let (tolerate, fails) = (gate.0, gate.1 || self.shape.is_before_a_pair(s));
         let judged = self.judged(s);
         let of = |counts: &BTreeMap<usize, u64>| judged.iter().filter_map(|w| counts.get(w)).sum::<u64>();
         let (failed, skipped, arrived) = (of(&self.dead), of(&self.skipped), taken.len() as u64);
@@ -298,9 +300,11 @@ impl Run<'_> {
             Tolerate::Items(n) => failed > n,
             Tolerate::Percent(n) => 100 * failed > n * (failed + arrived),
         };
-        self.held |= too_many && !blocked && !fails;
+        let waits = !blocked && !too_many && self.shape.by_hand.contains(&s) && !self.opened.contains(&s);
+        self.waits_for_a_hand.extend(waits.then_some(s));
+        self.held |= waits || too_many && !blocked && !fails;
         self.failed |= too_many && !blocked && fails;
-        if blocked || too_many {
+        if blocked || too_many || waits {
             self.shape.outputs(s).into_iter().for_each(|o| self.streams[o].blocked = true);
             return;
         }
@@ -331,7 +335,7 @@ impl Run<'_> {
         let judged = self.judged(s).into_iter().chain([s]);
         let failed: u64 = judged.filter_map(|w| self.dead.get(&w)).sum();
         let shut = strict && failed > 0;
-        let fails = self.is_before_a_pair(s);
+        let fails = self.shape.is_before_a_pair(s);
         self.held |= shut && !blocked && !fails;
         self.failed |= shut && !blocked && fails;
         if blocked || shut {

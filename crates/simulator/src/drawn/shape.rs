@@ -12,6 +12,8 @@ pub struct Shape {
     pub steps: Vec<Step>,
     /// The order in which they are written.
     pub written: Vec<usize>,
+    /// Joins that are opened by hand.
+    pub by_hand: BTreeSet<usize>,
 }
 
 /// A stream, or the numbered streams of a sharder.
@@ -165,6 +167,18 @@ impl Shape {
         found
     }
 
+    /// A gate before a pair fails where another one holds.
+    pub fn is_before_a_pair(&self, s: usize) -> bool {
+        let mut behind = self.all_behind(s).into_iter().filter(|r| *r != s);
+        behind.any(|r| matches!(self.steps[r].verb, Verb::Pair { .. }))
+    }
+
+    /// Joins that may be opened by hand.
+    pub fn by_hand(&self) -> impl Iterator<Item = usize> + '_ {
+        let joins = (0..self.steps.len()).filter(|s| matches!(self.steps[*s].verb, Verb::Join { .. }));
+        joins.filter(|s| !self.is_before_a_pair(*s))
+    }
+
     /// The flow file.
     pub fn yaml(&self) -> String {
         let mut out = String::from("flow: drawn\nstreams:\n");
@@ -180,8 +194,9 @@ impl Shape {
             let _ = writeln!(out, "  {}: {keys}", s.name);
         }
         out += "steps:\n";
-        for step in self.written.iter().map(|s| &self.steps[*s]) {
-            let _ = writeln!(out, "  {}: {{ {} }}", step.name, self.keys(step));
+        for (s, step) in self.written.iter().map(|s| (s, &self.steps[*s])) {
+            let by_hand = if self.by_hand.contains(s) { ", open: by-hand" } else { "" };
+            let _ = writeln!(out, "  {}: {{ {}{by_hand} }}", step.name, self.keys(step));
         }
         out
     }

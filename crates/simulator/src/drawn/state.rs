@@ -40,6 +40,10 @@ pub struct Batch {
     pub said: Said,
     /// Its dead letters that are not settled.
     pub letters: Vec<(usize, Value)>,
+    /// Gates that were opened by hand.
+    pub opened: BTreeSet<usize>,
+    /// Gates that wait for that.
+    pub waits: BTreeSet<usize>,
     /// How its last run ended.
     pub exit: u64,
     /// What each stream had of it, and which sinks were put in place.
@@ -53,7 +57,8 @@ impl Batch {
     pub fn new(run: u64, given: BTreeMap<usize, Vec<Value>>) -> Batch {
         let (decided, said, letters) = (BTreeMap::new(), Said::default(), vec![]);
         let (lines, placed, beside) = (vec![], BTreeSet::new(), BTreeSet::new());
-        Batch { runs: vec![run], given, decided, said, letters, exit: 0, lines, placed, beside }
+        let (opened, waits) = (BTreeSet::new(), BTreeSet::new());
+        Batch { runs: vec![run], given, decided, said, letters, opened, waits, exit: 0, lines, placed, beside }
     }
 
     /// Reduces behind a step, or the step itself, that have said their results.
@@ -110,6 +115,7 @@ impl State {
             self.put("dead".into(), letter_lines(shape, &gave.letters));
         }
         (batch.letters, batch.said, batch.exit) = (gave.letters, gave.said, gave.end.exit);
+        batch.waits = gave.waits;
         self.batches.push(batch);
     }
 
@@ -150,6 +156,7 @@ impl State {
         self.put("dead".into(), added(&stay, &letter_lines(shape, &gave.letters)));
         batch.runs.push(self.runs);
         (batch.lines, batch.letters, batch.said, batch.exit) = (now, gave.letters, gave.said, gave.end.exit);
+        batch.waits = gave.waits;
         self.batches[no] = batch;
         gave.end
     }

@@ -16,7 +16,14 @@ pub struct Gate {
     pub of: u64,
     /// Failed items that it accepts: a number, or a share.
     pub tolerate: String,
+    /// It accepts the batch, and waits to be opened by hand.
+    pub waits: bool,
+    /// Who opened it by hand, when and why.
+    pub opened: Option<String>,
 }
+
+/// What a gate says that waits to be opened.
+const WAITS: &str = ", waits to be opened by hand";
 
 impl Gate {
     /// A gate that has judged its batch.
@@ -25,7 +32,11 @@ impl Gate {
             Tolerate::Items(n) => n.to_string(),
             Tolerate::Percent(p) => format!("{p}%"),
         };
-        Gate { verdict, failed, of: failed + arrived, tolerate }
+        Gate { verdict, failed, of: failed + arrived, tolerate, waits: false, opened: None }
+    }
+
+    fn open(opened: Option<String>) -> Gate {
+        Gate { verdict: Verdict::Open, failed: 0, of: 0, tolerate: String::new(), waits: false, opened }
     }
 
     /// Whether it lets nothing through.
@@ -37,11 +48,15 @@ impl Gate {
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.verdict {
-            Verdict::Open => return f.write_str("open"),
+            Verdict::Open => {
+                f.write_str("open")?;
+                return self.opened.as_ref().map_or(Ok(()), |opened| write!(f, ": {opened}"));
+            }
             Verdict::Held => "held",
             Verdict::Failed => "failed",
         };
-        write!(f, "{word}: {} of {} failed, tolerate is {}", self.failed, self.of, self.tolerate)
+        let waits = if self.waits { WAITS } else { "" };
+        write!(f, "{word}: {} of {} failed, tolerate is {}{waits}", self.failed, self.of, self.tolerate)
     }
 }
 
@@ -57,7 +72,10 @@ impl TryFrom<String> for Gate {
     /// Reads what a report that was kept says of a gate.
     fn try_from(text: String) -> Result<Gate, String> {
         if text == "open" {
-            return Ok(Gate { verdict: Verdict::Open, failed: 0, of: 0, tolerate: String::new() });
+            return Ok(Gate::open(None));
+        }
+        if let Some(opened) = text.strip_prefix("open: ") {
+            return Ok(Gate::open(Some(opened.into())));
         }
         let read = || {
             let (word, rest) = text.split_once(": ")?;
@@ -68,7 +86,9 @@ impl TryFrom<String> for Gate {
             };
             let (failed, rest) = rest.split_once(" of ")?;
             let (of, tolerate) = rest.split_once(" failed, tolerate is ")?;
-            Some(Gate { verdict, failed: failed.parse().ok()?, of: of.parse().ok()?, tolerate: tolerate.into() })
+            let (tolerate, waits) = tolerate.strip_suffix(WAITS).map_or((tolerate, false), |t| (t, true));
+            let (failed, of) = (failed.parse().ok()?, of.parse().ok()?);
+            Some(Gate { verdict, failed, of, tolerate: tolerate.into(), waits, opened: None })
         };
         read().ok_or_else(|| format!("no gate says `{text}`"))
     }
@@ -82,6 +102,12 @@ mod tests {
     fn what_a_gate_says_is_read_again() {
         for (verdict, tolerate) in [(Verdict::Held, Tolerate::Items(0)), (Verdict::Failed, Tolerate::Percent(0.5))] {
             let gate = Gate::new(verdict, 1, 3, tolerate);
+            let json = serde_json::to_string(&gate).expect("JSON");
+            assert_eq!(serde_json::from_str::<Gate>(&json).expect("a gate"), gate, "{json}");
+        }
+        let waits = Gate { waits: true, ..Gate::new(Verdict::Held, 0, 3, Tolerate::Items(0)) };
+        let opened = Gate::open(Some("by anna: looks well".into()));
+        for gate in [waits, opened] {
             let json = serde_json::to_string(&gate).expect("JSON");
             assert_eq!(serde_json::from_str::<Gate>(&json).expect("a gate"), gate, "{json}");
         }

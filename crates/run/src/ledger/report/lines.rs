@@ -3,9 +3,10 @@
 use crate::ledger::facts::Progress;
 use crate::ledger::marks::{self, Mark};
 use crate::ledger::report::{Auditor, Gate, Role, StepLine};
+use anabranch_engine::OpenedGate;
 use anabranch_flow::model::{Kind, Writer};
 use anabranch_flow::number::StepNo;
-use anabranch_flow::patterns::barrier::{Tolerate, Verdict};
+use anabranch_flow::patterns::barrier::{self, Verdict};
 use anabranch_flow::plan::{Node, name};
 
 impl Auditor<'_> {
@@ -67,7 +68,7 @@ impl Auditor<'_> {
             self.law(s, &line);
             if let Some(gate) = context.flow.steps[s].gate() {
                 line.lacks = self.now.failed_by_step(s);
-                line.gate = self.verdict(s, gate.tolerate, line.folded);
+                line.gate = self.verdict(s, gate, line.folded);
             }
         }
         line.waiting = waiting;
@@ -117,18 +118,21 @@ impl Auditor<'_> {
         (taken > 0).then_some(line)
     }
 
-    fn verdict(&self, s: StepNo, tolerate: Tolerate, arrived: u64) -> Option<Gate> {
+    fn verdict(&self, s: StepNo, of: &barrier::Gate, arrived: u64) -> Option<Gate> {
         let failed = self.now.failed_above(s);
-        self.facts.gates[s].map(|verdict| Gate::new(verdict, failed, arrived, tolerate))
+        let mut gate = Gate::new(self.facts.gates[s]?, failed, arrived, of.tolerate);
+        let accepts = of.by_hand && of.judge(failed, self.now.judged_by(s)) == Verdict::Open;
+        gate.waits = accepts && gate.verdict == Verdict::Held;
+        gate.opened = self.now.opened(s).filter(|_| gate.verdict == Verdict::Open).map(by_whom);
+        Some(gate)
     }
 
     fn join(&mut self, s: StepNo) -> StepLine {
         let step = &self.now.context.flow.steps[s];
         let arrived = self.arrived(s);
         let open = self.facts.gates[s] == Some(Verdict::Open);
-        let tolerate = step.gate().map_or(Tolerate::Items(0), |g| g.tolerate);
         let mut line = StepLine { step: step.name.clone(), verb: Role::Join, taken: arrived, ..StepLine::default() };
-        line.gate = self.verdict(s, tolerate, arrived);
+        line.gate = step.gate().and_then(|gate| self.verdict(s, gate, arrived));
         line.lacks = self.now.failed_by_step(s);
         if open {
             line.passed = arrived
@@ -146,6 +150,13 @@ impl Auditor<'_> {
         self.book(Node::Step(s), &line);
         line
     }
+}
+
+/// Who opened a gate, when and why.
+fn by_whom(gate: &OpenedGate) -> String {
+    let at = jiff::Timestamp::from_millisecond(gate.at).unwrap_or_default().strftime("%Y-%m-%d %H:%M:%S UTC");
+    let reason = gate.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("by {} at {at}{reason}", gate.by)
 }
 
 /// Whether what a step does not want goes to a stream.

@@ -224,11 +224,11 @@ pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
         seconds: ((now - record.repair.as_ref().map_or(record.started, |mending| mending.opened)).max(0) as f64)
             / 1000.0,
         sinks: sinks(standing),
+        notes: notes(standing, &steps),
         steps,
         dead: vec![],
         books,
         imbalance,
-        notes: notes(standing),
     }
 }
 
@@ -246,10 +246,11 @@ fn ended(phase: Phase, unbalanced: bool, standing: Standing<'_>) -> (Status, u8)
     }
 }
 
-fn notes(standing: Standing<'_>) -> Vec<String> {
+fn notes(standing: Standing<'_>, steps: &[StepLine]) -> Vec<String> {
     let cut = standing.mark(Mark::StdinCut) > 0;
     let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
-    if cut { vec![text.into()] } else { vec![] }
+    let opened = |line: &StepLine| Some(format!("{} was opened {}", line.step, line.gate.as_ref()?.opened.as_ref()?));
+    cut.then(|| text.into()).into_iter().chain(steps.iter().filter_map(opened)).collect()
 }
 
 /// The files of a batch, those first that its earlier runs have put in place.
