@@ -134,7 +134,7 @@ impl State {
                 Home::Internal => {}
                 Home::Public => self.put(format!("stream:{}", of.name), new),
                 Home::Sink if of.moves => self.put(name, new),
-                Home::Sink if gave.streams[s].blocked => {}
+                Home::Sink if gave.streams[s].blocked || gave.end.exit == 1 => {} // nothing is put in place
                 Home::Sink => {
                     let aside = format!("{name}.batch-{}", batch.runs[0]);
                     let goes_on = !later && !batch.beside.contains(&s);
