@@ -177,6 +177,10 @@ impl Actions for Local {
         program::missing(&self.folder, path, starts)
     }
 
+    fn hash(&self, program: &str) -> Option<u64> {
+        program::hash(&self.folder, program)
+    }
+
     fn begin(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>> {
         Ok(match &act.action {
             ActionSpec::Exec(command) => {

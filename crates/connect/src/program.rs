@@ -1,9 +1,10 @@
-//! Whether a program that is given by its path can be started.
+//! Whether a program that is given by its path can be started, and which one it is.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// So much of a script is read to find its interpreter.
 const FIRST_LINE: u64 = 256;
@@ -25,6 +26,23 @@ pub fn missing(folder: &Path, path: &str, starts: bool) -> Option<String> {
     let interpreter = interpreter(&at).filter(|_| starts)?;
     let there = folder.join(&interpreter).exists();
     (!there).then(|| format!("the interpreter {interpreter:?} in the first line of {path} is not there"))
+}
+
+/// A program that is larger is not read to be told from another one.
+const LARGEST: u64 = 64 << 20;
+
+/// A hash of the file of a program that is given by its path, or by a name that is looked for where programs are.
+pub fn hash(folder: &Path, program: &str) -> Option<u64> {
+    let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
+    let here = folder.join(program);
+    let found = match program.contains('/') || is_file(&here) && program.contains('.') {
+        true => Some(here).filter(is_file),
+        false => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).map(|of| of.join(program)).find(is_file)
+        }
+    };
+    fs::read(found?).ok().map(|bytes| xxh3_64(&bytes))
 }
 
 /// The interpreter that the first line of a script names.

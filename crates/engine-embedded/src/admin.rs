@@ -41,6 +41,13 @@ impl Desk for Embedded {
             rows.and_then(Iterator::collect).map_err(sql)
         })
     }
+
+    fn report(&self, flow: &FlowId, run: u64) -> Result<Option<String>> {
+        self.index.read(|db| {
+            let mut find = db.prepare("SELECT body FROM report WHERE flow = ? AND run = ?").map_err(sql)?;
+            find.query_row(params![flow.as_str(), run], |r| r.get(0)).optional().map_err(sql)
+        })
+    }
 }
 
 impl Admin for Embedded {

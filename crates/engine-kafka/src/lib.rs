@@ -165,6 +165,10 @@ impl Desk for Kafka {
     fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>> {
         notes::reports(&self.cluster, flow)
     }
+
+    fn report(&self, flow: &FlowId, run: u64) -> Result<Option<String>> {
+        notes::report_of(&self.cluster, flow, run)
+    }
 }
 
 impl Admin for Kafka {

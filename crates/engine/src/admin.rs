@@ -29,6 +29,12 @@ pub trait Desk: Engine {
     ///
     /// They cannot be read.
     fn reports(&self, flow: &FlowId) -> Result<Vec<(u64, String)>>;
+    /// The report of one run, if it is kept.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn report(&self, flow: &FlowId, run: u64) -> Result<Option<String>>;
 }
 
 /// What people's tools need beside it. No run sees this.

@@ -84,7 +84,7 @@ pub const PARTITIONS: u32 = 10_000;
 /// Batches of a flow that may be held at once: then no new run begins before some of them are settled.
 pub const HELD_BATCHES: usize = 100;
 /// Reports that are kept for each flow.
-pub const REPORTS_KEPT: usize = 100;
+pub const REPORTS_KEPT: usize = 1_000;
 /// Bytes of one report.
 pub const REPORT_BYTES: usize = 64 << 10;
 /// Dead letters below this are taken by every stream; of a larger one it is asked whether it is.

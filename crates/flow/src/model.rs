@@ -32,6 +32,8 @@ pub struct Flow {
     pub hash: String,
     /// A hash for each part of that, by its path: `steps.checked.exec`.
     pub parts: BTreeMap<String, String>,
+    /// The same for what may change at any time: `steps.checked.concurrency`.
+    pub free: BTreeMap<String, String>,
 }
 
 /// A stream of a flow.

@@ -12,14 +12,16 @@ mod worker;
 pub mod world;
 
 pub use ledger::facts::Progress;
-pub use ledger::report::{Books, DeadLine, Gate, Report, Role, SinkLine, Status, StepLine};
+pub use ledger::report::{Books, DeadLine, Gate, Program, Report, Role, SinkLine, Status, StepLine};
 pub use ledger::view::{EdgeView, RunView, StepView};
 pub use life::attempt::{Outcome, run};
 pub use life::books::{Batch, BatchBooks, Settled, batches};
+pub use life::changed::{Change, Difference, Sort};
+pub use life::forecast::{Calls, Forecast, How, Reads, Waits, What, Writes, forecast};
 pub use life::inspect::{Inspection, inspect};
 pub use life::look::look;
 pub use life::repair::NO_SUCH_LETTERS;
-pub use life::reports::saved_reports;
+pub use life::reports::{saved_report, saved_reports};
 pub use options::{Note, Options, Watch};
 pub use piece::letter::{DeadLetter, Failed, Reason};
 pub use piece::revise::{Makes, edit};

@@ -1,5 +1,6 @@
 //! One trial from its start to its end.
 
+mod foretold;
 mod mending;
 
 use crate::compared::Compared;
@@ -13,7 +14,7 @@ use anabranch_engine::{
 };
 use anabranch_flow::check::check_text;
 use anabranch_flow::model::Flow;
-use anabranch_run::{DeadLetter, Options, Outcome, Repair, Report, run as run_flow};
+use anabranch_run::{DeadLetter, Options, Outcome, Repair, Report, Status, run as run_flow};
 use anabranch_trial::log::MemoryLog;
 use anabranch_trial::rng::Rng;
 use anabranch_trial::scheduler::{Process, Scheduler};
@@ -107,6 +108,7 @@ impl Trial<'_> {
             self.scheduler.set_faults(self.setup.faults.ceased());
             let log = self.log.seen_by(&main);
             let mut given = self.give(&log, batch, &mut dice, &mut id).map_err(|e| format!("giving items: {e}"))?;
+            let told = self.setup.foretold.then(|| self.foretell(&main, &log)).transpose()?;
             self.scheduler.set_faults(self.setup.faults);
             self.work(&main, &mut dice, None);
             main = self.scheduler.process();
@@ -119,12 +121,12 @@ impl Trial<'_> {
             let reports = reports(&log, &self.flow.name)?;
             for number in runs + 1..=record.number {
                 let Some(report) = reports.iter().find(|r| r.run == number) else {
-                    if !self.setup.fresh {
-                        return Err(format!("run {number} has no report"));
-                    }
+                    return Err(format!("run {number} has no report"));
+                };
+                if self.setup.fresh && report.status == Status::Abandoned {
                     abandoned = true; // what it had published stays, and its items are read again
                     continue;
-                };
+                }
                 let end = model::run(&self.setup.shape, &mut state, &given);
                 given.retain(|s, _| self.setup.shape.streams[*s].source == Source::File);
                 if !report.balanced || u64::from(report.exit) != end.exit {
@@ -132,6 +134,9 @@ impl Trial<'_> {
                 }
             }
             runs += made;
+            if let (Some(told), 1, Some(report)) = (&told, made, reports.iter().find(|r| r.run == runs)) {
+                self.came_true(told, &log, report)?;
+            }
             items += self.compare(&log, &state, runs, abandoned)?;
             state.runs = runs;
             while self.setup.repairs && mending.eighths(5) && self.mend(&mut main, &mut state, &mut mending, newest)? {

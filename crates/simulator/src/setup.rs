@@ -25,6 +25,8 @@ pub struct Setup {
     pub fresh: bool,
     /// Failed items are tried again, edited and given up.
     pub repairs: bool,
+    /// Before each batch it is foretold what its run does.
+    pub foretold: bool,
     /// Decides the items, and whose turn it is.
     pub seed: u64,
 }
@@ -47,7 +49,7 @@ impl Setup {
         let mut hands = Rng::new(seed ^ 0x4a1d);
         let by_hand = shape.by_hand().filter(|_| repairs && hands.eighths(2)).collect();
         shape.by_hand = by_hand;
-        Setup { shape, batches: 3, items: 25, processes, manner, faults, fresh, repairs, seed }
+        Setup { shape, batches: 3, items: 25, processes, manner, faults, fresh, repairs, foretold: false, seed }
     }
 
     /// The same without repairs, and so with no gate that somebody opens.

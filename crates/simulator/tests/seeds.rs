@@ -38,6 +38,15 @@ fn what_was_found_stays_mended() {
 }
 
 #[test]
+fn what_a_plan_foretells_comes_true() {
+    for seed in 0..400 {
+        let of = Setup::of(seed);
+        let setup = Setup { foretold: true, fresh: false, ..of };
+        setup.run().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
+
+#[test]
 fn nothing_is_lost_or_twice_and_every_run_ends() {
     let half = |first: u64| {
         for seed in (first..SEEDS).step_by(2) {

@@ -4,7 +4,7 @@
 
 use anabranch_engine::{
     Account, Admin, At, BatchRef, Builder, Codec, Commit, Cursor, Dest, Error, FlowId, Handle, Item, KeptReport, Kind,
-    Lane, Limit, Put, Result, StreamName, StreamSpec,
+    Lane, Limit, Put, Result, StreamName, StreamSpec, limits,
 };
 use std::time::Duration;
 
@@ -295,7 +295,8 @@ fn groups_and_reports(e: &dyn Admin) -> Result<()> {
     ensure(offsets == [5, 8], "the offsets of the group are wrong")?;
     ensure(e.group("nobody")?.offsets.is_empty(), "a group that is not there has offsets")?;
     let mut lane = e.claim(&flow, 0)?;
-    for run in 1..=105 {
+    let last = limits::REPORTS_KEPT as u64 + 5;
+    for run in 1..=last {
         let report = Some(KeptReport { run, json: format!("{{\"run\":{run}}}") });
         lane.submit(Commit { report, account: Account { run, ..Account::default() }, ..Commit::default() })?;
         lane.settle()?;
@@ -303,12 +304,17 @@ fn groups_and_reports(e: &dyn Admin) -> Result<()> {
     let mut kept = vec![];
     for _ in 0..EMPTY_READS {
         kept = e.reports(&flow)?.into_iter().map(|(run, _)| run).collect();
-        if kept.last() == Some(&105) {
+        if kept.last() == Some(&last) {
             break;
         }
         e.wait(Duration::from_millis(50));
     }
-    ensure(kept == (6..=105).collect::<Vec<u64>>(), "not the newest hundred reports are kept")
+    ensure(kept == (6..=last).collect::<Vec<u64>>(), "not the newest reports are kept")?;
+    for run in [6, 100, last] {
+        let json = format!("{{\"run\":{run}}}");
+        ensure(e.report(&flow, run)? == Some(json), "a report alone is not as it is among all")?;
+    }
+    ensure(e.report(&flow, last + 1)?.is_none(), "a run that was not has a report")
 }
 
 fn outsiders_append(e: &dyn Admin) -> Result<()> {

@@ -23,6 +23,7 @@ mod groups;
 mod letters;
 mod open;
 mod place;
+mod plan;
 mod print;
 mod produce;
 mod progress;
@@ -30,6 +31,7 @@ mod repair;
 mod report;
 mod rewind;
 mod run;
+mod runs;
 mod screen;
 mod signals;
 mod streams;
@@ -83,12 +85,14 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Command::Run(a) => run::run(&args, a),
         Command::Check(a) => check::check(&args, a),
         Command::Test(a) => test::test(&args, a),
+        Command::Plan(a) => plan::plan(&args, a),
         Command::Graph(a) => graph::graph(&args, a),
         Command::Schema => {
             print::document(&anabranch_flow::schema::schema());
             Ok(0)
         }
         Command::Report(a) => report::show(&args, a),
+        Command::Runs(a) => runs::runs(&args, a),
         Command::Explain(a) => explain::explain(&args, a),
         Command::Streams(a) => streams::streams(&args, a),
         Command::Produce(a) => produce::produce(&args, a),

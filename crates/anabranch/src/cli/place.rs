@@ -219,6 +219,12 @@ pub fn engine_of(args: &Args, flow: &Path) -> Result<Arc<dyn Admin>> {
     Ok(Arc::new(Embedded::open(&dir)?))
 }
 
+/// Opens the engine of a flow to look at it; where nothing was run yet there is an empty one.
+pub fn engine_to_look(args: &Args, flow: &Path) -> Result<Arc<dyn Admin>> {
+    let is_there = kafka_is_meant(args) || is_kept(&of_flow(args, flow));
+    if is_there { engine_of(args, flow) } else { Ok(Arc::new(anabranch_trial::log::MemoryLog::empty())) }
+}
+
 /// What a flow keeps for itself is not for people to make, write or delete.
 pub fn not_of_a_flow(stream: &StreamName) -> Result<()> {
     match stream.as_str().starts_with("anabranch.") {

@@ -1,26 +1,21 @@
 //! `anabranch report`, and the report at the end of a run.
 
 use super::args::{Args, Report as ReportArgs};
-use super::{Exit, open, place, print, screen};
-use crate::Local;
-use anabranch_engine::{Admin, Error, Result};
+use super::{Exit, open, place, print, runs, screen};
+use anabranch_engine::{Error, Result};
 use anabranch_flow::patterns::barrier::Verdict;
 use anabranch_run::show::report::draw as drawn;
 use anabranch_run::show::table::number;
-use anabranch_run::{Report, Status, StepLine, inspect, saved_reports};
+use anabranch_run::{Report, Status, StepLine};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Shows a report that was kept.
 pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
-    let engine = place::engine_of(args, &a.flow.flow)?;
-    let all = saved_reports(&*engine as &dyn Admin, &flow.name)?;
-    let world = Arc::new(Local::new(&place::folder(&a.flow.flow)));
-    let newest = inspect(flow.clone(), engine, world)?.filter(|seen| !seen.phase.closed()).map(|seen| seen.report);
+    let all = runs::kept(args, &a.flow, &flow)?;
     let found = match a.run {
-        Some(n) => all.iter().chain(&newest).find(|r| r.run == n),
-        None => newest.as_ref().or(all.first()),
+        Some(n) => all.iter().find(|r| r.run == n),
+        None => all.first(),
     };
     let report = found.ok_or_else(|| match a.run {
         Some(n) => Error::usage(format!("there is no report of run {n} of {}", flow.name)),

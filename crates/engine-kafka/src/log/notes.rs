@@ -7,11 +7,10 @@ use crate::log::fetch;
 use crate::log::pack::pack;
 use crate::log::produce;
 use crate::log::transaction;
-use anabranch_engine::{At, Batch, Dest, Error, FlowId, Item, KeptReport, Packer, Result, StreamName, StreamSpec};
+use anabranch_engine::{
+    At, Batch, Dest, Error, FlowId, Item, KeptReport, Packer, Result, StreamName, StreamSpec, limits,
+};
 use std::collections::BTreeMap;
-
-/// Reports of a flow that are kept.
-const REPORTS: usize = 100;
 
 /// The stream that says which flow writes each stream.
 pub fn owners_stream() -> Result<StreamName> {
@@ -152,15 +151,43 @@ pub fn owned(stream: &StreamName, owner: &FlowId) -> Error {
 
 /// The newest reports of a flow, oldest first.
 pub fn reports(cluster: &Cluster, flow: &FlowId) -> Result<Vec<(u64, String)>> {
-    let mut newest = BTreeMap::new();
-    for (_, item) in items(cluster, &flow.own("runs")?)? {
-        let run = item.key.as_deref().and_then(|k| std::str::from_utf8(k).ok()).and_then(|k| k.parse::<u64>().ok());
-        if let (Some(run), Some(json)) = (run, item.value) {
-            newest.insert(run, String::from_utf8_lossy(&json).into_owned());
-        }
-    }
-    let over = newest.len().saturating_sub(REPORTS);
+    let newest: BTreeMap<u64, String> = items(cluster, &flow.own("runs")?)?.into_iter().filter_map(told).collect();
+    let over = newest.len().saturating_sub(limits::REPORTS_KEPT);
     Ok(newest.into_iter().skip(over).collect())
+}
+
+/// The report of one run. The stream is read from its end: mostly the newest one is wanted.
+pub fn report_of(cluster: &Cluster, flow: &FlowId, run: u64) -> Result<Option<String>> {
+    let stream = flow.own("runs")?;
+    if streams::partitions(cluster, &stream)?.is_none() {
+        return Ok(None);
+    }
+    let first = offsets::offset(cluster, &stream, 0, Which::First)?;
+    let end = offsets::offset(cluster, &stream, 0, Which::Committed)?;
+    let (of, mut stretch) = (Dest { stream, partition: 0 }, LAST);
+    loop {
+        let (from, mut found, mut oldest) = (first.max(end - stretch), None, u64::MAX);
+        fetch::each(cluster, &of, Some(from), end, |offset, record| {
+            if let Some((of, json)) = told((offset, record.to_item())) {
+                oldest = oldest.min(of);
+                found = if of == run { Some(json) } else { found.take() };
+            }
+            Ok(())
+        })?;
+        if found.is_some() || oldest < run || from == first {
+            return Ok(found);
+        }
+        stretch *= 8;
+    }
+}
+
+/// Offsets in which the last reports are looked for first: each is followed by the end of its transaction.
+const LAST: i64 = 16;
+
+/// The run of a note, and its report.
+fn told((_, item): (i64, Item)) -> Option<(u64, String)> {
+    let run = std::str::from_utf8(item.key.as_deref()?).ok()?.parse().ok()?;
+    Some((run, String::from_utf8_lossy(&item.value?).into_owned()))
 }
 
 /// The report of a run as a batch for the stream of reports, which is made if there is none.
@@ -175,10 +202,18 @@ pub fn report(cluster: &Cluster, flow: &FlowId, report: KeptReport) -> Result<(D
 
 /// Lets go of old reports, some at a time.
 pub fn cut_reports(cluster: &Cluster, flow: &FlowId) -> Result<()> {
-    let runs = flow.own("runs")?;
-    let all = items(cluster, &runs)?;
-    if let Some((offset, _)) = all.len().checked_sub(2 * REPORTS).and_then(|_| all.get(all.len() - REPORTS)) {
-        streams::cut(cluster, &At { stream: runs, partition: 0, offset: *offset })?;
+    let (runs, kept) = (flow.own("runs")?, limits::REPORTS_KEPT);
+    let first = offsets::offset(cluster, &runs, 0, Which::First)?;
+    // a run says twice something, and each time its commit ends
+    if offsets::offset(cluster, &runs, 0, Which::Committed)? - first < 8 * kept as i64 {
+        return Ok(());
+    }
+    let mut last_of: BTreeMap<u64, i64> = BTreeMap::new();
+    for (offset, item) in items(cluster, &runs)? {
+        last_of.extend(told((offset, item)).map(|(run, _)| (run, offset)));
+    }
+    if let Some(offset) = last_of.into_values().rev().nth(kept - 1) {
+        streams::cut(cluster, &At { stream: runs, partition: 0, offset })?;
     }
     Ok(())
 }

@@ -70,6 +70,26 @@ pub fn parts(root: &Node, env: &Env) -> BTreeMap<String, String> {
     parts
 }
 
+/// The same for what may change at any time, as it changes nothing in a log or a file: pauses, attempts, calls at once.
+pub fn free(root: &Node) -> BTreeMap<String, String> {
+    let mut parts = BTreeMap::new();
+    let all = if let Kind::Map(map) = &root.kind { map.as_slice() } else { &[] };
+    for (key, value) in all {
+        let (Some(key @ ("streams" | "steps")), Kind::Map(named)) = (key.as_str(), &value.kind) else { continue };
+        for (name, of) in named {
+            let keys = if let Kind::Map(map) = &of.kind { map.as_slice() } else { &[] };
+            for (k, v) in keys {
+                let Some(k) = k.as_str().filter(|k| OF_A_PART.contains(k)) else { continue };
+                let mut text = String::new();
+                write(&mut text, v);
+                let path = format!("{key}.{}.{k}", name.as_str().unwrap_or_default());
+                parts.insert(path, format!("{:016x}", xxh3_64(text.as_bytes())));
+            }
+        }
+    }
+    parts
+}
+
 /// The parts in which two versions of a flow differ.
 pub fn differences(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> Vec<String> {
     let all: BTreeSet<&String> = was.keys().chain(is.keys()).collect();

@@ -57,6 +57,7 @@ pub fn check_text(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Checked {
     if let Some(flow) = &mut flow {
         flow.hash = root.as_ref().map(|root| hash::of(root, &flow.env)).unwrap_or_default();
         flow.parts = root.as_ref().map(|root| hash::parts(root, &flow.env)).unwrap_or_default();
+        flow.free = root.as_ref().map(hash::free).unwrap_or_default();
     }
     finish(flow, faults)
 }
@@ -68,6 +69,7 @@ pub fn check_tree(root: &Node, env: &dyn Fn(&str) -> Option<String>) -> Checked 
     if let Some(flow) = &mut flow {
         flow.hash = hash::of(root, &flow.env);
         flow.parts = hash::parts(root, &flow.env);
+        flow.free = hash::free(root);
     }
     finish(flow, faults)
 }
@@ -126,6 +128,7 @@ fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faul
         steps: whole?,
         hash: String::new(),
         parts: BTreeMap::new(),
+        free: BTreeMap::new(),
     };
     whole::ends(&mut flow, &wired, faults);
     Some(flow)

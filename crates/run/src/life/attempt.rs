@@ -4,7 +4,7 @@ use crate::context::{RunContext, lanes};
 use crate::ledger::Ledger;
 use crate::ledger::report::Report;
 use crate::life::patience::Patience;
-use crate::life::reports::saved_reports;
+use crate::life::reports::saved_report;
 use crate::life::{close, manifests, open, prepare, repair, reports};
 use crate::options::Options;
 use crate::worker::sinks::Sinks;
@@ -142,7 +142,7 @@ impl Attempt {
         }
         let patience = Patience::new(&self.world, &*self.engine, limits::SEEN_WAIT, limits::SEEN_EVERY);
         let (ended, _) = patience.look(|| {
-            let ended = saved_reports(&*self.engine, &self.flow.name)?.into_iter().find(|r| r.run == run);
+            let ended = saved_report(&*self.engine, &self.flow.name, run)?;
             let is_seen = ended.is_some();
             Ok((ended, is_seen))
         })?;

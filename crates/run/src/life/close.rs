@@ -8,7 +8,7 @@ use crate::ledger::report::{Gate, Report, StepLine, report};
 use crate::ledger::{Ledger, Standing};
 use crate::life::books;
 use crate::life::commit::{commit, commit_closed, fence};
-use crate::life::reports::finished;
+use crate::life::reports::{finished, saved_report};
 use crate::life::trim::trim;
 use crate::options::Options;
 use crate::worker::lane::still_held;
@@ -220,8 +220,8 @@ fn to_be_seen(context: &RunContext, closing: &RunRecord) {
             context.engine.wait(limits::SEEN_EVERY);
         }
     }
-    let is_told = |reports: Vec<(u64, String)>| reports.iter().any(|(run, _)| *run == closing.number);
-    while context.engine.reports(&context.flow.name).is_ok_and(|all| !is_told(all)) && clock.moment() < until {
+    let told = || saved_report(&*context.engine, &context.flow.name, closing.number);
+    while told().is_ok_and(|report| report.is_none()) && clock.moment() < until {
         context.engine.wait(limits::SEEN_EVERY);
     }
 }

@@ -11,9 +11,14 @@ pub fn commit(lane: &mut dyn Lane, change: impl FnOnce(&mut Account)) -> Result<
     commit_all(lane, Commit::default(), change)
 }
 
-/// Commits the account of a lane with a change, and batches.
-pub fn commit_with(lane: &mut dyn Lane, puts: Vec<Put>, change: impl FnOnce(&mut Account)) -> Result<()> {
-    commit_all(lane, Commit { puts, ..Commit::default() }, change)
+/// Commits the account of a lane with a change, batches, and a report.
+pub fn commit_with(
+    lane: &mut dyn Lane,
+    puts: Vec<Put>,
+    report: KeptReport,
+    change: impl FnOnce(&mut Account),
+) -> Result<()> {
+    commit_all(lane, Commit { puts, report: Some(report), ..Commit::default() }, change)
 }
 
 /// Commits the account with a change that closes the run, its report, and batches.

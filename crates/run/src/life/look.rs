@@ -3,7 +3,7 @@
 use crate::world::{Goal, World, Written};
 use anabranch_engine::{Error, Result};
 use anabranch_flow::diagnostic::{Diagnostic, Severity, Span};
-use anabranch_flow::model::{ActionSpec, Flow, Kind, Mode, SinkAt, SourceAt, Stream};
+use anabranch_flow::model::{ActionSpec, Flow, Kind, Mode, SinkAt, SourceAt, Step, Stream};
 use anabranch_flow::number::StepNo;
 use anabranch_flow::paths;
 use std::collections::BTreeMap;
@@ -30,10 +30,8 @@ pub fn look(flow: &Flow, world: &World) -> Vec<Diagnostic> {
     faults.extend(of_sinks(flow, world));
     faults.extend(pairs(flow));
     faults.extend(flow.steps.iter().filter_map(|step| {
-        let Kind::Act(act) = &step.kind else { return None };
-        let (ActionSpec::Exec(command) | ActionSpec::Pipe(command)) = &act.action else { return None };
-        let args: Vec<&str> = command.args.iter().take_while(|a| a.is_plain()).map(|a| a.text.as_str()).collect();
-        let why = script(&args).and_then(|(path, starts)| world.actions.program(path, starts))?;
+        let (path, starts) = program(step).filter(|(path, starts)| !starts || path.contains('/'))?;
+        let why = world.actions.program(path, starts)?;
         Some(Diagnostic::warning("program", step.span, why).label("paths are relative to the folder of the flow"))
     }));
     faults.sort_by_key(|d| (d.span, d.severity));
@@ -57,12 +55,16 @@ pub fn pairs_of(flow: &Flow, step: StepNo, streams: usize) -> (Span, Error) {
 /// Programs that are given a script by its path.
 const INTERPRETERS: [&str; 9] = ["sh", "bash", "dash", "zsh", "python", "python3", "perl", "ruby", "node"];
 
-/// What of a command is a program, or the script of an interpreter, and given by its path; whether it is to be started.
-fn script<'a>(args: &[&'a str]) -> Option<(&'a str, bool)> {
-    match args {
-        [program, ..] if program.contains('/') => Some((program, true)),
+/// The program that a step calls, or the script of an interpreter, as far as it is the same for all items; whether it is
+/// to be started.
+pub fn program(step: &Step) -> Option<(&str, bool)> {
+    let Kind::Act(act) = &step.kind else { return None };
+    let (ActionSpec::Exec(command) | ActionSpec::Pipe(command)) = &act.action else { return None };
+    let args: Vec<&str> = command.args.iter().take_while(|a| a.is_plain()).map(|a| a.text.as_str()).collect();
+    match args.as_slice() {
         [program, script, ..] if INTERPRETERS.contains(program) && is_path(script) => Some((script, false)),
-        _ => None,
+        [program, ..] => Some((program, true)),
+        [] => None,
     }
 }
 

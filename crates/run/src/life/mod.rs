@@ -2,9 +2,11 @@
 
 pub mod attempt;
 pub mod books;
+pub mod changed;
 mod choose;
 mod close;
 mod commit;
+pub mod forecast;
 pub mod inspect;
 pub mod look;
 mod manifests;

@@ -3,21 +3,23 @@
 use crate::context::RunContext;
 use crate::context::sinks::FileOf;
 use crate::ledger::marks::Mark;
+use crate::ledger::report::report;
 use crate::ledger::{Ledger, Standing};
 use crate::life::close::{add_gap, ends};
-use crate::life::commit::{commit, commit_with, fence};
+use crate::life::commit::{commit, commit_closed, commit_with, fence};
 use crate::life::manifests::{readings, stored_manifests};
 use crate::life::prepare::{ensure, name_run};
 use crate::life::record::{is_another, record};
 use crate::life::repair::Opened;
+use crate::life::reports::{finished, kept};
 use crate::life::{look, repair};
 use crate::options::Options;
 use crate::worker::lane::still_held;
 use crate::world::{Goal, Manifest, Opening};
 use anabranch_engine::account::{ACCOUNT_VERSION, Reader};
 use anabranch_engine::{
-    Account, BatchRef, Commit, Dest, Error, Item, Kind as ErrorKind, Lane, Next, Packer, Phase, Put, Result, RunKind,
-    RunRecord, limits,
+    Account, BatchRef, Commit, Dest, Error, Item, KeptReport, Kind as ErrorKind, Lane, Next, Packer, Phase, Put,
+    Result, RunKind, RunRecord, limits,
 };
 use anabranch_flow::model::{Mode, Writer};
 use anabranch_flow::number::StreamNo;
@@ -80,7 +82,8 @@ pub fn open(
             let manifests = stored_manifests(&context, &record)?;
             readings(&context, &account, &manifests)?; // a file that is needed and has changed: nothing is opened
             repair::go_on(&context, lane, &record)?;
-            commit_with(lane, puts, |of_lane| *of_lane = account)?;
+            let told = opening(&context, &account, &record);
+            commit_with(lane, puts, told, |of_lane| *of_lane = account)?;
             manifests
         }
         None => {
@@ -92,7 +95,7 @@ pub fn open(
             for stream in own.filter(|s| is_another(&s.at)) {
                 options.note(&format!("{} was recreated: what earlier runs wrote is gone", stream.name));
             }
-            let record = record(&context, lane, ids, &manifests)?;
+            let record = record(&context, lane.account(), ids, &manifests)?;
             begin(&mut context, lane, record, &manifests)?;
             manifests
         }
@@ -105,7 +108,7 @@ pub fn open(
 }
 
 /// A flow holds a bounded number of batches: each keeps its items and all that lies behind them.
-fn may_open(context: &RunContext, account: &Account) -> Result<()> {
+pub fn may_open(context: &RunContext, account: &Account) -> Result<()> {
     let held = account.record.as_ref().map_or(&[][..], |r| &r.held);
     let [first, .., last] = held else { return Ok(()) };
     if held.len() < limits::HELD_BATCHES {
@@ -182,10 +185,18 @@ fn begin(
         let to = Dest { stream, partition: 0 };
         puts.extend(lists.into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
     }
+    let told = opening(context, &account, &record);
     account.record = Some(record);
-    lane.submit(Commit { puts, account, report: None })?;
+    lane.submit(Commit { puts, account, report: Some(told) })?;
     lane.settle()?;
     Ok(())
+}
+
+/// What is kept of a run that opens: with which flow it does.
+fn opening(context: &RunContext, account: &Account, record: &RunRecord) -> KeptReport {
+    let ledger = Ledger::new(record.number, [account.clone()]);
+    let standing = ledger.standing(context, record);
+    KeptReport { run: record.number, json: kept(&report(standing, &standing.derive(), context.world.clock.now())) }
 }
 
 /// Notes where the files of sinks begin that this run will write.
@@ -225,7 +236,12 @@ fn abandon(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Res
     }
     repair::put_back(context, record)?;
     let begun = record.repair.as_ref().map_or(&[][..], |mending| &mending.aside);
-    commit(lane, |account| {
+    let mut given_up = RunRecord { phase: Phase::Abandoned, ends, gaps, ..record.clone() };
+    let (of_it, now) = (ledger.standing(context, &given_up), context.world.clock.now());
+    let facts = of_it.derive();
+    let told = finished(of_it, &facts).unwrap_or_else(|_| report(of_it, &facts, now)); // its letters may be gone
+    given_up.put_back_what_waits();
+    commit_closed(lane, vec![], &told, |account| {
         match &record.repair {
             Some(mending) => account.read.clone_from(&mending.carry),
             None => {
@@ -233,8 +249,6 @@ fn abandon(context: &RunContext, lane: &mut dyn Lane, record: &RunRecord) -> Res
                 account.read.extend(back);
             }
         }
-        let mut given_up = RunRecord { phase: Phase::Abandoned, ends, gaps, ..record.clone() };
-        given_up.put_back_what_waits();
         account.record = Some(given_up);
     })?;
     for file in context.files() {

@@ -4,7 +4,7 @@ use crate::context::{RunContext, Spot};
 use crate::life::patience::Patience;
 use crate::world::Manifest;
 use anabranch_engine::{
-    Account, Error, Group, Kind as ErrorKind, Lane, Phase, Result, RunKind, RunRecord, StreamName, limits,
+    Account, Error, Group, Kind as ErrorKind, Phase, Result, RunKind, RunRecord, StreamName, limits,
 };
 use anabranch_flow::model::Writer;
 use anabranch_flow::number::StreamNo;
@@ -15,16 +15,35 @@ use std::ops::Range;
 /// The record of a new run.
 pub fn record(
     context: &RunContext,
-    lane: &mut dyn Lane,
+    account: &Account,
     ids: BTreeMap<StreamName, String>,
     manifests: &BTreeMap<StreamNo, Manifest>,
 ) -> Result<RunRecord> {
-    let last = lane.account().record.clone();
-    let number = last.as_ref().map_or(1, |r| r.number + 1);
+    let last = account.record.as_ref();
+    let mut record = blank(context, last, ids);
+    for (s, manifest) in manifests {
+        record.seals.insert(context.spot(ReadFrom::Lines, *s, 0), manifest.bytes() as i64);
+    }
+    own_stretches(context, last, &mut record)?;
+    from_outside(context, &mut record)?;
+    let mut begins = Begins::new(context, account);
+    for root in context.plan.units.iter().flat_map(|unit| &unit.roots).filter(|root| context.is_carried(root)) {
+        for p in 0..context.partitions[root.from] {
+            let from = begins.of(root, p, &record)?;
+            record.from.insert(context.reader(root, p), from);
+        }
+    }
+    of_joins(context, account, last, &mut record);
+    Ok(record)
+}
+
+/// A record of which nothing is said yet but the number of the run, and what the last one leaves to it.
+pub fn blank(context: &RunContext, last: Option<&RunRecord>, ids: BTreeMap<StreamName, String>) -> RunRecord {
+    let number = last.map_or(1, |r| r.number + 1);
     let started = context.world.clock.now();
     let zone = jiff::tz::TimeZone::get(&context.flow.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
     let date = jiff::Timestamp::from_millisecond(started).unwrap_or_default().to_zoned(zone).date().to_string();
-    let mut record = RunRecord {
+    RunRecord {
         number,
         batch: number,
         kind: RunKind::Bounded,
@@ -38,28 +57,18 @@ pub fn record(
         meant: BTreeSet::new(),
         manifest: None,
         phase: Phase::Open,
-        held: last.as_ref().map_or_else(Vec::new, |r| r.held.clone()),
+        held: last.map_or_else(Vec::new, |r| r.held.clone()),
         ends: BTreeMap::new(),
         extents: BTreeMap::new(),
-        waited: last.as_ref().map_or_else(BTreeMap::new, |r| r.waited.clone()),
-        gaps: last.as_ref().map_or_else(BTreeMap::new, |r| r.gaps.clone()),
+        waited: last.map_or_else(BTreeMap::new, |r| r.waited.clone()),
+        gaps: last.map_or_else(BTreeMap::new, |r| r.gaps.clone()),
         repair: None,
-        books: last.as_ref().map_or(0, |r| r.books),
-    };
-    stretches(context, last.as_ref(), &mut record, manifests)?;
-    let mut begins = Begins { context, account: lane.account(), last: last.as_ref(), groups: BTreeMap::new() };
-    for root in context.plan.units.iter().flat_map(|unit| &unit.roots).filter(|root| context.is_carried(root)) {
-        for p in 0..context.partitions[root.from] {
-            let from = begins.of(root, p, &record)?;
-            record.from.insert(context.reader(root, p), from);
-        }
+        books: last.map_or(0, |r| r.books),
     }
-    of_joins(context, lane, last.as_ref(), &mut record);
-    Ok(record)
 }
 
 /// Where readers begin.
-struct Begins<'b> {
+pub struct Begins<'b> {
     context: &'b RunContext,
     account: &'b Account,
     last: Option<&'b RunRecord>,
@@ -67,8 +76,13 @@ struct Begins<'b> {
 }
 
 impl<'b> Begins<'b> {
+    /// They begin where this account of the last run has them.
+    pub fn new(context: &'b RunContext, account: &'b Account) -> Begins<'b> {
+        Begins { context, account, last: account.record.as_ref(), groups: BTreeMap::new() }
+    }
+
     /// Where a reader begins: where it had got to, or where its group says, or where a new reader does.
-    fn of(&mut self, root: &Root, p: u32, record: &RunRecord) -> Result<i64> {
+    pub fn of(&mut self, root: &Root, p: u32, record: &RunRecord) -> Result<i64> {
         let context = self.context;
         let at = (context.flow.streams[root.from].at.clone(), p);
         let key = context.reader(root, p);
@@ -104,7 +118,7 @@ impl<'b> Begins<'b> {
 
 /// Where the batch of each join begins in what it views from outside: behind its last one, or, for a new join, where the
 /// first of those begins who read behind it.
-fn of_joins(context: &RunContext, lane: &mut dyn Lane, last: Option<&RunRecord>, record: &mut RunRecord) {
+fn of_joins(context: &RunContext, account: &Account, last: Option<&RunRecord>, record: &mut RunRecord) {
     let mut begins = vec![];
     for (join, reach, viewer) in context.viewers() {
         let spot = (viewer.stream.clone(), viewer.partition);
@@ -112,7 +126,7 @@ fn of_joins(context: &RunContext, lane: &mut dyn Lane, last: Option<&RunRecord>,
         let behind = roots.filter(|r| r.from == reach.from && r.gates.contains(&join));
         let first = || behind.filter_map(|r| record.from.get(&context.reader(r, viewer.partition)).copied()).min();
         let recreated = last.is_some_and(|last| is_another(last, &record.ids, &viewer.stream));
-        let committed = lane.account().read.get(&viewer).map(|n| n.next).filter(|_| !recreated);
+        let committed = account.read.get(&viewer).map(|n| n.next).filter(|_| !recreated);
         let from = committed.or_else(first).or_else(|| record.starts.get(&spot).copied()).unwrap_or(0);
         let within =
             record.starts.get(&spot).zip(record.seals.get(&spot)).map(|(start, seal)| from.clamp(*start, *seal));
@@ -126,37 +140,33 @@ pub fn is_another(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &
     was.ids.get(stream).zip(ids.get(stream)).is_some_and(|(was, is)| was != is)
 }
 
-/// Where the batch begins in the flow's own streams, and what it is of those from outside.
-fn stretches(
-    context: &RunContext,
-    last: Option<&RunRecord>,
-    record: &mut RunRecord,
-    manifests: &BTreeMap<StreamNo, Manifest>,
-) -> Result<()> {
-    for (p, span) in own_span(context, &context.dead, last, &record.ids)?.into_iter().enumerate() {
-        record.starts.insert((context.dead.clone(), p as u32), span.end);
-    }
-    for (s, stream) in context.flow.numbered_streams() {
-        if let Some(manifest) = manifests.get(&s) {
-            record.seals.insert(context.spot(ReadFrom::Lines, s, 0), manifest.bytes() as i64);
-        }
-        if !context.plan.logged[s] {
-            continue;
-        }
-        let outside = stream.writer == Writer::Outside;
-        let spans = match outside {
-            true => context.engine.span(&stream.at)?,
-            false => own_span(context, &stream.at, last, &record.ids)?,
-        };
-        for (p, span) in spans.into_iter().enumerate() {
-            let at = (stream.at.clone(), p as u32);
-            record.starts.insert(at.clone(), if outside { span.start } else { span.end });
-            if outside {
-                record.seals.insert(at, span.end);
-            }
+/// Where the batch begins in the flow's own streams.
+fn own_stretches(context: &RunContext, last: Option<&RunRecord>, record: &mut RunRecord) -> Result<()> {
+    let own = context.flow.numbered_streams().filter(|(s, of)| context.plan.logged[*s] && of.writer != Writer::Outside);
+    for at in own.map(|(_, of)| &of.at).chain([&context.dead]) {
+        for (p, span) in own_span(context, at, last, &record.ids)?.into_iter().enumerate() {
+            record.starts.insert((at.clone(), p as u32), span.end);
         }
     }
     Ok(())
+}
+
+/// What the batch is of the streams from outside.
+fn from_outside(context: &RunContext, record: &mut RunRecord) -> Result<()> {
+    let all = context.flow.numbered_streams().filter(|(s, of)| context.plan.logged[*s] && of.writer == Writer::Outside);
+    for (_, of) in all {
+        seal(record, &of.at, context.engine.span(&of.at)?);
+    }
+    Ok(())
+}
+
+/// The batch has of a stream from outside what is there now.
+pub fn seal(record: &mut RunRecord, stream: &StreamName, spans: Vec<Range<i64>>) {
+    for (p, span) in spans.into_iter().enumerate() {
+        let at = (stream.clone(), p as u32);
+        record.starts.insert(at.clone(), span.start);
+        record.seals.insert(at, span.end);
+    }
 }
 
 /// The partitions of an own stream. The end of what an earlier run committed can be seen later than its owner was told

@@ -6,6 +6,7 @@ use crate::context::sinks::of_batch;
 use crate::context::{RunContext, TriedAgain};
 use crate::ledger::marks::Mark;
 use crate::life::books::{Batch, choices_of, find, keep_choices};
+use crate::life::changed::{Change, Difference, for_batch};
 use crate::life::choose::{Chosen, choose};
 use crate::life::record::{is_another, own_span};
 use crate::piece::wanted::{ByHand, Repair};
@@ -17,9 +18,8 @@ use anabranch_engine::{
     Account, Again, Error, Kind as ErrorKind, Lane, Next, OpenedGate, Phase, Placed, Put, RepairRecord, Result,
     RunKind, RunRecord, StreamName,
 };
-use anabranch_flow::check::hash::differences;
 use anabranch_flow::model::{Flow, Mode, Stream, Writer};
-use anabranch_flow::number::{StepNo, StreamNo};
+use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{Node, ReadFrom, Root};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -190,43 +190,19 @@ fn left_as_they_are(chosen: &Chosen) -> Vec<String> {
 /// A batch that has failed is over. A flow that differs from the one that left the letters may be what mends them: it
 /// differs in what steps do with an item, and what such a step did before need not be done again.
 fn may_go_on(context: &RunContext, batch: &Batch) -> Result<()> {
-    let flow = &context.flow;
     if batch.books.phase == Phase::Failed {
         let (n, run) = (batch.books.record.batch, batch.books.record.number); // what it published must not come again
         return Err(Error::usage(format!("batch {n} has failed in run {run}, which worked for it last")));
     }
-    for path in differences(&batch.books.parts, &flow.parts) {
-        let mut words = path.splitn(3, '.');
-        let (part, name, key) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let step = flow.step_no(name).filter(|_| part == Some("steps") && MENDABLE.contains(&key));
-        let folds = |s: StepNo| {
-            let unit = context.plan.unit_of(Node::Step(s)).map(|u| &context.plan.units[u]);
-            let unsaid = |f: &&StepNo| !Mark::Done(&flow.steps[**f].name).is_in(&batch.books.account);
-            unit.and_then(|unit| unit.folds.iter().find(unsaid)).copied()
-        };
-        let n = batch.books.record.batch;
-        let Some(step) = step else {
-            return Err(Error::usage(format!(
-                "batch {n} was worked on with another version of the flow: {path} differs"
-            ))
-            .help("put that back as it was; what a step does with an item may differ"));
-        };
-        if let Some(fold) = folds(step) {
-            let fold = &flow.steps[fold].name;
-            return Err(Error::usage(format!(
-                "batch {n} was worked on with another version of the flow: {path} differs"
-            ))
-            .help(format!(
-                "{fold} reads again what {name} has made, and that has to be the same: put it back as it was"
-            )));
+    let n = batch.books.record.batch;
+    match for_batch(context, &batch.books).into_iter().find(|d| d.verdict != Change::MayGoOn) {
+        None => Ok(()),
+        Some(Difference { path, why, .. }) => {
+            let text = format!("batch {n} was worked on with another version of the flow: {path} differs");
+            Err(Error::usage(text).help(format!("{why}: put it back as it was")))
         }
     }
-    Ok(())
 }
-
-/// Keys of a step that say what it does with an item.
-const MENDABLE: [&str; 10] =
-    ["exec", "pipe", "http", "value", "set", "each", "where", "env", "idempotency-key", "on-error"];
 
 /// The sinks that write beside their place, as a later batch has put its file there, or as the file is not as it was; and
 /// those whose files go on, as this batch has put them there.

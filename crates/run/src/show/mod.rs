@@ -2,6 +2,8 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod history;
+pub mod plan;
 pub mod report;
 pub mod table;
 pub mod text;

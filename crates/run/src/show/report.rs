@@ -61,17 +61,25 @@ pub fn waits_for(r: &Report) -> String {
 
 /// What ended, and how.
 fn head(r: &Report) -> String {
-    let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
     let status = match r.status {
-        Status::Held => "HELD".to_string(),
-        Status::Failed => "FAILED".to_string(),
         Status::Open => "open; if it is not running, run it again to continue".to_string(),
-        Status::DoneWithDeadLetters => format!("done with {}", counted(dead as usize, "dead letter")),
-        Status::Done => "done".to_string(),
-        Status::Abandoned => "abandoned".to_string(),
+        _ => outcome(r),
     };
     let batch = if [0, r.run].contains(&r.batch) { String::new() } else { format!(" for batch {}", r.batch) };
     format!("{} · run {}{batch} · {status} · {}", r.flow, r.run, seconds(r.seconds))
+}
+
+/// How a run ended, or that it has not.
+pub fn outcome(r: &Report) -> String {
+    let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
+    match r.status {
+        Status::Held => "HELD".to_string(),
+        Status::Failed => "FAILED".to_string(),
+        Status::Open => "open".to_string(),
+        Status::DoneWithDeadLetters => format!("done with {}", counted(dead as usize, "dead letter")),
+        Status::Done => "done".to_string(),
+        Status::Abandoned => "abandoned".to_string(),
+    }
 }
 
 fn steps(r: &Report, width: Option<usize>) -> String {

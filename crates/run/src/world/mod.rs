@@ -102,6 +102,8 @@ pub trait Sinks: Send + Sync {
 pub trait Actions: Send + Sync {
     /// Why a program that is given by its path cannot be started, or only read by an interpreter; `None` if it can.
     fn program(&self, path: &str, starts: bool) -> Option<String>;
+    /// A hash of a program's file, found as it is when it is called; none if it cannot be read, or is very large.
+    fn hash(&self, program: &str) -> Option<u64>;
     /// Begins to take calls of an action; each is answered once through `replies`.
     ///
     /// # Errors

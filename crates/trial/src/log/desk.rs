@@ -32,6 +32,10 @@ impl Desk for MemoryLog {
         let seen = store.reports.get(flow).into_iter().flatten().filter(|(_, (since, _))| *since <= now);
         Ok(seen.map(|(run, (_, json))| (*run, json.clone())).collect())
     }
+
+    fn report(&self, flow: &FlowId, run: u64) -> Result<Option<String>> {
+        Ok(self.reports(flow)?.into_iter().find(|(of, _)| *of == run).map(|(_, json)| json))
+    }
 }
 
 impl Admin for MemoryLog {

@@ -6,7 +6,8 @@ mod desk;
 mod lane;
 mod store;
 
-use crate::scheduler::Process;
+use crate::faults::Faults;
+use crate::scheduler::{Process, Scheduler};
 use anabranch_engine::{
     Account, At, Chunk, Crew, Cursor, Engine, Error, FlowId, Handle, Lane, LaneNo, Limit, Offset, Pace, Result, Shape,
     StreamName, StreamSpec, limits,
@@ -47,6 +48,13 @@ impl MemoryLog {
     /// An empty log.
     pub fn new(process: Process, manner: Manner) -> MemoryLog {
         MemoryLog { store: Arc::default(), process, manner }
+    }
+
+    /// An empty log that one process looks at.
+    pub fn empty() -> MemoryLog {
+        let process = Scheduler::new(0, Faults::none(), u64::MAX).process();
+        process.begin_alone();
+        MemoryLog::new(process, Manner::embedded())
     }
 
     /// The same log, seen by another process.

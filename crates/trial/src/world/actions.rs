@@ -44,6 +44,10 @@ impl Actions for Played {
         None
     }
 
+    fn hash(&self, _: &str) -> Option<u64> {
+        None
+    }
+
     fn begin(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>> {
         let calls = Arc::new(Mutex::new(Calls::default()));
         let desk = Desk {

@@ -4,6 +4,7 @@ mod dead;
 
 pub use dead::{Dead, Like, Pick};
 
+use anabranch_engine::{Error, Result};
 use clap::{Args as Arguments, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -36,6 +37,11 @@ pub enum Command {
     Run(Run),
     /// Report everything that is wrong with a flow
     Check(FlowArg),
+    /// Say what a run would do now: what it reads, calls and writes. Nothing is opened or written
+    #[command(
+        after_help = "Examples:\n  anabranch plan shop.yaml\n  anabranch plan shop.yaml --json --kafka localhost:9092"
+    )]
+    Plan(FlowArg),
     /// Run the tests of a flow: no file, no program, no server
     Test(Test),
     /// Draw a flow
@@ -47,6 +53,9 @@ pub enum Command {
     Schema,
     /// Show what became of everything in a run
     Report(Report),
+    /// List, show and compare runs: the last 1,000 are kept
+    #[command(subcommand)]
+    Runs(Runs),
     /// Explain why a step is where it is
     Explain(Explain),
     /// Make, list, describe and delete streams
@@ -131,6 +140,59 @@ pub struct Report {
     /// Number of the run [default: the last one]
     #[arg(long, value_name = "N")]
     pub run: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Runs {
+    /// List runs, the newest first
+    #[command(after_help = "Examples:\n  anabranch runs list\n  anabranch runs list shop.yaml --max 100")]
+    List {
+        #[command(flatten)]
+        flow: FlowArg,
+        /// Only the newest N [default: 20; with --json all]
+        #[arg(long, value_name = "N")]
+        max: Option<usize>,
+    },
+    /// Show a run: its report, and what it ran with
+    #[command(after_help = "Examples:\n  anabranch runs show 8\n  anabranch runs show shop.yaml 8 --json")]
+    Show {
+        #[command(flatten)]
+        which: Numbered,
+    },
+    /// Compare two runs: what each step counts, and whether the flow and its programs are the same
+    #[command(after_help = "Examples:\n  anabranch runs diff 7 8\n  anabranch runs diff shop.yaml 7 8 --json")]
+    Diff {
+        #[command(flatten)]
+        which: Numbered,
+    },
+}
+
+/// A flow file and numbers of runs, in one list: clap cannot tell them apart.
+#[derive(Debug, Clone, Arguments)]
+pub struct Numbered {
+    /// The flow file [default: flow.yaml], then numbers of runs
+    #[arg(value_name = "FLOW] [N")]
+    pub what: Vec<String>,
+    /// A variable of the flow
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A file of variables, NAME=VALUE on each line
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+}
+
+impl Numbered {
+    /// The flow, and the numbers.
+    pub fn parts(&self) -> Result<(FlowArg, Vec<u64>)> {
+        let flow = self.what.first().filter(|first| first.parse::<u64>().is_err());
+        let number = |text: &String| {
+            let e = || Error::usage(format!("{text} is no number of a run")).help("anabranch runs list  shows them");
+            text.parse().map_err(|_| e())
+        };
+        let numbers = self.what[usize::from(flow.is_some())..].iter().map(number).collect::<Result<_>>()?;
+        let flow = flow.map_or_else(|| PathBuf::from("flow.yaml"), PathBuf::from);
+        Ok((FlowArg { flow, env: self.env.clone(), env_file: self.env_file.clone() }, numbers))
+    }
 }
 
 #[derive(Debug, Arguments)]

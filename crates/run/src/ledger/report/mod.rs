@@ -32,6 +32,9 @@ pub struct Report {
     /// Number of the batch that it works for: its own, unless it repairs one.
     #[serde(default)]
     pub batch: u64,
+    /// When it began, `2026-11-23T02:15:01Z`.
+    #[serde(default)]
+    pub started: String,
     /// How it ended, or that it has not.
     pub status: Status,
     /// Exit status of the command that ended it.
@@ -52,6 +55,27 @@ pub struct Report {
     pub imbalance: Vec<String>,
     /// What else is good to know.
     pub notes: Vec<String>,
+    /// Hash of the flow.
+    #[serde(default)]
+    pub hash: String,
+    /// A hash for each part of the flow, by its path; none where that is too much.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
+    /// The same for what may change at any time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub free: BTreeMap<String, String>,
+    /// The programs that steps called, as they were when the run ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, Program>,
+}
+
+/// A program that a step calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its path or name, as the flow has it.
+    pub program: String,
+    /// Hash of its file.
+    pub hash: String,
 }
 
 /// How a run ended, or that it has not.
@@ -213,22 +237,28 @@ pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
         ));
     }
     let (status, exit) = ended(record.phase, !imbalance.is_empty(), standing);
+    let opened = record.repair.as_ref().map_or(record.started, |mending| mending.opened);
+    let started = jiff::Timestamp::from_second(opened.div_euclid(1000)).unwrap_or_default();
     Report {
         schema: SCHEMA.into(),
         flow: context.flow.name.to_string(),
         run: record.number,
         batch: record.batch,
+        started: started.to_string(),
         status,
         exit,
         balanced: imbalance.is_empty(),
-        seconds: ((now - record.repair.as_ref().map_or(record.started, |mending| mending.opened)).max(0) as f64)
-            / 1000.0,
+        seconds: ((now - opened).max(0) as f64) / 1000.0,
         sinks: sinks(standing),
         notes: notes(standing, &steps),
         steps,
         dead: vec![],
         books,
         imbalance,
+        hash: context.flow.hash.clone(),
+        parts: context.flow.parts.clone(),
+        free: context.flow.free.clone(),
+        programs: BTreeMap::new(),
     }
 }
 
