@@ -25,7 +25,9 @@ fn same(text: &str) -> String {
         };
         let is_date = |w: &str| w.len() >= 8 && w.chars().all(|c| c.is_ascii_digit() || "-:T.Z".contains(c));
         let word = |i: usize| if is_time(words[i], words.get(i + 1)) || is_date(words[i]) { "N" } else { words[i] };
-        (0..words.len()).map(word).collect::<Vec<_>>().join(" ").replace(" N s", " N ms")
+        // a time may be as long as its column is wide
+        let words = (0..words.len()).map(word).filter(|w| !w.is_empty());
+        words.collect::<Vec<_>>().join(" ").replace("N s", "N ms")
     };
     text.lines().map(|l| words(l.trim_end())).collect::<Vec<_>>().join("\n")
 }

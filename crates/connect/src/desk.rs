@@ -61,7 +61,7 @@ impl Desk {
     /// Answers a call.
     pub fn reply(&self, slot: u64, outcome: Outcome) {
         let mut kept = self.kept.borrow_mut();
-        kept.push(Reply { slot, outcome });
+        kept.push(Reply { slot, outcome, log: None });
         if kept.len() == 1 {
             self.due.set(Instant::now().checked_add(KEEP));
         }

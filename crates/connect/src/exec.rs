@@ -8,8 +8,8 @@ use crate::queue::Hands;
 use crate::talk::{GRACE, Talk};
 use anabranch_engine::{Error, Result, limits};
 use anabranch_flow::call::{Call, Request};
-use anabranch_flow::model::{Act, Command};
-use anabranch_run::world::{Failure, Outcome, Replies, Session};
+use anabranch_flow::model::{Act, Command, Logs};
+use anabranch_run::world::{CallLog, Failure, Outcome, Replies, Session};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ struct Caller {
     stop: Arc<Bell>,
     /// The program is the same for every item.
     fixed: bool,
+    /// So much is kept of what it writes beside its result.
+    keep: usize,
 }
 
 impl Exec {
@@ -37,8 +39,9 @@ impl Exec {
         let stop = Bell::new().map_err(|e| Error::machine(format!("cannot make a pipe: {e}")))?;
         let stop = Arc::new(stop);
         let (fixed, timeout) = (command.fixed, act.timeout);
-        let caller = Caller { folder: folder.to_path_buf(), keeper, timeout, stop: stop.clone(), fixed };
-        let call = Arc::new(move |me: usize, job: &Call| caller.call(me, job));
+        let keep = if act.logs == Logs::None { limits::ERROR_TEXT_BYTES } else { limits::LOG_BYTES };
+        let caller = Caller { folder: folder.to_path_buf(), keeper, timeout, stop: stop.clone(), fixed, keep };
+        let call = Arc::new(move |me: usize, job: &Call, log: &mut CallLog| caller.call(me, job, log));
         Ok(Exec { hands: Hands::new(act.concurrency, replies, call), stop })
     }
 }
@@ -58,7 +61,7 @@ impl Drop for Exec {
 }
 
 impl Caller {
-    fn call(&self, me: usize, job: &Call) -> Outcome {
+    fn call(&self, me: usize, job: &Call, log: &mut CallLog) -> Outcome {
         let file = self.keeper.items.path().join(format!("item-{me}"));
         // the file is also standard input, so that a program never takes a part for the whole when we are killed; no item
         // is to blame for a full disk: the run stops, and goes on when there is space
@@ -77,13 +80,23 @@ impl Caller {
             let fixed = Fixed { program: self.fixed, arguments: false };
             not_started(&args[0], &self.folder, fixed, &e)
         })?;
-        self.listen(&mut talk)?;
+        talk.keep = self.keep;
+        let heard = self.listen(&mut talk);
         let (status, said) = talk.end();
-        let status = status.map_err(unheard)?;
-        if !status.success() {
-            return Err(ended(status, &said).into());
+        if let Ok(status) = &status {
+            log.status = Some(ended(*status, ""));
         }
-        let out = std::mem::take(&mut talk.heard);
+        log.stderr = std::mem::take(&mut talk.said);
+        let failed = heard.and_then(|()| match status.map_err(unheard)? {
+            status if status.success() => Ok(()),
+            status => Err(ended(status, &said).into()),
+        });
+        let mut out = std::mem::take(&mut talk.heard);
+        if let Err(failure) = failed {
+            out.drain(..out.len().saturating_sub(self.keep));
+            log.stdout = out;
+            return Err(failure);
+        }
         Ok(if out.is_empty() { None } else { Some(out.into()) })
     }
 

@@ -4,12 +4,13 @@
 use crate::bell::Bell;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::call::Call;
-use anabranch_run::world::{Failure, Outcome, Replies, Session};
+use anabranch_run::world::{CallLog, Failure, Outcome, Replies, Reply, Session};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Calls that wait for a thread.
 #[derive(Default)]
@@ -100,8 +101,8 @@ impl Queue {
     }
 }
 
-/// What a thread does with a call; it is told which thread it is.
-pub type Make = dyn Fn(usize, &Call) -> Outcome + Send + Sync;
+/// What a thread does with a call; it is told which thread it is, and says what it sees beside the outcome.
+pub type Make = dyn Fn(usize, &Call, &mut CallLog) -> Outcome + Send + Sync;
 
 /// Threads that each make one call after the other.
 pub struct Hands {
@@ -136,8 +137,12 @@ impl Hands {
         let me = NEXT.fetch_add(1, Ordering::Relaxed);
         let work = move || {
             while let Some(job) = queue.pop() {
-                let outcome = unharmed(|| call(me, &job));
-                if !replies.one(job.slot, outcome) {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let (began, clock) = (since.as_millis() as i64, Instant::now());
+                let mut log = CallLog { began, ..CallLog::default() };
+                let outcome = unharmed(|| call(me, &job, &mut log));
+                log.took = clock.elapsed();
+                if !replies.send(vec![Reply { slot: job.slot, outcome, log: Some(log) }]) {
                     return;
                 }
             }
@@ -181,7 +186,6 @@ pub fn unharmed<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anabranch_run::world::Reply;
     use std::sync::mpsc::{Receiver, channel};
 
     fn replies() -> (Replies, Receiver<Vec<Reply>>) {
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_thread_ends_the_run() {
         let (replies, inbox) = replies();
-        let mut hands = Hands::new(1, &replies, Arc::new(|_, _: &Call| panic!("on purpose")));
+        let mut hands = Hands::new(1, &replies, Arc::new(|_, _: &Call, _: &mut CallLog| panic!("on purpose")));
         hands.start(job(7, 1));
         let reply = inbox.recv().expect("an answer").remove(0);
         assert_eq!(reply.slot, 7);
@@ -218,7 +222,7 @@ mod tests {
     #[test]
     fn threads_come_when_they_are_needed() {
         let (replies, inbox) = replies();
-        let mut hands = Hands::new(50, &replies, Arc::new(|_, _: &Call| Ok(None)));
+        let mut hands = Hands::new(50, &replies, Arc::new(|_, _: &Call, _: &mut CallLog| Ok(None)));
         hands.start(job(1, 1));
         inbox.recv().expect("an answer");
         assert_eq!(hands.threads.len(), 1);

@@ -29,7 +29,10 @@ pub struct Talk {
     pub heard: Vec<u8>,
     /// So much of it holds no end of a line.
     searched: usize,
-    said: Vec<u8>,
+    /// The end of what it said on standard error.
+    pub said: Vec<u8>,
+    /// So much of that is kept.
+    pub keep: usize,
 }
 
 /// What a turn found beside words.
@@ -52,7 +55,18 @@ impl Talk {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
         let watch = watch(&group);
-        Ok(Talk { group, watch, stdin, stdout, stderr, exited: false, heard: vec![], searched: 0, said: vec![] })
+        Ok(Talk {
+            group,
+            watch,
+            stdin,
+            stdout,
+            stderr,
+            exited: false,
+            heard: vec![],
+            searched: 0,
+            said: vec![],
+            keep: limits::ERROR_TEXT_BYTES,
+        })
     }
 
     /// Makes the pipe to the child so small that it has room only when the child has read all that is in it.
@@ -92,7 +106,10 @@ impl Talk {
         }
         if cries {
             hear(&mut self.stderr, &mut self.said);
-            cut(&mut self.said);
+            // not each time: what is kept is moved then
+            if self.said.len() > 2 * self.keep {
+                cut(&mut self.said, self.keep);
+            }
         }
         self.exited = self.exited || ended || (self.watch.is_none() && self.group.has_ended());
         Ok(turn)
@@ -161,9 +178,11 @@ impl Talk {
             let had = self.said.len();
             hear(&mut self.stderr, &mut self.said);
             more = self.stderr.is_some() && self.said.len() > had;
-            cut(&mut self.said);
+            cut(&mut self.said, self.keep);
         }
-        (status, String::from_utf8_lossy(&self.said).trim().to_string())
+        cut(&mut self.said, self.keep);
+        let last = &self.said[self.said.len().saturating_sub(limits::ERROR_TEXT_BYTES)..];
+        (status, String::from_utf8_lossy(last).trim().to_string())
     }
 }
 
@@ -189,8 +208,8 @@ fn hear(pipe: &mut Option<impl Read>, into: &mut Vec<u8>) {
     }
 }
 
-/// Keeps the last part, for an error.
-fn cut(said: &mut Vec<u8>) {
-    let over = said.len().saturating_sub(limits::ERROR_TEXT_BYTES);
+/// Keeps the last part.
+fn cut(said: &mut Vec<u8>, keep: usize) {
+    let over = said.len().saturating_sub(keep);
     said.drain(..over);
 }

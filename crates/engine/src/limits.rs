@@ -93,6 +93,12 @@ pub const LETTER_BYTES: usize = 900 << 10;
 pub const OVERSIZE_KEPT_BYTES: usize = 4 << 10;
 /// What is kept of what a failed action printed.
 pub const ERROR_TEXT_BYTES: usize = 2 << 10;
+/// What is kept of what the calls for one item wrote beside their result.
+pub const LOG_BYTES: usize = 64 << 10;
+/// Calls of one item whose times are kept.
+pub const LOGGED_CALLS: usize = 100;
+/// Logs of so many runs are kept, and those of batches that are held.
+pub const LOGS_RUNS: u64 = 100;
 /// What an action may print as its result.
 pub const RESULT_BYTES: usize = ITEM_BYTES;
 /// How often people see how a run is.

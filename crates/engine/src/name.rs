@@ -73,7 +73,7 @@ impl FlowId {
 }
 
 /// Names that an engine or a run uses for itself beside the streams of a flow, so none of those can have them.
-pub const OWN_NAMES: [&str; 7] = ["crew", "dead", "held", "ledger", "manifest", "nowhere", "runs"];
+pub const OWN_NAMES: [&str; 8] = ["crew", "dead", "held", "ledger", "logs", "manifest", "nowhere", "runs"];
 
 macro_rules! text_like {
     ($name:ident) => {

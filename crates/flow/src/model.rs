@@ -6,7 +6,7 @@ use crate::expr::{Compiled, Env, FieldType, Reads};
 use crate::format::{FileFormat, Format};
 use crate::number::{StepNo, StreamNo};
 pub use crate::patterns::Kind;
-pub use crate::patterns::action::{ActionSpec, Answers, Command};
+pub use crate::patterns::action::{ActionSpec, Answers, Command, Logs};
 pub use crate::patterns::work::Act;
 use crate::patterns::{Pattern, barrier};
 use crate::template::Template;

@@ -24,6 +24,7 @@ pub use life::repair::NO_SUCH_LETTERS;
 pub use life::reports::{saved_report, saved_reports};
 pub use options::{Note, Options, Watch};
 pub use piece::letter::{DeadLetter, Failed, Reason};
+pub use piece::log::{ItemLog, Logged, stream as logs_of};
 pub use piece::revise::{Makes, edit};
 pub use piece::wanted::{ByHand, Edit, Letters, Like, Repair, Way};
 pub use world::World;

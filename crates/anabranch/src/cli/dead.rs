@@ -2,7 +2,7 @@
 
 use super::args::{Args, Dead, FlowArg, Like};
 use super::letters::{self, Batches, Next, Out, Seen};
-use super::{Exit, place, print, repair, screen};
+use super::{Exit, logs, place, print, repair, screen};
 use anabranch_engine::{Error, Result, limits};
 use anabranch_run::show::table::{number, table};
 use anabranch_run::{DeadLetter, Failed, Way};
@@ -35,7 +35,7 @@ pub fn dead(args: &Args, what: &Dead) -> Result<Exit> {
 
 fn as_json(seen: &Seen, batches: &Batches) -> serde_json::Value {
     let letter = &seen.letter;
-    let Failed { step, reason, item } = &letter.failed;
+    let Failed { step, reason, item, .. } = &letter.failed;
     let text = |b: &Option<bytes::Bytes>| b.as_ref().map(|b| String::from_utf8_lossy(b).into_owned());
     let headers: serde_json::Map<String, serde_json::Value> =
         item.headers.iter().map(|(n, v)| (n.clone(), json!(text(v)))).collect();
@@ -166,7 +166,7 @@ fn short(text: &str) -> String {
 
 fn row(seen: &Seen, batches: Option<&Batches>) -> Vec<String> {
     let letter = &seen.letter;
-    let Failed { step, reason, item } = &letter.failed;
+    let Failed { step, reason, item, .. } = &letter.failed;
     let value = item.value.as_ref().map(|v| String::from_utf8_lossy(&v[..v.len().min(1 << 10)]).into_owned());
     let value = value.unwrap_or_default();
     let mut row = vec![letter.id.clone(), step.clone(), reason.attempts.to_string()];
@@ -208,11 +208,14 @@ fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
     )?;
     let seen = found.ok_or_else(|| unknown(id, &arg.flow))?;
     let (letter, batches) = (&seen.letter, Batches::of(&*engine, &flow)?);
+    let log = logs::of_letter(&*engine, &flow, letter)?;
     if args.json {
-        print::document(&as_json(&seen, &batches));
+        let mut document = as_json(&seen, &batches);
+        document["log"] = json!(log);
+        print::document(&document);
         return Ok(0);
     }
-    let Failed { step, reason, item } = &letter.failed;
+    let Failed { step, reason, item, .. } = &letter.failed;
     let text =
         |b: &Option<bytes::Bytes>| b.as_ref().map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
     say!("{:9} {}", "id", letter.id);
@@ -229,6 +232,7 @@ fn show(args: &Args, arg: &FlowArg, id: &str) -> Result<Exit> {
         say!("{:9} {name}: {}", "header", text(value));
     }
     say!("{:9} {}", "item", text(&item.value));
+    log.iter().flat_map(logs::calls).for_each(|line| say!("{line}"));
     Ok(0)
 }
 

@@ -21,6 +21,7 @@ mod frame;
 mod graph;
 mod groups;
 mod letters;
+mod logs;
 mod open;
 mod place;
 mod plan;
@@ -99,6 +100,7 @@ pub fn run_as(typed: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Command::Consume(a) => consume::consume(&args, a),
         Command::Groups(a) => groups::groups(&args, a),
         Command::Dead(a) => dead::dead(&args, a),
+        Command::Logs(a) => logs::logs(&args, a),
         Command::Open(a) => open::open(&args, a),
     };
     ExitCode::from(outcome.unwrap_or_else(|e| fail(&e, args.json)))

@@ -135,22 +135,28 @@ impl Builder {
 /// Puts items into batches that are closed at [`limits::BATCH_TARGET_BYTES`], so that none can outgrow what is read.
 #[derive(Debug)]
 pub struct Packer {
+    codec: Codec,
     open: Builder,
     done: Vec<Batch>,
 }
 
 impl Default for Packer {
     fn default() -> Packer {
-        Packer { open: Builder::new(Codec::None), done: vec![] }
+        Packer::new(Codec::None)
     }
 }
 
 impl Packer {
+    /// Batches that are packed like this.
+    pub fn new(codec: Codec) -> Packer {
+        Packer { codec, open: Builder::new(codec), done: vec![] }
+    }
+
     /// Adds an item.
     pub fn push_item(&mut self, item: &Item) {
         self.open.push_item(item);
         if self.open.bytes() >= limits::BATCH_TARGET_BYTES {
-            self.done.extend(std::mem::replace(&mut self.open, Builder::new(Codec::None)).finish());
+            self.done.extend(std::mem::replace(&mut self.open, Builder::new(self.codec)).finish());
         }
     }
 

@@ -13,7 +13,7 @@ use crate::tree::{Kind, Node};
 use std::time::Duration;
 
 /// The keys of an action.
-pub const KEYS: [Key; 10] = [
+pub const KEYS: [Key; 11] = [
     Key::new(
         "exec",
         Is::Program,
@@ -44,6 +44,13 @@ pub const KEYS: [Key; 10] = [
     )
     .depends("the place of the item"),
     Key::new("env", Is::Settings, "Variables that the program gets beside ours.", "env: { MODE: '{item.mode}' }"),
+    Key::new(
+        "logs",
+        Is::Word(&["failed", "all", "none"]),
+        "Of which items it is kept what the calls for them wrote to standard error, and when they were made.",
+        "logs: all",
+    )
+    .usual("failed"),
     Key::new("http", Is::Later, "A request for each item.", "http: { url: 'https://example.org' }"),
     Key::new("rate", Is::Later, "Calls in a time, at most.", "rate: 50/s"),
 ];
@@ -109,6 +116,20 @@ pub struct Calls {
     pub backoff_max: Duration,
     /// How the answers of a `pipe` find their items.
     pub answers: Answers,
+    /// Of which items the calls are logged.
+    pub logs: Logs,
+}
+
+/// Of which items the calls are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Logs {
+    /// Of those that failed.
+    #[default]
+    Failed,
+    /// Of all.
+    All,
+    /// Of none.
+    None,
 }
 
 impl Calls {
@@ -118,12 +139,17 @@ impl Calls {
         let concurrency = keys.number("concurrency", faults).unwrap_or(4) as usize;
         let timeout = keys.duration("timeout", faults).unwrap_or(Duration::from_secs(30));
         let answers = answers(keys, action, faults);
-        Calls { concurrency, timeout, attempts, backoff, backoff_max, answers }
+        let logs = match keys.word("logs", faults) {
+            Some("all") => Logs::All,
+            Some("none") => Logs::None,
+            _ => Logs::Failed,
+        };
+        Calls { concurrency, timeout, attempts, backoff, backoff_max, answers, logs }
     }
 
     /// Complains about keys that belong to an action, where there is none.
     pub fn are_unused(keys: &mut Keys<'_>, faults: &mut Faults) {
-        for key in ["concurrency", "timeout", "retry", "idempotency-key", "answers", "env"] {
+        for key in ["concurrency", "timeout", "retry", "idempotency-key", "answers", "env", "logs"] {
             if let Some(span) = keys.own_span(key) {
                 keys.node(key);
                 faults.push(

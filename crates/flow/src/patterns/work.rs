@@ -1,7 +1,7 @@
 //! Work: user code. What is here only shapes: from an item, and the result of an
 //! action if there is one, to the items that go on.
 
-use super::action::{self, ActionSpec, Answers, Calls};
+use super::action::{self, ActionSpec, Answers, Calls, Logs};
 use super::{Effects, Emit, Kind, Making, Pattern, Scratch, Verb, View, What};
 use crate::diagnostic::Diagnostic;
 use crate::expr::{Compiled, Content, Fault, Names, Reads, Scope, Size, Value, write};
@@ -41,9 +41,10 @@ pub const VERB: Verb = Verb {
             action::KEYS[5],
             action::KEYS[6],
             action::KEYS[7],
-            Key::new("to", Is::Stream, "The output.", "to: tagged").depends("the name of the step"),
             action::KEYS[8],
+            Key::new("to", Is::Stream, "The output.", "to: tagged").depends("the name of the step"),
             action::KEYS[9],
+            action::KEYS[10],
             action::CODE,
         ],
         example: "tagged: { work: photos, exec: [./tag, '{item.path}'], set: { tags: result }, concurrency: 8 }",
@@ -75,6 +76,8 @@ pub struct Act {
     pub idempotency_key: Option<Compiled>,
     /// How the answers of a `pipe` find their items.
     pub answers: Answers,
+    /// Of which items the calls are logged.
+    pub logs: Logs,
 }
 
 fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Option<Kind> {
@@ -94,7 +97,8 @@ fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Opti
         }
         return Some(Kind::Work(Box::new(Work { shape, reads, format: reading.out })));
     };
-    let Calls { concurrency, timeout, attempts, backoff, backoff_max, answers } = Calls::read(keys, &action, faults);
+    let Calls { concurrency, timeout, attempts, backoff, backoff_max, answers, logs } =
+        Calls::read(keys, &action, faults);
     let idempotency_key =
         keys.node("idempotency-key").and_then(|n| expression(n, "idempotency-key", &names, &mut reads, faults));
     reads.item |= reading.format != reading.out; // an item without a result is written in the other format
@@ -109,6 +113,7 @@ fn read(keys: &mut Keys<'_>, reading: &Reading<'_>, faults: &mut Faults) -> Opti
         backoff_max,
         idempotency_key,
         answers,
+        logs,
     })))
 }
 

@@ -8,7 +8,7 @@ pub mod sinks;
 use crate::context::choices::Choices;
 use crate::world::{Reading, World};
 use anabranch_engine::{At, Chunk, Desk, Error, Limit, Offset, Result, StreamName};
-use anabranch_flow::model::{Flow, Kind, Writer};
+use anabranch_flow::model::{Flow, Kind, Logs, Step, Writer};
 use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::Vars;
 use anabranch_flow::plan::{Node, Plan, ReadFrom, Root};
@@ -67,6 +67,16 @@ pub struct TriedAgain {
 }
 
 impl RunContext {
+    /// Where it is kept what calls write, if a step of the flow wants that.
+    ///
+    /// # Errors
+    ///
+    /// The name is too long.
+    pub fn logs(&self) -> Result<Option<StreamName>> {
+        let logs = |s: &Step| matches!(&s.kind, Kind::Act(act) if act.logs != Logs::None);
+        self.flow.steps.iter().any(logs).then(|| self.flow.name.own("logs")).transpose()
+    }
+
     /// Start of the run, milliseconds since 1970-01-01 UTC.
     pub fn started(&self) -> i64 {
         self.vars.run.started.as_millisecond()

@@ -149,6 +149,9 @@ pub fn ensure(context: &RunContext, options: &mut Options) -> Result<BTreeMap<St
         vec![kept(&books::stream(&flow.name)?, 1), kept(&context.dead, context.lanes), kept(&context.manifest, 1)],
         vec![],
     );
+    if let Some(logs) = context.logs()? {
+        own.push(kept(&logs, context.lanes));
+    }
     for (s, stream) in flow.numbered_streams().filter(|(s, _)| context.plan.logged[*s]) {
         let config = stream.config.clone();
         let spec = StreamSpec {

@@ -143,7 +143,8 @@ pub fn is_another(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &
 /// Where the batch begins in the flow's own streams.
 fn own_stretches(context: &RunContext, last: Option<&RunRecord>, record: &mut RunRecord) -> Result<()> {
     let own = context.flow.numbered_streams().filter(|(s, of)| context.plan.logged[*s] && of.writer != Writer::Outside);
-    for at in own.map(|(_, of)| &of.at).chain([&context.dead]) {
+    let logs = context.logs()?;
+    for at in own.map(|(_, of)| &of.at).chain([&context.dead]).chain(&logs) {
         for (p, span) in own_span(context, at, last, &record.ids)?.into_iter().enumerate() {
             record.starts.insert((at.clone(), p as u32), span.end);
         }

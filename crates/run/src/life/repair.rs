@@ -276,6 +276,11 @@ fn ends_now(context: &RunContext, last: &RunRecord, record: &mut RunRecord) -> R
             }
         }
     }
+    if let Some(logs) = context.logs()? {
+        for (p, span) in own_span(context, &logs, Some(last), &record.ids)?.into_iter().enumerate() {
+            record.starts.insert((logs.clone(), p as u32), span.end);
+        }
+    }
     for (p, span) in own_span(context, &context.dead, Some(last), &record.ids)?.into_iter().enumerate() {
         let spot = (context.dead.clone(), p as u32);
         record.starts.insert(spot.clone(), span.end);

@@ -2,7 +2,8 @@
 
 use crate::ledger::Standing;
 use crate::life::books;
-use anabranch_engine::{At, Result};
+use crate::life::reports::saved_report;
+use anabranch_engine::{At, Result, limits};
 use anabranch_flow::model::Writer;
 
 /// Lets go of what no reader of this flow needs any more.
@@ -32,5 +33,21 @@ pub fn trim(standing: Standing<'_>) -> Result<()> {
         }
     }
     keep.extend(books::books_from(context, record)?);
+    keep.extend(logs_from(standing)?);
     context.engine.trim(&keep)
+}
+
+/// Where the logs begin that are kept: those of the last runs, and of batches that are held.
+fn logs_from(standing: Standing<'_>) -> Result<Vec<At>> {
+    let Standing { context, record, .. } = standing;
+    let Some(stream) = context.logs()? else { return Ok(vec![]) };
+    let held = record.held.iter().map(|h| h.batch).min();
+    let oldest = record.number.saturating_sub(limits::LOGS_RUNS).min(held.unwrap_or(u64::MAX));
+    // now and then: an old report has to be looked for
+    if oldest == 0 || record.number % 10 != 0 {
+        return Ok(vec![]);
+    }
+    let begins = saved_report(&*context.engine, &context.flow.name, oldest)?.map(|r| r.logs).unwrap_or_default();
+    let at = |(p, offset)| At { stream: stream.clone(), partition: p as u32, offset };
+    Ok(begins.into_iter().enumerate().map(at).collect())
 }

@@ -4,6 +4,7 @@ use crate::context::RunContext;
 use crate::context::sinks::FileOf;
 use crate::ledger::marks;
 use crate::piece::letter::{Failed, Reason};
+use crate::piece::log::ItemLog;
 use crate::piece::outcome::Outcome;
 use anabranch_engine::{Error, Item, Result, partition};
 use anabranch_flow::expr::Fault;
@@ -163,6 +164,16 @@ impl<'c> Carrier<'c> {
         self.fail_at(&step.name, step.on_error, reason, item);
     }
 
+    /// The same, with what the calls for it wrote. Of one that is skipped it is kept, too.
+    pub fn fail_with(&mut self, step: &Step, reason: Reason, item: Item, log: Option<ItemLog>) {
+        let before = self.out.dead.len();
+        self.fail(step, reason, || item);
+        match self.out.dead.get_mut(before) {
+            Some(failed) => failed.log = log.map(Box::new),
+            None => self.out.logs.extend(log),
+        }
+    }
+
     /// A final that a reduce cannot say. Its items are folded; so it is counted by itself, under the node `finals:STEP`.
     pub fn lost_final(&mut self, step: &Step, key: &str, fault: Fault, item: Item) {
         let node = marks::finals(&step.name);
@@ -177,7 +188,7 @@ impl<'c> Carrier<'c> {
             OnError::Skip => self.out.tally(node).skipped += 1,
             OnError::DeadLetter => {
                 self.out.tally(node).dead += 1;
-                self.out.dead.push(Failed { step: node.to_string(), reason, item: item() });
+                self.out.dead.push(Failed { step: node.to_string(), reason, item: item(), log: None });
             }
             OnError::Fail => {
                 let stop = Error::machine(format!("the step {node} failed at {}: {}", reason.place, reason.error));
@@ -214,7 +225,7 @@ impl<'c> Carrier<'c> {
         for (place, fault, item) in failed {
             let place = format!("{}/{node}/{place}", self.context.flow.name);
             let reason = Reason::at(place, fault.to_string());
-            self.out.dead.push(Failed { step: node.clone(), reason, item });
+            self.out.dead.push(Failed { step: node.clone(), reason, item, log: None });
         }
         Ok(())
     }

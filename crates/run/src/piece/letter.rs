@@ -2,6 +2,7 @@
 
 use crate::context::choices::Revision;
 use crate::context::{RunContext, TriedAgain};
+use crate::piece::log::ItemLog;
 use anabranch_engine::{Handle, Item, LaneNo, Result, StreamName, limits};
 use anabranch_flow::patterns::{Origin, Part};
 use anabranch_flow::plan::{Node, Root};
@@ -64,6 +65,8 @@ pub struct Failed {
     pub reason: Reason,
     /// The item as the step got it.
     pub item: Item,
+    /// What the calls for it wrote; kept beside it.
+    pub log: Option<Box<ItemLog>>,
 }
 
 /// An item that failed, as it is kept.
@@ -105,7 +108,12 @@ impl DeadLetter {
         let (step, error, place) = (text("step"), text("error"), text("place"));
         let attempts = text("attempts").parse().unwrap_or(0);
         item.headers.retain(|(name, _)| !name.starts_with(OURS));
-        DeadLetter { id, run, cut, failed: Failed { step, reason: Reason { error, attempts, place, taken }, item } }
+        DeadLetter {
+            id,
+            run,
+            cut,
+            failed: Failed { step, reason: Reason { error, attempts, place, taken }, item, log: None },
+        }
     }
 
     /// The letter as an item that its stream takes: of one that it would not take whole the story and the beginning of
@@ -129,7 +137,7 @@ impl DeadLetter {
     }
 
     fn whole(self) -> Item {
-        let Failed { step, reason, mut item } = self.failed;
+        let Failed { step, reason, mut item, .. } = self.failed;
         let mut header = |name: &str, value: &dyn Display| {
             item.headers.push((format!("{OURS}{name}"), Some(value.to_string().into())))
         };
@@ -149,7 +157,7 @@ impl DeadLetter {
 
     /// The item as its step got it, or as it was revised, to be tried again.
     fn part(self, context: &RunContext, revision: Option<&Revision>) -> Result<Option<Part>> {
-        let Failed { step, reason, mut item } = self.failed;
+        let Failed { step, reason, mut item, .. } = self.failed;
         let mut answer = None;
         match revision {
             Some(Revision::Value(value)) => item.value = Some(value.clone()),

@@ -5,6 +5,7 @@
 pub mod call;
 pub mod carry;
 pub mod letter;
+pub mod log;
 pub mod outcome;
 pub mod packing;
 pub mod revise;

@@ -2,6 +2,7 @@
 
 use crate::context::sinks::FileOf;
 use crate::piece::letter::Failed;
+use crate::piece::log::ItemLog;
 use crate::piece::packing::Gathering;
 use anabranch_engine::{Error, Tally};
 use anabranch_flow::number::{StepNo, StreamNo};
@@ -19,6 +20,8 @@ pub struct Outcome {
     pub sinks: BTreeMap<FileOf, Vec<u8>>,
     /// Items that failed and are kept.
     pub dead: Vec<Failed>,
+    /// What the calls for items wrote that did not fail.
+    pub logs: Vec<ItemLog>,
     /// What is to be known when the run goes on.
     pub marks: BTreeMap<String, u64>,
     /// What the reduces folded.

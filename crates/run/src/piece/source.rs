@@ -131,7 +131,7 @@ impl<'g> Gatherer<'g> {
         let tally = self.carrier.out.tally(&node);
         *tally.took.entry(self.stream.name.clone()).or_default() += 1;
         tally.dead += 1;
-        self.carrier.out.dead.push(Failed { step: node, reason: Reason::at(place, error), item });
+        self.carrier.out.dead.push(Failed { step: node, reason: Reason::at(place, error), item, log: None });
     }
 
     /// The lines so far become a batch and go through the unit.

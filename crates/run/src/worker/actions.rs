@@ -4,6 +4,7 @@ use crate::context::RunContext;
 use crate::piece::call;
 use crate::piece::carry::{Carrier, view};
 use crate::piece::letter::Reason;
+use crate::piece::log::{Calls, ItemLog};
 use crate::piece::outcome::Outcome;
 use crate::worker::reader::ReaderNo;
 use crate::worker::trial::Trial;
@@ -12,7 +13,7 @@ use anabranch_engine::{Error, Item, Result, limits};
 use anabranch_flow::call::Call;
 use anabranch_flow::expr::{Value, json};
 use anabranch_flow::format::convert;
-use anabranch_flow::model::{Act, ActionSpec, Kind, Step};
+use anabranch_flow::model::{Act, ActionSpec, Kind, Logs, Step};
 use anabranch_flow::number::StepNo;
 use anabranch_flow::patterns::{Body, Making, Origin, Part};
 use anabranch_flow::plan::Root;
@@ -52,6 +53,7 @@ struct Slot {
     /// Position behind this item.
     behind: i64,
     job: Call,
+    calls: Calls,
     done: Option<Result<Option<Bytes>, String>>,
 }
 
@@ -62,7 +64,11 @@ impl Slot {
             Some(Err(error)) => error.len(),
             _ => 0,
         };
-        self.item.value.as_ref().map_or(0, Bytes::len) + result + self.job.request.bytes() + self.job.id.len()
+        self.item.value.as_ref().map_or(0, Bytes::len)
+            + result
+            + self.job.request.bytes()
+            + self.job.id.len()
+            + self.calls.bytes()
     }
 }
 
@@ -203,6 +209,7 @@ impl Window {
                 item: record.to_item(),
                 behind,
                 job: Call::default(),
+                calls: Calls::default(),
                 done: None,
             };
             match job {
@@ -239,12 +246,17 @@ impl Window {
             || Error::bug(format!("an answer to the call {}, which nobody made or which was answered", reply.slot));
         let reader = self.reader_of.get(&reply.slot).copied().ok_or_else(unknown)?;
         let slot = find(&mut self.lines, &reader, reply.slot).ok_or_else(unknown)?;
+        let before = slot.bytes();
+        if let Some(log) = reply.log {
+            slot.calls.add(slot.job.attempt, log);
+        }
         if again != Again::Never && slot.job.attempt < attempts {
             let pause = match again {
                 Again::After(pause) => pause.min(limits::LONGEST_TIME),
                 _ => backoff.saturating_mul(1 << (slot.job.attempt - 1).min(20)).min(longest),
             };
             slot.job.attempt += 1;
+            self.bytes = self.bytes + slot.bytes() - before;
             self.retries.insert((now.saturating_add(pause), reply.slot), ());
             return Ok(());
         }
@@ -252,9 +264,8 @@ impl Window {
             Ok(_) => self.trial.passed(),
             Err(error) => self.trial.failed(error),
         }
-        let before = slot.bytes();
         slot.done = Some(outcome);
-        self.bytes += slot.bytes() - before;
+        self.bytes = self.bytes + slot.bytes() - before;
         self.reader_of.remove(&reply.slot);
         Ok(())
     }
@@ -323,11 +334,8 @@ fn shape(context: &RunContext, step: &Step, act: &Act, slots: &mut [Slot], carri
     let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
     let view = view(context, &part, context.flow.streams[of].format, shard)?;
     let format = step.output(input, 0).map_or(view.format, |s| context.flow.streams[s].format);
-    let mut made = Making::with_capacity(0);
-    let mut columns = vec![];
-    let mut records = view.items_from(spot);
-    let taken = slots.len() as u64;
-    let (mut passed, mut filtered) = (0, 0);
+    let (mut made, mut columns, mut records) = (Making::with_capacity(0), vec![], view.items_from(spot));
+    let (taken, mut passed, mut filtered) = (slots.len() as u64, 0, 0);
     let as_printed = act.work.as_printed() && !matches!(act.action, ActionSpec::Code(_));
     for slot in slots {
         let record = records.by_ref().find(|r| r.row() == slot.spot.0);
@@ -354,11 +362,16 @@ fn shape(context: &RunContext, step: &Step, act: &Act, slots: &mut [Slot], carri
                 let name = &context.flow.streams[of].name;
                 let reason = Reason::of(&part, slot.spot.0, slot.delta, name, error);
                 let reason = Reason { attempts: slot.job.attempt.max(1), ..reason };
-                let item = std::mem::take(&mut slot.item);
-                carrier.fail(step, reason, || item);
+                let log = log(context, (step, act), slot, &reason.place, Some(&reason.error));
+                carrier.fail_with(step, reason, std::mem::take(&mut slot.item), log);
             }
-            Ok(true) => passed += 1,
-            Ok(false) => filtered += 1,
+            Ok(on) => {
+                (passed, filtered) = (passed + u64::from(on), filtered + u64::from(!on));
+                if act.logs == Logs::All {
+                    let place = part.place(slot.spot.0, slot.delta);
+                    carrier.out.logs.extend(log(context, (step, act), slot, &place, None));
+                }
+            }
         }
     }
     let tally = carrier.out.tally(&step.name);
@@ -372,6 +385,26 @@ fn shape(context: &RunContext, step: &Step, act: &Act, slots: &mut [Slot], carri
         carrier.emit(&step.name, stream, &part)?;
     }
     Ok(())
+}
+
+/// What the calls for an item wrote, if that is to be kept.
+fn log(
+    context: &RunContext,
+    (step, act): (&Step, &Act),
+    slot: &mut Slot,
+    place: &str,
+    error: Option<&String>,
+) -> Option<ItemLog> {
+    let calls = std::mem::take(&mut slot.calls);
+    (act.logs != Logs::None && !calls.is_empty()).then(|| ItemLog {
+        letter: None,
+        step: step.name.clone(),
+        run: context.number,
+        id: slot.job.id.clone(),
+        place: place.to_string(),
+        error: error.cloned(),
+        calls: calls.logged(),
+    })
 }
 
 /// What an action gave, without the end of its line: JSON if it reads as such, else text; nothing = none.

@@ -4,10 +4,11 @@ use crate::context::RunContext;
 use crate::context::sinks::FileOf;
 use crate::ledger::marks::Mark;
 use crate::piece::letter::{DeadLetter, Failed};
+use crate::piece::log::{self, ItemLog};
 use crate::piece::outcome::Outcome;
 use crate::piece::packing::Gathering;
 use crate::world::{Clock, Moment};
-use anabranch_engine::{Account, BatchRef, Dest, Packer, Put, Result};
+use anabranch_engine::{Account, BatchRef, Codec, Dest, Packer, Put, Result};
 use anabranch_flow::number::StreamNo;
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ pub struct Pending {
     pub sinks: BTreeMap<FileOf, Vec<u8>>,
     /// Failed items.
     pub dead: Vec<Failed>,
+    /// What the calls for other items wrote.
+    logs: Vec<ItemLog>,
     /// Bytes of it all.
     pub bytes: usize,
     /// Since when the oldest waits.
@@ -42,6 +45,7 @@ impl Pending {
             self.sinks.entry(file).or_default().append(&mut bytes);
         }
         self.dead.extend(outcome.dead);
+        self.logs.extend(outcome.logs);
         account.marks.extend(outcome.marks);
         Ok(())
     }
@@ -56,13 +60,23 @@ impl Pending {
         if !self.dead.is_empty() {
             let count = account.marks.entry(Mark::Dead.to_string()).or_default();
             let mut letters = Packer::default();
-            for failed in std::mem::take(&mut self.dead) {
+            for mut failed in std::mem::take(&mut self.dead) {
                 *count += 1;
+                let log = failed.log.take();
                 let letter = DeadLetter::new(context.number, account.lane, *count, failed);
+                self.logs.extend(log.map(|log| ItemLog { letter: Some(letter.id.clone()), ..*log }));
                 letters.push_item(&letter.to_item(&context.dead, || context.engine.largest(&context.dead))?);
             }
             let to = Dest { stream: context.dead.clone(), partition: account.lane };
             puts.extend(letters.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
+        }
+        if !self.logs.is_empty() {
+            let mut logs = Packer::new(Codec::Zstd);
+            for log in std::mem::take(&mut self.logs) {
+                logs.push_item(&log.to_item(context.started())?);
+            }
+            let to = Dest { stream: log::stream(&context.flow.name)?, partition: account.lane };
+            puts.extend(logs.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
         }
         self.bytes = 0;
         self.since = None;

@@ -71,6 +71,30 @@ pub struct Reply {
     pub slot: u64,
     /// What it gave.
     pub outcome: Outcome,
+    /// What was seen of the call beside that, where something was.
+    pub log: Option<CallLog>,
+}
+
+/// What was seen of a call beside what it gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CallLog {
+    /// When it began, milliseconds since 1970-01-01 UTC.
+    pub began: i64,
+    /// How long it took.
+    pub took: Duration,
+    /// How the program ended: `exit 1`.
+    pub status: Option<String>,
+    /// The end of what it wrote to standard error.
+    pub stderr: Vec<u8>,
+    /// The end of what it wrote to standard output, where that is no result.
+    pub stdout: Vec<u8>,
+}
+
+impl CallLog {
+    /// Bytes of what was written.
+    pub fn bytes(&self) -> usize {
+        self.stderr.len() + self.stdout.len()
+    }
 }
 
 /// Where replies go, from any thread.
@@ -90,7 +114,7 @@ impl Replies {
 
     /// Sends one.
     pub fn one(&self, slot: u64, outcome: Outcome) -> bool {
-        self.send(vec![Reply { slot, outcome }])
+        self.send(vec![Reply { slot, outcome, log: None }])
     }
 }
 

@@ -7,7 +7,7 @@ mod sinks;
 mod sources;
 mod threads;
 
-pub use actions::{Again, Failure, Outcome, Replies, Reply, Seat, Session};
+pub use actions::{Again, CallLog, Failure, Outcome, Replies, Reply, Seat, Session};
 pub use listing::{Listing, Reading};
 pub use sinks::{Goal, Opening, SinkFile, StillHeld};
 pub use sources::{Input, Line, LineReader, Listed, Manifest, Written};

@@ -5,7 +5,9 @@ use crate::scheduler::Process;
 use anabranch_engine::Result;
 use anabranch_flow::call::Call;
 use anabranch_flow::model::Act;
-use anabranch_run::world::{Actions, Begun, Failure, Moment, Outcome, Replies, Reply, Seat, Session, Step, Threads};
+use anabranch_run::world::{
+    Actions, Begun, CallLog, Failure, Moment, Outcome, Replies, Reply, Seat, Session, Step, Threads,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -120,8 +122,9 @@ impl Desk {
         }
         let pick = if due.len() > 1 { self.process.below(due.len() as u64) as usize } else { 0 };
         let (_, slot, outcome) = calls.made.remove(due[pick]);
+        let log = Some(CallLog { status: outcome.is_err().then(|| "exit 1".into()), ..CallLog::default() });
         drop(calls);
-        if self.replies.send(vec![Reply { slot, outcome }]) { Step::Done } else { Step::Over }
+        if self.replies.send(vec![Reply { slot, outcome, log }]) { Step::Done } else { Step::Over }
     }
 
     fn call(&self, call: &Call) -> (Outcome, Duration) {

@@ -71,6 +71,11 @@ pub enum Command {
     /// Look at dead letters: items that failed, kept with their error
     #[command(subcommand)]
     Dead(Dead),
+    /// Show what the calls for items wrote to standard error, and when they were made
+    #[command(
+        after_help = "Examples:\n  anabranch logs shop.yaml loaded --failed\n  anabranch logs 8-0001\n  anabranch logs shop.yaml --slowest 10"
+    )]
+    Logs(Logs),
     /// Open a gate with `open: by-hand`: its batch goes on
     #[command(
         after_help = "Examples:\n  anabranch open shop.yaml approved --reason 'looked at all of them'\n  anabranch open shop.yaml approved --batch 8"
@@ -201,6 +206,34 @@ pub struct Explain {
     pub flow: FlowArg,
     /// One step
     pub step: Option<String>,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Logs {
+    /// The flow file [default: flow.yaml], then a step, then an id: of a dead letter, or the key or place of an item
+    #[arg(value_name = "FLOW] [STEP] [ID")]
+    pub what: Vec<String>,
+    /// A variable of the flow
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A file of variables, NAME=VALUE on each line
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// Only of items that failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Only of this run
+    #[arg(long, value_name = "N")]
+    pub run: Option<u64>,
+    /// The N items whose calls took longest, the slowest first
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    pub slowest: Option<usize>,
+    /// Only the newest N [default: 100; with --json all]
+    #[arg(long, value_name = "N")]
+    pub max: Option<usize>,
+    /// Wait for more at the end
+    #[arg(long)]
+    pub follow: bool,
 }
 
 #[derive(Debug, Arguments)]

@@ -64,6 +64,9 @@ pub struct Report {
     /// The same for what may change at any time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub free: BTreeMap<String, String>,
+    /// Where in the stream of logs its own begin, partition by partition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<i64>,
     /// The programs that steps called, as they were when the run ended.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, Program>,
@@ -258,6 +261,7 @@ pub fn report(standing: Standing<'_>, facts: &Facts, now: i64) -> Report {
         hash: context.flow.hash.clone(),
         parts: context.flow.parts.clone(),
         free: context.flow.free.clone(),
+        logs: logs(standing),
         programs: BTreeMap::new(),
     }
 }
@@ -281,6 +285,13 @@ fn notes(standing: Standing<'_>, steps: &[StepLine]) -> Vec<String> {
     let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
     let opened = |line: &StepLine| Some(format!("{} was opened {}", line.step, line.gate.as_ref()?.opened.as_ref()?));
     cut.then(|| text.into()).into_iter().chain(steps.iter().filter_map(opened)).collect()
+}
+
+/// Where the logs of a run begin.
+fn logs(standing: Standing<'_>) -> Vec<i64> {
+    let Ok(Some(stream)) = standing.context.logs() else { return vec![] };
+    let of = standing.record.starts.range((stream.clone(), 0)..=(stream, u32::MAX));
+    of.map(|(_, offset)| *offset).collect()
 }
 
 /// The files of a batch, those first that its earlier runs have put in place.
