@@ -22,6 +22,14 @@ pub struct Exec {
     stop: Arc<Bell>,
 }
 
+/// Calls a program once, and waits for it.
+pub fn once(folder: &Path, keeper: Arc<Keeper>, call: &Call, timeout: Duration) -> Outcome {
+    let stop = Bell::new().map_err(|e| Failure::Run(Error::machine(format!("cannot make a pipe: {e}"))))?;
+    let (folder, keep) = (folder.to_path_buf(), limits::ERROR_TEXT_BYTES);
+    let caller = Caller { folder, keeper, timeout, stop: Arc::new(stop), fixed: false, keep };
+    caller.call(usize::MAX, call, &mut CallLog::default())
+}
+
 struct Caller {
     folder: PathBuf,
     keeper: Arc<Keeper>,

@@ -23,10 +23,11 @@ mod through;
 mod walk;
 
 use anabranch_engine::{Error, Result};
+use anabranch_flow::call::Call;
 use anabranch_flow::model::{Act, ActionSpec, Source, SourceAt};
 use anabranch_run::world::{
-    Actions, Clock, Goal, Input, LineReader, Manifest, Moment, Opening, Replies, Seat, Session, SinkFile, Sinks,
-    Sources, StillHeld, Written,
+    Actions, Clock, Failure, Goal, Input, LineReader, Manifest, Moment, Opening, Outcome, Replies, Seat, Session,
+    SinkFile, Sinks, Sources, StillHeld, Written,
 };
 use notes::Keeper;
 use std::io::Read;
@@ -34,6 +35,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use through::Stop;
 
@@ -179,6 +181,10 @@ impl Actions for Local {
 
     fn hash(&self, program: &str) -> Option<u64> {
         program::hash(&self.folder, program)
+    }
+
+    fn once(&self, call: &Call, timeout: Duration) -> Outcome {
+        exec::once(&self.folder, self.keeper().map_err(Failure::Run)?, call, timeout)
     }
 
     fn begin(&self, act: &Act, seat: Seat, replies: Replies) -> Result<Box<dyn Session>> {

@@ -189,6 +189,9 @@ pub struct RunRecord {
     /// Number of the newest books of a batch.
     #[serde(default)]
     pub books: u64,
+    /// Runs that have closed and of whose end it was not told yet.
+    #[serde(default)]
+    pub untold: Vec<u64>,
 }
 
 /// A stretch of a partition.

@@ -83,6 +83,8 @@ pub const WAYS: u64 = 256;
 pub const PARTITIONS: u32 = 10_000;
 /// Batches of a flow that may be held at once: then no new run begins before some of them are settled.
 pub const HELD_BATCHES: usize = 100;
+/// Ends of runs of which it is still to be told.
+pub const UNTOLD_RUNS: usize = 100;
 /// Reports that are kept for each flow.
 pub const REPORTS_KEPT: usize = 1_000;
 /// Bytes of one report.
@@ -113,6 +115,8 @@ pub const MIRROR_EVERY: Duration = Duration::from_secs(1);
 pub const STOP_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait for news when nothing rings the bell.
 pub const BELL_WAIT: Duration = Duration::from_millis(100);
+/// Items that are named where nothing comes on.
+pub const STALLED_LISTED: usize = 10;
 /// How long a sink that is a pipe waits for who reads it.
 pub const READER_WAIT: Duration = Duration::from_secs(10);
 /// Files of sources that are open at once in one process.

@@ -6,6 +6,7 @@ pub mod call;
 pub mod check;
 pub mod diagnostic;
 pub mod draw;
+pub mod ends;
 pub mod expr;
 pub mod format;
 pub mod model;

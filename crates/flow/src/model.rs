@@ -2,6 +2,7 @@
 
 pub use crate::call::{ActionFn, ActionResult};
 use crate::diagnostic::Span;
+use crate::ends::{OnEnd, Stall};
 use crate::expr::{Compiled, Env, FieldType, Reads};
 use crate::format::{FileFormat, Format};
 use crate::number::{StepNo, StreamNo};
@@ -28,6 +29,10 @@ pub struct Flow {
     pub streams: Vec<Stream>,
     /// Its steps, as they are written.
     pub steps: Vec<Step>,
+    /// Who is told when a run has ended.
+    pub on_end: Option<OnEnd>,
+    /// What a run means in which nothing comes on.
+    pub stall: Stall,
     /// Hash of all that decides what a run does.
     pub hash: String,
     /// A hash for each part of that, by its path: `steps.checked.exec`.

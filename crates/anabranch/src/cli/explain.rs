@@ -52,6 +52,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             line.filtered,
             line.waiting
         );
+        left(&seen, line).iter().for_each(|text| say!("  {text}"));
         if let Some(gate) = &line.gate {
             say!("  gate: {gate}");
         }
@@ -123,6 +124,13 @@ pub fn the_step(flow: &FlowArg, step: Option<&String>) -> (FlowArg, Option<Strin
         return (arg, Some(typed));
     }
     (arg, step.cloned())
+}
+
+/// How much of what is there a step has not taken, as far as that is counted.
+fn left(seen: &Inspection, line: &StepLine) -> Option<String> {
+    let view = seen.steps.iter().find(|view| view.step == line.step && !seen.phase.closed())?;
+    let there = view.there.filter(|there| *there > view.taken)?;
+    Some(format!("still to be taken: {} of {there} that are there", there - view.taken))
 }
 
 fn state(seen: &Inspection, line: &StepLine) -> String {

@@ -2,6 +2,7 @@
 
 use super::streams;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::ends::{ON_END, STALL};
 use crate::patterns::{STEP_KEYS, VERBS, Verb};
 use crate::read::keys::{Faults, Keys, text, texts};
 use crate::read::{Name, words};
@@ -38,6 +39,18 @@ pub const KEYS: &[Key] = &[
         "The steps of the flow.",
         "steps: { big: { filter: sales, where: item.amount > 10.0 } }",
     ),
+    Key::new(
+        "on-end",
+        Is::Map(ON_END),
+        "Who is told when a run has ended.",
+        "on-end: { exec: [./tell.sh, '{run.status}'] }",
+    ),
+    Key::new(
+        "stall",
+        Is::Map(STALL),
+        "What a run means in which nothing comes on.",
+        "stall: { after: 1h, then: fail }",
+    ),
     Key::new("schedule", Is::Ignored, "When the flow runs.", "schedule: { cron: '15 2 * * *' }"),
     Key::new("batch", Is::Ignored, "What is a batch where the flow follows its input.", "batch: { every: 1h }"),
     Key::new(
@@ -63,6 +76,10 @@ pub struct Draft<'n> {
     pub streams: Vec<(Name, Keys<'n>)>,
     /// Steps.
     pub steps: Vec<DraftStep<'n>>,
+    /// Who is told when a run has ended.
+    pub on_end: Option<&'n Node>,
+    /// What a run means in which nothing comes on.
+    pub stall: Option<&'n Node>,
 }
 
 /// A step as written.
@@ -104,6 +121,7 @@ pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
         }
     }
     keys.node("tests"); // `suite` reads them
+    let (on_end, stall) = (keys.node("on-end"), keys.node("stall"));
     let streams = keys.node("streams");
     let steps = keys.node("steps");
     if streams.is_none() && steps.is_none() {
@@ -113,7 +131,7 @@ pub fn read<'n>(root: &'n Node, faults: &mut Faults) -> Option<Draft<'n>> {
     let steps = steps.map_or_else(Vec::new, |n| each(n, &STEPS, defaults, faults));
     let steps = steps.into_iter().filter_map(|(name, keys)| step(name, keys, faults)).collect();
     keys.done(|_| None, faults);
-    Some(Draft { name: name?, doc, env, timezone, streams, steps })
+    Some(Draft { name: name?, doc, env, timezone, streams, steps, on_end, stall })
 }
 
 /// Each default is a key of a stream or of a step.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Keys of the flow that say nothing about a run; the variables count as they are resolved.
-const OF_THE_FLOW: [&str; 5] = ["doc", "env", "schedule", "batch", "tests"];
+const OF_THE_FLOW: [&str; 7] = ["doc", "env", "schedule", "batch", "tests", "on-end", "stall"];
 /// Keys of a stream or step that change nothing that is in a log or a file.
 const OF_A_PART: [&str; 5] = ["doc", "concurrency", "timeout", "retry", "logs"];
 

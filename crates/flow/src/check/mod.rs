@@ -18,6 +18,7 @@ pub use sources::KEYS as SOURCE_KEYS;
 pub use streams::KEYS as STREAM_KEYS;
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::ends;
 use crate::expr::Env;
 use crate::model::{Flow, Step, Stream};
 use crate::read::Reading;
@@ -91,6 +92,8 @@ fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faul
                 .label("as in  Europe/Stockholm"),
         );
     }
+    let on_end = draft.on_end.and_then(|node| ends::on_end(node, &env, faults));
+    let stall = draft.stall.map(|node| ends::stall(node, faults)).unwrap_or_default();
     let mut wired = wire::wire(&mut draft, faults);
     let mut declared = vec![];
     for (name, keys) in std::mem::take(&mut draft.streams) {
@@ -126,6 +129,8 @@ fn build(root: &Node, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Faul
         timezone: draft.timezone.0,
         streams,
         steps: whole?,
+        on_end,
+        stall,
         hash: String::new(),
         parts: BTreeMap::new(),
         free: BTreeMap::new(),

@@ -298,6 +298,9 @@ impl Compiler<'_> {
                         "id" => Ok(Node::RunId),
                         "date" => Ok(Node::RunDate),
                         "started" => Ok(Node::RunStarted),
+                        "status" if let Some(i) = self.names.extra.iter().position(|n| *n == "run.status") => {
+                            Ok(Node::Extra(i))
+                        }
                         other => Err(self.fault(id, format!("the run has no `{other}`: it has id, date, started"))),
                     };
                 }

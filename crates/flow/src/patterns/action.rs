@@ -2,6 +2,7 @@
 
 use crate::call::ActionFn;
 use crate::diagnostic::Diagnostic;
+use crate::expr::Env;
 use crate::expr::{Names, Reads};
 use crate::read::Reading;
 use crate::read::compile::{Filling, run_names};
@@ -208,32 +209,43 @@ pub fn read(
     if let Kind::Action(code) = &node.kind {
         return Some(ActionSpec::Code(code.clone()));
     }
-    let Kind::List(list) = &node.kind else {
-        let text = node.as_str().unwrap_or_default();
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let what = format!("`{first}` is a list: the program, then its arguments");
-        let label = format!("write  {first}: [{}]   or, for a shell,  [sh, -c, '{text}']", words.join(", "));
-        faults.push(Diagnostic::error("not-a-list", node.span, what).label(label));
-        return None;
-    };
-    let of_run = run_names(reading.env);
-    // no item is to blame for a program that is the same for all of them
-    let fixed = list.first().and_then(Node::as_str).is_some_and(|program| {
-        let (reads, faults) = (&mut Reads::default(), &mut vec![]);
-        Filling { names: &of_run, env: reading.env }.filled(program, node.span, reads, faults).is_ok()
-    });
-    let names = if first == "pipe" { of_run } else { names.clone() };
-    let filling = Filling { names: &names, env: reading.env };
-    let args: Vec<_> = list.iter().filter_map(|n| filling.template(n, first, reads, faults)).collect();
-    if list.is_empty() {
-        faults.push(Diagnostic::error("no-program", node.span, format!("`{first}` names no program")));
-    }
-    let env = keys.node("env").map_or_else(Vec::new, |n| variables(n, filling, reads, faults));
-    let command = Command { args, env, fixed };
+    let variables = keys.node("env");
+    let command = command((first, node), variables, (names, reading.env), (reads, faults))?;
     Some(if first == "exec" { ActionSpec::Exec(command) } else { ActionSpec::Pipe(command) })
 }
 
-fn variables(node: &Node, filling: Filling<'_>, reads: &mut Reads, faults: &mut Faults) -> Vec<(String, Template)> {
+/// Reads the program of `key`, its arguments and its variables.
+pub fn command(
+    (key, node): (&'static str, &Node),
+    variables: Option<&Node>,
+    (names, env): (&Names, &Env),
+    (reads, faults): (&mut Reads, &mut Faults),
+) -> Option<Command> {
+    let Kind::List(list) = &node.kind else {
+        let text = node.as_str().unwrap_or_default();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let what = format!("`{key}` is a list: the program, then its arguments");
+        let label = format!("write  {key}: [{}]   or, for a shell,  [sh, -c, '{text}']", words.join(", "));
+        faults.push(Diagnostic::error("not-a-list", node.span, what).label(label));
+        return None;
+    };
+    let of_run = run_names(env);
+    // no item is to blame for a program that is the same for all of them
+    let fixed = list.first().and_then(Node::as_str).is_some_and(|program| {
+        let (reads, faults) = (&mut Reads::default(), &mut vec![]);
+        Filling { names: &of_run, env }.filled(program, node.span, reads, faults).is_ok()
+    });
+    let names = if key == "pipe" { of_run } else { names.clone() };
+    let filling = Filling { names: &names, env };
+    let args: Vec<_> = list.iter().filter_map(|n| filling.template(n, key, reads, faults)).collect();
+    if list.is_empty() {
+        faults.push(Diagnostic::error("no-program", node.span, format!("`{key}` names no program")));
+    }
+    let env = variables.map_or_else(Vec::new, |n| variables_of(n, filling, reads, faults));
+    Some(Command { args, env, fixed })
+}
+
+fn variables_of(node: &Node, filling: Filling<'_>, reads: &mut Reads, faults: &mut Faults) -> Vec<(String, Template)> {
     let Kind::Map(map) = &node.kind else {
         faults.push(Diagnostic::error("not-a-map", node.span, "`env` is a map from names to values"));
         return vec![];

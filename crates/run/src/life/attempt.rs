@@ -5,7 +5,7 @@ use crate::ledger::Ledger;
 use crate::ledger::report::Report;
 use crate::life::patience::Patience;
 use crate::life::reports::saved_report;
-use crate::life::{close, manifests, open, prepare, repair, reports};
+use crate::life::{close, manifests, open, prepare, repair, reports, told};
 use crate::options::Options;
 use crate::worker::sinks::Sinks;
 use crate::worker::turn::Ended;
@@ -235,8 +235,13 @@ fn stopped(mut worker: Worker, options: &mut Options) -> Result<Report> {
     if worker.lanes.contains_key(&0) {
         worker.mirror().iter().for_each(|note| options.note(note));
     }
+    let chairs = worker.lanes.contains_key(&0);
     worker.lanes.clear();
-    reports::finished(worker.standing(), &worker.facts)
+    let report = reports::finished(worker.standing(), &worker.facts)?;
+    if chairs {
+        told::stopped(&worker.context, &report, options);
+    }
+    Ok(report)
 }
 
 /// Closes a run as failed: items that it still wanted are gone. Only the chair does so; false for others.

@@ -6,10 +6,10 @@ use crate::ledger::facts::{Facts, Progress};
 use crate::ledger::marks::Mark;
 use crate::ledger::report::{Gate, Report, StepLine, report};
 use crate::ledger::{Ledger, Standing};
-use crate::life::books;
 use crate::life::commit::{commit, commit_closed, fence};
 use crate::life::reports::{finished, saved_report};
 use crate::life::trim::trim;
+use crate::life::{books, told};
 use crate::options::Options;
 use crate::worker::lane::still_held;
 use crate::worker::mirror::LeftAlone;
@@ -62,6 +62,7 @@ pub fn close(
         closing.held.push(held(standing, &facts));
     }
     closing.phase = phase;
+    told::note(context, &mut closing, phase);
     closing.ends = ends(standing);
     let report = finished(ledger.standing(context, &closing), &facts)?;
     // for the next run: this one's report counts what it found
@@ -77,6 +78,7 @@ pub fn close(
     if let Err(e) = trim(ledger.standing(context, &closing)) {
         options.note(&format!("could not delete data that is no longer needed; the next run retries: {}", e.text));
     }
+    told::tell(context, lane, options);
     Ok(report)
 }
 
@@ -241,6 +243,7 @@ pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &E
     let read = failed.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
     failed.ends = ends(ledger.standing(context, &failed));
     failed.put_back_what_waits();
+    told::note(context, &mut failed, Phase::Failed);
     commit_closed(lane, vec![], &report, |account| (account.record, account.read) = (Some(failed.clone()), read))
 }
 

@@ -1,6 +1,7 @@
 //! A run seen from beside it, as its accounts tell.
 
 use crate::ledger::report::Report;
+use crate::ledger::view::{RunView, StepView};
 use crate::ledger::{Ledger, facts, report};
 use crate::life::prepare;
 use crate::world::World;
@@ -18,6 +19,8 @@ pub struct Inspection {
     pub phase: anabranch_engine::Phase,
     /// What became of everything so far.
     pub report: Report,
+    /// How far the steps are.
+    pub steps: Vec<StepView>,
     progress: BTreeMap<String, facts::Progress>,
 }
 
@@ -42,8 +45,10 @@ pub fn inspect(flow: Arc<Flow>, engine: Arc<dyn Desk>, world: impl Into<World>) 
     let ledger = Ledger::new(record.number, accounts);
     let standing = ledger.standing(&context, &record);
     let facts = standing.derive();
-    let report = report::report(standing, &facts, context.world.clock.now());
+    let now = context.world.clock.now();
+    let report = report::report(standing, &facts, now);
+    let steps = RunView::of(standing, &facts, now, std::time::Duration::ZERO, &BTreeMap::new()).steps;
     let node = |i: StepNo| context.plan.unit_of(Node::Step(i)).map(|u| facts.units[u]);
     let progress = flow.numbered_steps().filter_map(|(i, s)| Some((s.name.clone(), node(i)?))).collect();
-    Ok(Some(Inspection { phase: record.phase, report, progress }))
+    Ok(Some(Inspection { phase: record.phase, report, steps, progress }))
 }

@@ -16,4 +16,5 @@ mod prepare;
 mod record;
 pub mod repair;
 pub mod reports;
+mod told;
 mod trim;

@@ -64,6 +64,7 @@ pub fn blank(context: &RunContext, last: Option<&RunRecord>, ids: BTreeMap<Strea
         gaps: last.map_or_else(BTreeMap::new, |r| r.gaps.clone()),
         repair: None,
         books: last.map_or(0, |r| r.books),
+        untold: last.map_or_else(Vec::new, |r| r.untold.clone()),
     }
 }
 

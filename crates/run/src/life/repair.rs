@@ -148,6 +148,7 @@ fn record(last: &RunRecord, was: &RunRecord, ids: &BTreeMap<StreamName, String>)
         ends: BTreeMap::new(),
         ids: ids.clone(),
         books: last.books,
+        untold: last.untold.clone(),
         ..was.clone()
     }
 }

@@ -53,6 +53,8 @@ struct Slot {
     /// Position behind this item.
     behind: i64,
     job: Call,
+    /// When it was started.
+    since: Moment,
     calls: Calls,
     done: Option<Result<Option<Bytes>, String>>,
 }
@@ -164,6 +166,15 @@ impl Window {
         self.is_filled();
     }
 
+    /// Items with which calls are under way, or that wait for one, the oldest first: where each came from, its attempt, and
+    /// since when.
+    pub fn under_way(&self, most: usize) -> Vec<(String, u32, Moment)> {
+        let mut all: Vec<&Slot> = self.lines.values().flatten().filter(|s| s.done.is_none()).collect();
+        all.sort_by_key(|s| (s.since, s.id));
+        let told = |s: &&Slot| (s.part.place(s.spot.0, s.delta), s.job.attempt, s.since);
+        all.iter().take(most).map(told).collect()
+    }
+
     /// How many items are started and not committed.
     pub fn len(&self) -> usize {
         self.lines.values().map(VecDeque::len).sum()
@@ -185,7 +196,7 @@ impl Window {
         let shard = step.shards.as_ref().and_then(|s| s.get(input)).map(String::as_str);
         let view = view(context, part, context.flow.streams[of].format, shard)?;
         let shared_part = Arc::new(part.clone());
-        let mut slots = vec![];
+        let (mut slots, since) = (vec![], context.world.clock.moment());
         let mut records = view.items().peekable();
         while let Some(record) = records.next() {
             if self.is_filled() {
@@ -209,6 +220,7 @@ impl Window {
                 item: record.to_item(),
                 behind,
                 job: Call::default(),
+                since,
                 calls: Calls::default(),
                 done: None,
             };

@@ -2,6 +2,7 @@
 
 use crate::piece::outcome::Outcome;
 use crate::piece::{Piece, parts};
+use crate::show::table::seconds;
 use crate::worker::actions::{Portion, Window};
 use crate::worker::event::{Answer, Event};
 use crate::worker::pool::Pool;
@@ -11,7 +12,7 @@ use crate::world::{Moment, Replies, Reply};
 use anabranch_engine::{At, Error, LaneNo, Limit, Result, limits};
 use anabranch_flow::model::Kind;
 use anabranch_flow::number::UnitNo;
-use anabranch_flow::plan::ReadFrom;
+use anabranch_flow::plan::{ReadFrom, name};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 
@@ -65,6 +66,28 @@ impl Dispatch {
     /// Items that are with the action of each unit.
     pub fn calls(&self) -> BTreeMap<UnitNo, usize> {
         self.windows.iter().map(|(u, w)| (*u, w.len())).collect()
+    }
+
+    /// What is under way, a line each: items that are with actions, and readers whose pieces are worked on.
+    pub fn under_way(&self, worker: &Worker, now: Moment, most: usize) -> Vec<String> {
+        let flow = &worker.context.flow;
+        let mut lines = vec![];
+        for (unit, window) in &self.windows {
+            let step = worker.context.plan.units[*unit].acts.map_or("", |s| flow.steps[s].name.as_str());
+            let told = |(place, attempt, since): (String, u32, Moment)| {
+                let so_long = seconds(now.saturating_sub(since).as_secs_f64());
+                format!("{step}: {place}, attempt {attempt}, for {so_long}")
+            };
+            lines.extend(window.under_way(most).into_iter().map(told));
+        }
+        for reader in worker.readers.values().filter(|r| !r.queue.is_empty()) {
+            let unit = &worker.context.plan.units[reader.unit];
+            let names: Vec<String> = unit.nodes.iter().map(|n| name(flow, *n)).collect();
+            let stream = &flow.streams[unit.roots[reader.root].from].name;
+            lines.push(format!("{}: reads {stream} partition {}", names.join(", "), reader.partition));
+        }
+        lines.truncate(most);
+        lines
     }
 
     /// Makes the calls again whose pause is over; when the next one is due.

@@ -33,7 +33,7 @@ pub fn found(worker: &Worker) -> Option<Error> {
 }
 
 /// Whether something may still come through standard input.
-fn listens(worker: &Worker) -> bool {
+pub fn listens(worker: &Worker) -> bool {
     let mut roots = worker.context.plan.units.iter().flat_map(|u| &u.roots).filter(|r| r.how == ReadFrom::Stdin);
     roots.any(|r| worker.standing().mark(Mark::Done(&name(&worker.context.flow, r.node))) == 0)
 }

@@ -2,6 +2,7 @@
 
 use crate::ledger::view::RunView;
 use crate::options::Options;
+use crate::show::table::seconds;
 use crate::worker::crew::{Advice, Members};
 use crate::worker::dispatch::Dispatch;
 use crate::worker::event::Event;
@@ -38,6 +39,8 @@ struct Turn<'r> {
     /// When the next view is due.
     shown: Moment,
     mirrored: Moment,
+    /// When it was said last that nothing comes on.
+    stalled: Option<Moment>,
 }
 
 /// Works until everything is finished, or the run is told to stop.
@@ -52,7 +55,8 @@ pub fn work(worker: &mut Worker, options: &mut Options, crew: &mut dyn Crew, pip
     let members = Members::new(crew, (!alone).then_some(sender));
     let (pace, now) = (worker.context.engine.pace(), worker.context.world.clock.moment());
     let (began, shown, mirrored) = (now, now, now);
-    let mut turn = Turn { worker, options, members, dispatch, pipe, events, pace, began, shown, mirrored };
+    let stalled = None;
+    let mut turn = Turn { worker, options, members, dispatch, pipe, events, pace, began, shown, mirrored, stalled };
     let mut ended = turn.turn();
     if let Ok(Ended::Finished) = ended {
         ended = turn.dispatch.finish().map(|()| Ended::Finished);
@@ -77,6 +81,7 @@ impl Turn<'_> {
             }
             self.commit_if_due(stop)?;
             self.tick();
+            self.watch_for_a_stall()?;
             if self.follow_advice()? {
                 return Ok(Ended::Again);
             }
@@ -164,6 +169,28 @@ impl Turn<'_> {
             self.mirrored = now;
             self.worker.mirror().iter().for_each(|note| self.options.note(note));
         }
+    }
+
+    /// Where nothing was committed for long, it is said once what is under way; a flow may want to be stopped then.
+    fn watch_for_a_stall(&mut self) -> Result<()> {
+        let (now, since) = (self.now(), self.worker.committed.unwrap_or(self.began));
+        let stall = self.worker.context.flow.stall;
+        if self.stalled == Some(since) || now.saturating_sub(since) < stall.after {
+            return Ok(());
+        }
+        let mut under_way = self.dispatch.under_way(self.worker, now, limits::STALLED_LISTED);
+        under_way.extend(stall::listens(self.worker).then(|| "waiting for standard input".to_string()));
+        if under_way.is_empty() {
+            return Ok(()); // it is another process's turn
+        }
+        self.stalled = Some(since);
+        let so_long = seconds(now.saturating_sub(since).as_secs_f64());
+        let text = format!("nothing was committed for {so_long}; under way are: {}", under_way.join("; "));
+        if stall.fails {
+            return Err(Error::machine(text).help("`stall: { then: fail }` stops the run there; `run` continues it"));
+        }
+        self.options.note(&text);
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<()> {

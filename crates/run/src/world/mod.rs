@@ -14,6 +14,7 @@ pub use sources::{Input, Line, LineReader, Listed, Manifest, Written};
 pub use threads::{Begun, OfSystem, Step, Task, Threads};
 
 use anabranch_engine::Result;
+use anabranch_flow::call::Call;
 use anabranch_flow::model::{Act, Source};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,12 @@ pub trait Actions: Send + Sync {
     fn program(&self, path: &str, starts: bool) -> Option<String>;
     /// A hash of a program's file, found as it is when it is called; none if it cannot be read, or is very large.
     fn hash(&self, program: &str) -> Option<u64>;
+    /// Calls a program once, and waits for it, at most so long.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started, fails, or takes longer.
+    fn once(&self, call: &Call, timeout: Duration) -> Outcome;
     /// Begins to take calls of an action; each is answered once through `replies`.
     ///
     /// # Errors

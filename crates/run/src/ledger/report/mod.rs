@@ -284,7 +284,9 @@ fn notes(standing: Standing<'_>, steps: &[StepLine]) -> Vec<String> {
     let cut = standing.mark(Mark::StdinCut) > 0;
     let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
     let opened = |line: &StepLine| Some(format!("{} was opened {}", line.step, line.gate.as_ref()?.opened.as_ref()?));
-    cut.then(|| text.into()).into_iter().chain(steps.iter().filter_map(opened)).collect()
+    let untold = standing.record.untold.iter().filter(|run| **run != standing.record.number);
+    let untold = untold.map(|run| format!("it was not told yet how run {run} ended: on-end failed"));
+    cut.then(|| text.into()).into_iter().chain(steps.iter().filter_map(opened)).chain(untold).collect()
 }
 
 /// Where the logs of a run begin.
