@@ -173,9 +173,13 @@ pub fn publish(path: &Path, length: u64) -> Result<()> {
         // a process that was stopped for long may find the file of the next run here: that one is locked, or of another length
         let is = file.metadata().map_err(|e| failed("cannot look at", &partial, &e))?.len();
         let locked = matches!(try_lock(file), Err(TryLockError::WouldBlock));
-        if !locked && is < length && is_there() {
-            // what is committed was synced: a shorter file was begun by a process that had stood still, when ours was in its place
-            return fs::remove_file(&partial).map_err(|e| failed("cannot remove", &partial, &e));
+        if is < length && is_there() {
+            // what is committed was synced, and ours is in its place: a process that had stood still began the shorter one, or
+            // the next run did, and whatever it has is its own
+            return match is == 0 && !locked {
+                true => fs::remove_file(&partial).map_err(|e| failed("cannot remove", &partial, &e)),
+                false => Ok(()),
+            };
         }
         if locked || is != length {
             let text = match locked {
@@ -300,9 +304,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("x");
         replaced(&path);
-        opened(&path, 1).expect("opens").write(b"n").expect("writes"); // by a process that stood still
+        opened(&path, 1).expect("opens").write(b"n").expect("writes"); // by a process that stood still, or by the next run
         publish(&path, 3).expect("is there already");
         assert_eq!(fs::read(&path).expect("reads"), b"new");
+        assert_eq!(fs::read(beside(&path, ".partial")).expect("reads"), b"n");
+        fs::write(beside(&path, ".partial"), "").expect("writes");
+        publish(&path, 3).expect("is there already");
         assert!(!beside(&path, ".partial").exists());
         let how = Opening { path: "", replace: true, run: 1, resume: Some(0) };
         let not_held = &mut || Err(Error::new(Kind::Doubt, "the lane is lost"));

@@ -7,6 +7,7 @@ use anabranch_flow::draw;
 use anabranch_flow::model::{Flow, SinkAt, SourceAt};
 use anabranch_flow::number::StreamNo;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Draws a flow, or says it as a document.
 pub fn graph(args: &Args, a: &Graph) -> Result<Exit> {
@@ -14,6 +15,7 @@ pub fn graph(args: &Args, a: &Graph) -> Result<Exit> {
     match (args.json, a.format.as_str()) {
         (true, _) => print::document(&document(&flow)),
         (false, "mermaid") => print::show(&draw::mermaid(&flow)),
+        (false, "svg") => print::show(&draw::svg(&flow, &BTreeMap::new())),
         (false, "dot") => print::show(&draw::dot(&flow)),
         (false, _) => print::show(&draw::text(&flow)),
     }

@@ -6,22 +6,29 @@ use crate::model::{Flow, SinkAt, SourceAt, Writer};
 use crate::number::StreamNo;
 use std::fmt::Write;
 
+/// What a node is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub enum Shape {
+    /// A step.
     Step,
+    /// A stream of the log.
     Stream,
+    /// A file, or the like.
     File,
 }
 
 /// Nodes by their ids, with labels; and edges, with the stream that goes along where its name says more than the step's.
 #[derive(Default)]
-struct Picture {
-    nodes: Vec<(String, String, Shape)>,
-    edges: Vec<(String, String, String)>,
+pub struct Picture {
+    /// Their ids and labels.
+    pub nodes: Vec<(String, String, Shape)>,
+    /// From where to where.
+    pub edges: Vec<(String, String, String)>,
 }
 
 impl Picture {
-    fn of(flow: &Flow) -> Picture {
+    /// Of a flow.
+    pub fn of(flow: &Flow) -> Picture {
         let mut picture = Picture::default();
         for (i, step) in flow.numbered_steps() {
             picture.nodes.push((format!("step{}", i.0), label(step), Shape::Step));

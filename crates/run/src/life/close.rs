@@ -50,7 +50,7 @@ pub fn close(
         if record.phase != Phase::Closing {
             commit(lane, |account| account.record = Some(closing.clone()))?;
         }
-        put_in_place(standing, &publish, &aside)?;
+        put_in_place(standing, lane, &publish, &aside)?;
     }
     closing.held.retain(|h| h.batch != record.batch);
     let mut puts = vec![];
@@ -100,8 +100,14 @@ fn make_empty(standing: Standing<'_>, lane: &mut dyn Lane, publish: &[(FileOf, S
 }
 
 /// Puts the files of a run that closes in their places; done twice it does nothing.
-fn put_in_place(standing: Standing<'_>, publish: &[(FileOf, String)], aside: &[FileOf]) -> Result<()> {
+fn put_in_place(
+    standing: Standing<'_>,
+    lane: &mut dyn Lane,
+    publish: &[(FileOf, String)],
+    aside: &[FileOf],
+) -> Result<()> {
     let context = standing.context;
+    still_held(context, lane, &mut 0)?; // the files of a later run have the same names
     for (file, path) in publish {
         context.world.sinks.publish(path, standing.mark(Mark::length(context, file)))?;
     }

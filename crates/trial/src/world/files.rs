@@ -172,8 +172,10 @@ impl Sinks for MemoryFiles {
             let gone = || Error::machine(format!("{} is gone", partial(path)));
             return if is_there { Ok(()) } else { Err(gone()) };
         };
-        if file.holder.is_none() && (file.bytes.len() as u64) < length && is_there {
-            inner.written.remove(&partial(path));
+        if (file.bytes.len() as u64) < length && is_there {
+            if file.bytes.is_empty() && file.holder.is_none() {
+                inner.written.remove(&partial(path));
+            }
             return Ok(());
         }
         if file.holder.is_some() || file.bytes.len() as u64 != length {

@@ -112,8 +112,8 @@ pub struct Run {
 pub struct Graph {
     #[command(flatten)]
     pub flow: FlowArg,
-    /// As lines of text, or for Mermaid or Graphviz to draw
-    #[arg(long, value_parser = ["text", "mermaid", "dot"], default_value = "text")]
+    /// As lines of text, as a picture, or for Mermaid or Graphviz to draw
+    #[arg(long, value_parser = ["text", "svg", "mermaid", "dot"], default_value = "text")]
     pub format: String,
 }
 
