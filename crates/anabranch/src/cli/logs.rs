@@ -7,7 +7,7 @@ use anabranch_engine::{Admin, At, Error, Result, StreamName, items};
 use anabranch_flow::model::{Flow, Kind, Logs as Logged};
 use anabranch_flow::names::nearest;
 use anabranch_run::show::table::seconds;
-use anabranch_run::{DeadLetter, ItemLog, logs_of, saved_report};
+use anabranch_run::{DeadLetter, ItemLog, Report, logs_of, saved_report};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufWriter, stdout};
 use std::ops::ControlFlow;
@@ -196,6 +196,22 @@ pub fn calls(log: &ItemLog) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The logs of a run, and of those behind it.
+pub fn each_of_run(
+    engine: &dyn Admin,
+    flow: &Flow,
+    report: &Report,
+    f: impl FnMut(ItemLog) -> Result<()>,
+) -> Result<()> {
+    let stream = logs_of(&flow.name)?;
+    if engine.partitions(&stream)?.is_none() {
+        return Ok(());
+    }
+    let first = saved_report(engine, &flow.name, report.batch)?.map(|r| r.logs).unwrap_or_default();
+    let mut seen = first.into_iter().enumerate().map(|(p, offset)| (p as u32, offset)).collect();
+    each(engine, &stream, &mut seen, f)
 }
 
 /// The log of a dead letter, if there is one.

@@ -1,9 +1,12 @@
 //! `anabranch report`, and the report at the end of a run.
 
-use super::args::{Args, Report as ReportArgs};
-use super::{Exit, open, place, print, runs, screen};
+use super::args::{Args, FlowArg, Report as ReportArgs};
+use super::letters::{self, Batches};
+use super::{Exit, logs, open, place, print, runs, screen};
 use anabranch_engine::{Error, Result};
+use anabranch_flow::model::Flow;
 use anabranch_flow::patterns::barrier::Verdict;
+use anabranch_run::show::html::{self, Beside};
 use anabranch_run::show::report::draw as drawn;
 use anabranch_run::show::table::number;
 use anabranch_run::{Report, Status, StepLine};
@@ -21,10 +24,54 @@ pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
         Some(n) => Error::usage(format!("there is no report of run {n} of {}", flow.name)),
         None => Error::usage(format!("{} has not run here yet", flow.name)).help("run it:  anabranch run"),
     })?;
+    if let Some(to) = &a.html {
+        return page(args, &a.flow, (&flow, report), to);
+    }
     if args.json {
         print::document(report);
     } else {
         print::show(&draw(report, &a.flow.flow, screen::width(std::io::stdout())));
+    }
+    Ok(0)
+}
+
+/// Dead letters on a page.
+const LETTERS: usize = 200;
+
+/// Writes a report as a page.
+fn page(args: &Args, arg: &FlowArg, (flow, report): (&Flow, &Report), to: &Path) -> Result<Exit> {
+    let engine = place::engine_of(args, &arg.flow)?;
+    let batches = Batches::of(&*engine, flow)?;
+    let of_it = |seen: &letters::Seen| match batches.batch(&seen.letter) {
+        Some(batch) if report.batch == batch.books.record.batch => {
+            seen.letter.run == report.run || batches.is_open(seen)
+        }
+        _ => seen.letter.run == report.run,
+    };
+    let mut beside = Beside::default();
+    letters::each(&*engine, flow, None, of_it, |seen| {
+        beside.all_letters += 1;
+        if beside.letters.len() < LETTERS {
+            beside.letters.push((seen.letter, None));
+        }
+        Ok(letters::Next::More)
+    })?;
+    logs::each_of_run(&*engine, flow, report, |log| {
+        if log.run == report.run {
+            beside.add(&log);
+        }
+        let letter = beside.letters.iter_mut().find(|(letter, _)| log.letter.as_ref() == Some(&letter.id));
+        if let Some((_, of)) = letter {
+            *of = Some(log);
+        }
+        Ok(())
+    })?;
+    // of a run of another version of the flow the picture would be wrong
+    let drawn = Some(flow).filter(|flow| report.hash.is_empty() || report.hash == flow.hash);
+    std::fs::write(to, html::page(report, drawn, &beside))
+        .map_err(|e| Error::machine(format!("cannot write {}: {e}", to.display())))?;
+    if !args.quiet {
+        tell!("written: {}", to.display());
     }
     Ok(0)
 }

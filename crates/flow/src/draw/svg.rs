@@ -46,7 +46,7 @@ struct Placed {
 fn inner(flow: &Flow, notes: &BTreeMap<String, String>, out: &mut String) -> (f64, f64) {
     let Picture { nodes, edges } = Picture::of(flow);
     let at = |id: &str| nodes.iter().position(|(of, ..)| of == id).unwrap_or(0);
-    let edges: Vec<(usize, usize, String)> = edges.into_iter().map(|(a, b, name)| (at(&a), at(&b), name)).collect();
+    let edges = bundled(edges.into_iter().map(|(a, b, name)| (at(&a), at(&b), name)));
     let mut placed: Vec<Placed> = vec![];
     for (id, label, shape) in &nodes {
         let step = id.strip_prefix("step").and_then(|i| flow.steps.get(i.parse::<usize>().ok()?));
@@ -91,6 +91,23 @@ fn inner(flow: &Flow, notes: &BTreeMap<String, String>, out: &mut String) -> (f6
     }
     placed.iter().for_each(|node| draw(node, top(node.row), out));
     (width, top(rows.len()) - BETWEEN + GAP / 2.0)
+}
+
+/// Edges between the same two nodes as one, with the first name and how many more there are.
+fn bundled(edges: impl Iterator<Item = (usize, usize, String)>) -> Vec<(usize, usize, String)> {
+    let mut bundles: Vec<((usize, usize), Vec<String>)> = vec![];
+    for (a, b, name) in edges {
+        match bundles.iter_mut().find(|(ends, _)| *ends == (a, b)) {
+            Some((_, names)) => names.push(name),
+            None => bundles.push(((a, b), vec![name])),
+        }
+    }
+    let named = |((a, b), names): ((usize, usize), Vec<String>)| match names.as_slice() {
+        [one] => (a, b, one.clone()),
+        [first, rest @ ..] => (a, b, format!("{first} and {} more", rest.len())),
+        [] => (a, b, String::new()),
+    };
+    bundles.into_iter().map(named).collect()
 }
 
 /// The nodes of each row, those of parents that stand left first.

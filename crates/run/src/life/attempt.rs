@@ -9,7 +9,7 @@ use crate::life::{close, manifests, open, prepare, repair, reports, told};
 use crate::options::Options;
 use crate::worker::sinks::Sinks;
 use crate::worker::turn::Ended;
-use crate::worker::{Worker, mirror, stdin, turn};
+use crate::worker::{Seen, Worker, stdin, turn};
 use crate::world::{Manifest, Moment, World};
 use anabranch_engine::{Crew, Cursor, Desk, Error, Kind as ErrorKind, Lane, Phase, Result, RunRecord, limits};
 use anabranch_flow::model::Flow;
@@ -196,9 +196,9 @@ impl Attempt {
         };
         let context = Arc::new(context);
         if let (Some(lane), Some(Phase::Closing)) = (&mut lane, ledger.record().map(|r| r.phase)) {
-            let left_alone = &mut mirror::LeftAlone::new();
+            let seen = &mut Seen::default();
             let ledger = whole(&context, ledger)?;
-            let closed = close::close(&context, &mut **lane, &ledger, &mut self.options, left_alone);
+            let closed = close::close(&context, &mut **lane, &ledger, &mut self.options, seen);
             return closed.map(|r| Some(Outcome::Closed(r)));
         }
         let mut worker = Worker::new(context.clone(), ledger, lane, threads)?;
@@ -259,5 +259,5 @@ fn finish(mut worker: Worker, options: &mut Options) -> Result<Report> {
     worker.sinks = Sinks::new(); // files are put in place by whoever closes, and nobody else has them then
     let (context, ledger) = (worker.context.clone(), std::mem::take(&mut worker.ledger));
     let chair = worker.lanes.get_mut(&0).ok_or_else(|| Error::bug("only the chair closes a run"))?;
-    close::close(&context, chair.lane(), &ledger, options, &mut worker.left_alone)
+    close::close(&context, chair.lane(), &ledger, options, &mut worker.seen)
 }

@@ -12,8 +12,7 @@ use crate::life::trim::trim;
 use crate::life::{books, told};
 use crate::options::Options;
 use crate::worker::lane::still_held;
-use crate::worker::mirror::LeftAlone;
-use crate::worker::{mirror, sinks};
+use crate::worker::{Seen, mirror, sinks};
 use anabranch_engine::account::Reader;
 use anabranch_engine::{Account, Error, Held, Lane, Next, Phase, RepairRecord, Result, RunRecord, StreamName, limits};
 use anabranch_flow::model::{Kind, Mode, Writer};
@@ -31,7 +30,7 @@ pub fn close(
     lane: &mut dyn Lane,
     ledger: &Ledger,
     options: &mut Options,
-    left_alone: &mut LeftAlone,
+    seen: &mut Seen,
 ) -> Result<Report> {
     let accounts = ledger.all();
     let record = lane.account().record.clone().ok_or_else(|| Error::bug("a run without a record"))?;
@@ -64,7 +63,8 @@ pub fn close(
     closing.phase = phase;
     told::note(context, &mut closing, phase);
     closing.ends = ends(standing);
-    let report = finished(ledger.standing(context, &closing), &facts)?;
+    let mut report = finished(ledger.standing(context, &closing), &facts)?;
+    seen.times.note_in(&mut report);
     // for the next run: this one's report counts what it found
     closing.waited = waited(standing, &facts);
     closing.gaps = gaps(standing, &facts);
@@ -72,7 +72,7 @@ pub fn close(
     // between runs the account of this lane alone tells where readers go on
     let read = positions(context, ledger, &closing, &facts);
     commit_closed(lane, puts, &report, |account| (account.record, account.read) = (Some(closing.clone()), read))?;
-    let notes = mirror::mirror(ledger.standing(context, &closing), left_alone);
+    let notes = mirror::mirror(ledger.standing(context, &closing), &mut seen.left_alone);
     notes.iter().for_each(|note| options.note(note));
     to_be_seen(context, &closing);
     if let Err(e) = trim(ledger.standing(context, &closing)) {

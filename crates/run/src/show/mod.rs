@@ -3,6 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod history;
+pub mod html;
 pub mod plan;
 pub mod report;
 pub mod table;

@@ -121,7 +121,8 @@ fn made(r: &Report, s: &StepLine) -> String {
     }
 }
 
-fn books(r: &Report) -> String {
+/// The balance of a run: what was read is what has ended somewhere.
+pub fn books_line(r: &Report) -> String {
     let b = &r.books;
     let mut left = format!("{} read", number(b.read));
     if b.added > 0 {
@@ -142,9 +143,14 @@ fn books(r: &Report) -> String {
     let right: Vec<String> =
         terms.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", number(*n))).collect();
     let right = if right.is_empty() { "0".into() } else { right.join(" + ") };
+    let is = if r.balanced { "=" } else { "≠" };
+    format!("{left} {is} {right}")
+}
+
+fn books(r: &Report) -> String {
     match (r.balanced, r.status) {
         (_, Status::Open) => String::new(),
-        (true, _) => format!("  balanced ✓    {left} = {right}\n"),
-        (false, _) => format!("  NOT BALANCED  {left} ≠ {right}\n"),
+        (true, _) => format!("  balanced ✓    {}\n", books_line(r)),
+        (false, _) => format!("  NOT BALANCED  {}\n", books_line(r)),
     }
 }

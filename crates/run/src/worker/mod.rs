@@ -15,6 +15,7 @@ pub mod reader;
 pub mod sinks;
 mod stall;
 pub mod stdin;
+pub mod times;
 mod trial;
 pub mod turn;
 
@@ -50,7 +51,17 @@ pub struct Worker {
     pub(crate) threads: usize,
     /// When something was committed last.
     pub(crate) committed: Option<Moment>,
-    pub(crate) left_alone: mirror::LeftAlone,
+    /// What this process knows beside the accounts.
+    pub(crate) seen: Seen,
+}
+
+/// What a process knows beside the accounts.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Groups that could not be set.
+    pub left_alone: mirror::LeftAlone,
+    /// When each step began and ended.
+    pub times: times::Times,
 }
 
 impl Worker {
@@ -74,7 +85,7 @@ impl Worker {
             sinks: Sinks::new(),
             threads,
             committed: None,
-            left_alone: mirror::LeftAlone::new(),
+            seen: Seen::default(),
         };
         lane.map_or(Ok(()), |lane| worker.adopt(lane))?;
         Ok(worker)
@@ -239,8 +250,15 @@ impl Worker {
         held.settle()?;
         let account = held.settled().clone();
         self.ledger.learn(account);
-        self.facts = self.standing().derive();
+        self.derive();
         Ok(())
+    }
+
+    /// What follows from the accounts, and when it was seen.
+    fn derive(&mut self) {
+        self.facts = self.standing().derive();
+        let (standing, now) = (self.ledger.standing(&self.context, &self.record), self.context.world.clock.now());
+        self.seen.times.see(standing, &self.facts, now);
     }
 
     /// Waits for a commit, if there is one.
@@ -263,14 +281,14 @@ impl Worker {
             }
         }
         if news {
-            self.facts = self.standing().derive();
+            self.derive();
         }
         Ok(())
     }
 
     /// Writes the positions into consumer groups; what people should know of that.
     pub(crate) fn mirror(&mut self) -> Vec<String> {
-        mirror::mirror(self.ledger.standing(&self.context, &self.record), &mut self.left_alone)
+        mirror::mirror(self.ledger.standing(&self.context, &self.record), &mut self.seen.left_alone)
     }
 }
 

@@ -52,6 +52,9 @@ pub enum Command {
     /// Print the JSON Schema of flow files, for editors
     Schema,
     /// Show what became of everything in a run
+    #[command(
+        after_help = "Examples:\n  anabranch report shop.yaml --run 8\n  anabranch report shop.yaml --html report.html"
+    )]
     Report(Report),
     /// List, show and compare runs: the last 1,000 are kept
     #[command(subcommand)]
@@ -145,6 +148,9 @@ pub struct Report {
     /// Number of the run [default: the last one]
     #[arg(long, value_name = "N")]
     pub run: Option<u64>,
+    /// Write it as a page for a browser: one file, with the flow drawn, times, slowest calls, and dead letters with their logs
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

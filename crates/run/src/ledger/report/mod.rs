@@ -177,6 +177,12 @@ pub struct StepLine {
     pub lacks: BTreeMap<String, u64>,
     /// It could not begin, since a gate before it stays shut.
     pub blocked: bool,
+    /// When it took its first items, milliseconds since 1970-01-01 UTC, as the process saw it that ended the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<i64>,
+    /// When it took its last ones, or its gate was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<i64>,
 }
 
 /// A sink in the report.
