@@ -55,6 +55,11 @@ fn a_barrier_holds_for_one_bad_part() {
     place.run(&["run"]).exits(0).says("balanced ✓");
 }
 
+#[test]
+fn a_bad_part_is_taken_up_in_every_way() {
+    common::a_bad_part_is_taken_up(&Place::example("05-barrier"));
+}
+
 /// The hands-on, word for word.
 #[test]
 fn hands_on() {

@@ -26,7 +26,9 @@ fn examples(brokers: &str) {
 
 #[test]
 fn examples_on_one_broker() {
-    examples(Cluster::start(1).bootstrap());
+    let cluster = Cluster::start(1);
+    examples(cluster.bootstrap());
+    common::a_bad_part_is_taken_up(&Place::example("05-barrier").on(cluster.bootstrap()));
 }
 
 /// The hands-on on three brokers with everything three times, with Kafka's own tools on both ends.

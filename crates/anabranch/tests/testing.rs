@@ -216,3 +216,48 @@ fn differences_are_coloured_where_that_is_wanted() {
     assert!(!coloured("NO_COLOR"));
     assert!(!said(tests, &[]).1.contains('\x1b'), "no terminal");
 }
+
+#[test]
+fn failed_items_are_taken_up_again_in_a_test() {
+    let given = "given: { sales: [{ id: 1, amount: 50 }] }, mock: { tagged: { error: gone } }, dead: { tagged: [{ id: 1, amount: 50 }] }";
+    let tests = format!(
+        "  retried: {{ {given}, after: [{{ retry: tagged, mock: {{ tagged: '\"x\"' }} }}], expect: {{ big: [{{ id: 1, amount: 50, tag: x }}] }} }}
+  edited: {{ {given}, after: [{{ edit: tagged, set: '{{\"id\": 2}}', mock: {{ tagged: '\"x\"' }} }}], expect: {{ big: [{{ id: 2, amount: 50, tag: x }}] }} }}
+  settled: {{ {given}, after: [{{ settle: tagged, result: y }}], expect: {{ big: [{{ id: 1, amount: 50, tag: y }}] }} }}
+  in-vain: {{ given: {{ sales: [{{ id: 1, amount: 50 }}] }}, mock: {{ tagged: {{ error: gone }} }}, after: [{{ retry: tagged }}, {{ skip: tagged }}], dead: {{ tagged: [{{ id: 1, amount: 50 }}, {{ id: 1, amount: 50 }}] }}, expect: {{ big: [] }} }}
+"
+    );
+    let (status, told) = said(&tests, &["--crash", "--shuffle", "8"]);
+    assert!(status == 0 && told.ends_with("4 tests: 4 passed, 0 failed\n"), "{told}");
+    let (status, told) = said(
+        &format!(
+            "  again: {{ {given}, after: [{{ retry: tagged, mock: {{ tagged: item }} }}, {{ retry: tagged }}] }}\n"
+        ),
+        &[],
+    );
+    assert!(status == 1 && told.contains("no such dead letter that is not settled"), "{told}");
+    let by_hand = FLOW.replace("{ join: tagged }", "{ join: tagged, open: by-hand }");
+    let place = Place::new();
+    let given = "given: { sales: [{ id: 1, amount: 50 }] }, mock: { tagged: '\"x\"' }";
+    place.write(
+        "flow.yaml",
+        format!("{by_hand}  waits: {{ {given}, held: all, expect: {{ big: [] }} }}\n  opened: {{ {given}, after: [{{ open: all }}], expect: {{ big: [{{ id: 1, amount: 50, tag: x }}] }} }}\n"),
+    );
+    place.run(&["test", "--crash"]).exits(0);
+}
+
+#[test]
+fn mistakes_in_what_is_done_afterwards_are_told() {
+    let test = |after: &str| format!("  t: {{ given: {{ sales: [] }}, mock: {{ tagged: item }}, after: {after} }}\n");
+    for (after, why) in [
+        ("[{ retry: taged }]", vec!["there is no step `taged`", "did you mean `tagged`?"]),
+        ("[{ retry: tagged, skip: tagged }]", vec!["does one thing", "retry, skip, edit, settle, open"]),
+        ("[{ late: true }]", vec!["does one thing"]),
+        ("[{ edit: tagged }]", vec!["`edit` has one of `set` and `value`"]),
+        ("[{ edit: tagged, set: 'item.' }]", vec!["set"]),
+        ("[{ retri: tagged }]", vec!["retri", "retry"]),
+        ("[{ retry: tagged, mock: { large: item } }]", vec!["`large` calls nothing"]),
+    ] {
+        refused(&test(after), &why);
+    }
+}

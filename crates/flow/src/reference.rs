@@ -84,6 +84,7 @@ fn kind(is: &Is) -> String {
         Is::Types => "map of types".into(),
         Is::Variables => "map of defaults; `null` = must be given".into(),
         Is::Values => "list of values".into(),
+        Is::Value => "any value".into(),
         Is::Lists => "map of lists".into(),
         Is::Mocks => "map of answers".into(),
         Is::Counts => "map of counts".into(),

@@ -100,6 +100,7 @@ fn one(is: &Is) -> Value {
         } }),
         Is::Variables => json!({ "type": "object", "additionalProperties": { "anyOf": [text, { "type": "null" }] } }),
         Is::Values => json!({ "type": "array" }),
+        Is::Value => json!({}),
         Is::Lists => json!({ "type": "object", "additionalProperties": { "type": ["array", "null"] } }),
         Is::Mocks => json!({ "type": "object" }),
         Is::Counts => json!({ "type": "object", "additionalProperties": {

@@ -74,6 +74,8 @@ pub enum Is {
     Variables,
     /// A list of values.
     Values,
+    /// A value of any kind.
+    Value,
     /// A map from names to lists of values.
     Lists,
     /// A map from names to answers: an expression, a map, or a list of them.

@@ -161,3 +161,68 @@ pub fn as_expected(place: &Place) {
         assert_eq!(sorted(&got), sorted(&want), "{file}");
     }
 }
+
+/// A bad part holds the batch of the example; its log says why, and each way of taking it up ends well, with other batches
+/// in between, and opened by hand where the gate wants that.
+#[allow(dead_code)] // not every test has it
+pub fn a_bad_part_is_taken_up(place: &Place) {
+    let bad = ["--env", "PARTS=bad"];
+    let run = |args: &[&str]| place.run(&[args, &bad].concat());
+    let held = || {
+        run(&["run"]).exits(4).says("balanced ✓").says("held: 1 of 4 failed");
+        let report: serde_json::Value = serde_json::from_str(&run(&["report", "--json"]).exits(0).out).expect("JSON");
+        report["batch"].to_string()
+    };
+    let ways: [&[&str]; 4] = [
+        &["dead", "retry"],
+        &["dead", "skip"],
+        &["dead", "edit", "--value", "'wheel'"],
+        &["dead", "settle", "--as", "passed", "--result", "by-hand.json"],
+    ];
+    place.write("by-hand.json", "{\"part\":\"a wheel made by hand\"}");
+    for (way, published) in ways.into_iter().zip(["broken wheel", "", "wheel", "a wheel made by hand"]) {
+        let batch = held();
+        assert!(
+            run(&["logs", "made", "--failed", "--run", &batch]).exits(0).out.contains("| cannot make a broken wheel")
+        );
+        let listed = run(&["dead", "list", "--batch", &batch, "--json"]).exits(0).out;
+        let letters: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+        let id = letters[0]["id"].as_str().unwrap_or_else(|| panic!("{listed}"));
+        let shown = run(&["dead", "show", id]).exits(0).out;
+        assert!(shown.contains("attempt 2") && shown.contains("| cannot make a broken wheel"), "{shown}");
+        let script = place.read("make-part.sh");
+        place.write("mended.sh", script.replace("broken*)", "nothing*)"));
+        if way.contains(&"retry") {
+            std::fs::copy(place.path().join("make-part.sh"), place.path().join("as-it-was.sh")).expect("copies");
+            replaced(place, "mended.sh", "make-part.sh");
+        }
+        // the next batch is held on its own, and given up
+        let next = if way.contains(&"retry") { None } else { Some(held()) };
+        run(&[way, &["--batch", &batch]].concat()).exits(0).says("balanced ✓").says(&format!("for batch {batch}"));
+        next.iter().for_each(|next| drop(run(&["dead", "skip", "--batch", next]).exits(0)));
+        let beside = format!("out/published.txt.batch-{batch}");
+        let file = if place.has(&beside) { place.read(&beside) } else { place.read("out/published.txt") };
+        let lines = sorted(&file);
+        assert_eq!(lines.len(), if published.is_empty() { 3 } else { 4 }, "{lines:?}");
+        assert!(published.is_empty() || lines.iter().any(|l| l.ends_with(published)), "{lines:?}");
+        if way.contains(&"retry") {
+            replaced(place, "as-it-was.sh", "make-part.sh");
+        }
+    }
+    place.write(
+        "flow.yaml",
+        place
+            .read("flow.yaml")
+            .replace("{ join: 'made-*', done: told }", "{ join: 'made-*', done: told, open: by-hand }"),
+    );
+    place.run(&["run"]).exits(4).says("waits to be opened by hand");
+    place.run(&["open", "all-made", "--by", "carol"]).exits(0).says("all-made was opened by carol").says("balanced ✓");
+}
+
+/// A script in the place of another one, as a new file: the old one may still run.
+fn replaced(place: &Place, from: &str, to: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let from = place.path().join(from);
+    std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o755)).expect("may be run");
+    std::fs::rename(from, place.path().join(to)).expect("is put there");
+}

@@ -1,9 +1,11 @@
 //! The tests of a flow, as they stand in its file: what is given, what actions answer, what must come of it.
 
 mod accept;
+mod after;
 mod read;
 
 pub use accept::accepted;
+pub use after::{After, Deed};
 pub use read::{KEYS, of_text};
 
 use crate::diagnostic::Span;
@@ -35,6 +37,8 @@ pub struct Test {
     pub held: Vec<StepNo>,
     /// Values of variables.
     pub env: BTreeMap<String, String>,
+    /// What is done when the run has ended, in order.
+    pub after: Vec<After>,
 }
 
 /// An item of a test: what is said of it.

@@ -1,6 +1,6 @@
 //! Reading the tests of a flow.
 
-use super::{Answer, COUNTS, Gives, Item, Test};
+use super::{Answer, COUNTS, Gives, Item, Test, after};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::Reads;
 use crate::model::{Flow, Writer};
@@ -31,7 +31,16 @@ pub const KEYS: &[Key] = &[
     Key::new("report", Is::Counts, "What the report must count, by step.", "report: { tag: { taken: 3, dead: 1 } }"),
     Key::new("held", Is::Texts, "Gates that must stay shut.", "held: all-tagged"),
     Key::new("env", Is::Settings, "Values of variables of the flow.", "env: { REGION: eu }"),
+    Key::new(
+        "after",
+        Is::Maps(after::KEYS),
+        "What is done when the run has ended, in order; the rest of the test is about what there is then.",
+        "after: [{ retry: tag, mock: { tag: '\"cat\"' } }]",
+    ),
 ];
+
+/// Reads what the calls of steps give.
+pub type AnswersOf = fn(&Node, &Flow, &mut Faults) -> BTreeMap<StepNo, Vec<Answer>>;
 
 /// Keys of an item that says more than its value.
 const OF_ITEM: &[Key] = &[
@@ -89,6 +98,7 @@ fn test((name, span): (&str, Span), node: &Node, flow: &Flow, faults: &mut Fault
     let held = keys.texts("held", faults).unwrap_or_default();
     let held = held.into_iter().filter_map(|(gate, at)| self::gate(gate, at, flow, faults)).collect();
     let env = keys.node("env").map(|n| settings(n, flow, faults)).unwrap_or_default();
+    let after = keys.node("after").map(|n| after::read(n, flow, mocks, faults)).unwrap_or_default();
     keys.done(|_| None, faults);
     for of in given.keys().filter(|s| !matches!(flow.streams[**s].writer, Writer::Outside | Writer::Source)) {
         let name = &flow.streams[*of].name;
@@ -103,7 +113,7 @@ fn test((name, span): (&str, Span), node: &Node, flow: &Flow, faults: &mut Fault
         }
     }
     let expect = expect.unwrap_or_default();
-    let test = Test { name: name.into(), span, given, mock, expect, dead, in_order, report, held, env };
+    let test = Test { name: name.into(), span, given, mock, expect, dead, in_order, report, held, env, after };
     (faults.len() == before).then_some(test)
 }
 
@@ -133,7 +143,8 @@ fn step(name: &Node, flow: &Flow, faults: &mut Faults) -> Option<StepNo> {
     named_step(name.as_str()?, name.span, flow, faults)
 }
 
-fn named_step(text: &str, span: Span, flow: &Flow, faults: &mut Faults) -> Option<StepNo> {
+/// The step of a name.
+pub fn named_step(text: &str, span: Span, flow: &Flow, faults: &mut Faults) -> Option<StepNo> {
     let found = flow.step_no(text);
     if found.is_none() {
         let near = nearest(text, flow.steps.iter().map(|s| s.name.as_str()));

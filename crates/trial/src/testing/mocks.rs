@@ -6,17 +6,18 @@ use anabranch_flow::call::Call;
 use anabranch_flow::expr::{Compiled, Fault, Reads, Value, write};
 use anabranch_flow::format::Format;
 use anabranch_flow::model::{Act, Answers, Flow, Kind};
+use anabranch_flow::number::StepNo;
 use anabranch_flow::patterns::{Part, Vars, View};
-use anabranch_flow::suite::{Answer, Gives, Test};
+use anabranch_flow::suite::{Answer, Gives};
 use anabranch_run::world::Failure;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What the actions of a flow answer, by step.
-pub fn of(flow: &Flow, test: &Test) -> BTreeMap<String, Mock> {
+pub fn of(flow: &Flow, mocked: &BTreeMap<StepNo, Vec<Answer>>) -> BTreeMap<String, Mock> {
     let mut all: BTreeMap<String, Mock> = BTreeMap::new();
-    for (no, answers) in &test.mock {
+    for (no, answers) in mocked {
         let step = &flow.steps[*no];
         let Kind::Act(act) = &step.kind else { continue };
         let format = step.inputs.first().map(|s| flow.streams[*s].format).unwrap_or_default();

@@ -29,11 +29,15 @@ use crate::faults::Faults;
 use crate::log::{Manner, MemoryLog};
 use crate::scheduler::{Process, Scheduler};
 use crate::world::{Around, MemoryFiles, Mocks};
-use anabranch_engine::{Cursor, Desk, Engine, Error, Result};
+use anabranch_engine::{Cursor, Engine, Error, Result, RunRecord};
 use anabranch_flow::format::{FileFormat, Format};
 use anabranch_flow::model::{Flow, SourceAt, Writer};
-use anabranch_flow::suite::Test;
-use anabranch_run::{Options, Outcome, Report, run as run_flow};
+use anabranch_flow::number::StepNo;
+use anabranch_flow::suite::{After, Answer, Deed, Test};
+use anabranch_run::{
+    ByHand, Letters, Like, Makes, Options, Outcome, Repair, Report, Way, edit, run as run_flow, saved_report,
+};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,21 +108,53 @@ fn carried_out(flow: &Flow, test: &Test, how: How) -> Result<Went> {
     if let Some(commit) = how.killed_behind {
         log.kill_behind(commit);
     }
-    let (report, process) = to_the_end(&flow, test, &log, process)?;
+    let files = MemoryFiles::new(process.clone());
+    let mut mocked = test.mock.clone();
+    let (mut report, mut process) = to_the_end((&flow, &mocked), (&log, &files), process, (1, None))?;
+    for (no, after) in (2..).zip(&test.after) {
+        mocked.extend(after.mock.clone());
+        let repair = Some(repair(&flow, after)?);
+        (report, process) = to_the_end((&flow, &mocked), (&log, &files), process, (no, repair))?;
+    }
     let log = log.seen_by(&process);
     let (mut wrong, found) = compare::all(&log, &flow, test, &report)?;
     wrong.splice(0..0, compare::report(&flow, test, &report));
     Ok(Went { wrong, commits: log.commits(), found })
 }
 
-/// Runs the flow until it has closed; a run that is killed is started again, by another process.
-fn to_the_end(flow: &Arc<Flow>, test: &Test, log: &MemoryLog, mut process: Process) -> Result<(Report, Process)> {
-    let files = MemoryFiles::new(process.clone());
-    let mocks = Arc::new(Mocks(mocks::of(flow, test)));
+/// What is done with the batch of a test.
+fn repair(flow: &Arc<Flow>, after: &After) -> Result<Repair> {
+    let mut repair = Repair { late: after.late, ..Repair::of(1) };
+    if after.way == Deed::Open {
+        let step = after.steps.first().map(|s| flow.steps[*s].name.clone()).unwrap_or_default();
+        repair.open = Some(ByHand { step, by: "the test".into(), reason: None });
+        return Ok(repair);
+    }
+    let way = match &after.way {
+        Deed::Retry | Deed::Open => Way::Retry,
+        Deed::Skip => Way::Skip,
+        Deed::Edit { text, fields } => Way::Edit(edit(flow, text, if *fields { Makes::Fields } else { Makes::Value })?),
+        Deed::Settle(result) => Way::Settle(result.clone().map(Into::into)),
+    };
+    let steps = after.steps.iter().map(|s| Some(flow.steps[*s].name.clone()));
+    let steps: Vec<Option<String>> = if after.steps.is_empty() { vec![None] } else { steps.collect() };
+    repair.choices =
+        steps.into_iter().map(|step| (Letters::All(Like { step, ..Like::default() }), way.clone())).collect();
+    Ok(repair)
+}
+
+/// Runs the flow until this run has closed; one that is killed is started again, by another process.
+fn to_the_end(
+    (flow, mocked): (&Arc<Flow>, &BTreeMap<StepNo, Vec<Answer>>),
+    (log, files): (&MemoryLog, &Arc<MemoryFiles>),
+    mut process: Process,
+    (no, repair): (u64, Option<Repair>),
+) -> Result<(Report, Process)> {
+    let mocks = Arc::new(Mocks(mocks::of(flow, mocked)));
     for _ in 0..STARTS {
-        let around = Around::of(&process, &files, &mocks);
+        let around = Around::of(&process, files, &mocks);
         let seen = log.seen_by(&process);
-        let options = Options { workers: 2, ..Options::default() };
+        let options = Options { workers: 2, repair: repair.clone(), ..Options::default() };
         match run_flow(flow.clone(), Arc::new(seen), around.world.clone(), options) {
             Ok(Outcome::Closed(report)) => return Ok((report, process)),
             Ok(Outcome::Stopped(_)) => return Err(Error::bug("the test was told to stop")),
@@ -126,24 +162,23 @@ fn to_the_end(flow: &Arc<Flow>, test: &Test, log: &MemoryLog, mut process: Proce
             Err(_) => {}
         }
         drop(around);
-        files.cut();
+        files.seen_by(&process).cut();
         process = process.again();
-        if let Some(report) = closed(flow, &log.seen_by(&process))? {
+        if let Some(report) = closed(flow, &log.seen_by(&process), no)? {
             return Ok((report, process));
         }
     }
     Err(Error::bug("a run that was killed once does not come to its end"))
 }
 
-/// The report of the run, if the process was killed when that had closed.
-fn closed(flow: &Flow, log: &MemoryLog) -> Result<Option<Report>> {
+/// The report of a run, if the process was killed when that had closed.
+fn closed(flow: &Flow, log: &MemoryLog, no: u64) -> Result<Option<Report>> {
     let accounts = log.accounts(&flow.name, &mut Cursor::default(), Duration::ZERO)?;
-    if !accounts.iter().filter_map(|a| a.record.as_ref()).any(|r| r.phase.closed()) {
+    let has_closed = |r: &RunRecord| r.number == no && r.phase.closed();
+    if !accounts.iter().filter_map(|a| a.record.as_ref()).any(has_closed) {
         return Ok(None);
     }
-    let kept = log.reports(&flow.name)?;
-    let read = kept.last().map(|(_, json)| serde_json::from_str(json));
-    read.transpose().map_err(|e| Error::bug(format!("a report cannot be read: {e}")))
+    saved_report(log, &flow.name, no)
 }
 
 /// The flow with what the test gives in the place of its sources, and all streams kept that the test looks at.
