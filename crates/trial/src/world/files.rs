@@ -227,8 +227,9 @@ struct Writing {
 }
 
 impl Writing {
+    /// The file that was opened, whatever its name is now.
     fn file<'i>(&self, inner: &'i mut Inner) -> Result<&'i mut File> {
-        let file = inner.written.get_mut(&self.name).filter(|file| file.holder == Some(self.no));
+        let file = inner.written.values_mut().find(|file| file.holder == Some(self.no));
         file.ok_or_else(|| Error::machine(format!("{} is gone, or another process writes it", self.name)))
     }
 }
