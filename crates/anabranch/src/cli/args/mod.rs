@@ -34,8 +34,14 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a flow to its end, or continue the open run
+    #[command(
+        after_help = "Examples:\n  anabranch run shop.yaml\n  anabranch run shop.yaml --env DAY=2026-11-27 --json"
+    )]
     Run(Run),
     /// Report everything that is wrong with a flow
+    #[command(
+        after_help = "Examples:\n  anabranch check shop.yaml\n  anabranch check shop.yaml --kafka localhost:9092"
+    )]
     Check(FlowArg),
     /// Say what a run would do now: what it reads, calls and writes. Nothing is opened or written
     #[command(
@@ -43,6 +49,9 @@ pub enum Command {
     )]
     Plan(FlowArg),
     /// Run the tests of a flow: no file, no program, no server
+    #[command(
+        after_help = "Examples:\n  anabranch test shop.yaml\n  anabranch test shop.yaml big-orders --crash --shuffle 20"
+    )]
     Test(Test),
     /// Draw a flow
     #[command(
@@ -50,6 +59,7 @@ pub enum Command {
     )]
     Graph(Graph),
     /// Print the JSON Schema of flow files, for editors
+    #[command(after_help = "Examples:\n  anabranch schema > flow.schema.json\n  anabranch schema | jq .properties")]
     Schema,
     /// Show what became of everything in a run
     #[command(
@@ -60,13 +70,20 @@ pub enum Command {
     #[command(subcommand)]
     Runs(Runs),
     /// Explain why a step is where it is
+    #[command(after_help = "Examples:\n  anabranch explain shop.yaml\n  anabranch explain shop.yaml all-loaded")]
     Explain(Explain),
     /// Make, list, describe and delete streams
     #[command(subcommand)]
     Streams(Streams),
     /// Append items, one for each line of standard input
+    #[command(
+        after_help = "Examples:\n  anabranch produce orders < orders.jsonl\n  echo 'ann:{\"n\": 1}' | anabranch produce orders --key-separator :"
+    )]
     Produce(Produce),
     /// Print the items of a stream
+    #[command(
+        after_help = "Examples:\n  anabranch consume orders --from-beginning --max-messages 10\n  anabranch consume orders --group audit --print key,offset"
+    )]
     Consume(Consume),
     /// List, describe and set consumer groups
     #[command(subcommand)]
@@ -265,6 +282,9 @@ pub struct Open {
 #[derive(Debug, Subcommand)]
 pub enum Streams {
     /// Make a stream
+    #[command(
+        after_help = "Examples:\n  anabranch streams create orders --partitions 10\n  anabranch streams create orders --partitions 10 --replication-factor 3 --config retention.ms=86400000"
+    )]
     Create {
         /// Its name
         name: String,
@@ -282,13 +302,20 @@ pub enum Streams {
         if_not_exists: bool,
     },
     /// List all streams
+    #[command(after_help = "Examples:\n  anabranch streams list\n  anabranch streams list --json")]
     List,
     /// Describe a stream and its partitions
+    #[command(
+        after_help = "Examples:\n  anabranch streams describe orders\n  anabranch streams describe orders --kafka localhost:9092"
+    )]
     Describe {
         /// Its name
         name: String,
     },
     /// Delete a stream with all its items
+    #[command(
+        after_help = "Examples:\n  anabranch streams delete orders\n  anabranch streams delete orders --data .anabranch"
+    )]
     Delete {
         /// Its name
         name: String,
@@ -331,13 +358,18 @@ pub struct Consume {
 #[derive(Debug, Subcommand)]
 pub enum Groups {
     /// List all groups
+    #[command(after_help = "Examples:\n  anabranch groups list\n  anabranch groups list --json")]
     List,
     /// Show the positions of a group
+    #[command(after_help = "Examples:\n  anabranch groups describe group1\n  anabranch groups describe group1 --json")]
     Describe {
         /// The group
         group: String,
     },
     /// Set the position of a group
+    #[command(
+        after_help = "Examples:\n  anabranch groups reset group1 --to-earliest\n  anabranch groups reset group1 --stream orders --to-offset 100"
+    )]
     Reset {
         /// The group
         group: String,
@@ -363,5 +395,18 @@ mod tests {
     #[test]
     fn no_two_arguments_of_a_command_have_one_name() {
         super::Args::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_has_two_examples() {
+        fn leaves(command: &clap::Command) -> Vec<clap::Command> {
+            let inner: Vec<_> = command.get_subcommands().filter(|c| c.get_name() != "help").collect();
+            if inner.is_empty() { vec![command.clone()] } else { inner.into_iter().flat_map(leaves).collect() }
+        }
+        for command in leaves(&super::Args::command()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.lines().filter(|l| l.starts_with("  ") && l.contains("anabranch ")).count();
+            assert!(help.starts_with("Examples:") && examples >= 2, "{}: {help}", command.get_name());
+        }
     }
 }
