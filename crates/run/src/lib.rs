@@ -6,6 +6,7 @@ mod context;
 mod ledger;
 mod life;
 mod options;
+pub mod pages;
 mod piece;
 pub mod show;
 mod worker;

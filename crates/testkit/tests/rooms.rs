@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The rooms of `run`, the lowest first.
-const ROOMS: [&str; 8] = ["world", "context", "ledger", "show", "piece", "options", "worker", "life"];
+const ROOMS: [&str; 9] = ["world", "context", "ledger", "show", "piece", "options", "worker", "life", "pages"];
 /// What the pure rooms of `run` and all of `flow` do not touch.
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::thread", "SystemTime", "Instant", "engine.", "thread::"];

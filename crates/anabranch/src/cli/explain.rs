@@ -1,8 +1,8 @@
 //! `anabranch explain`: why a step is where it is. Works beside a run.
 
-use super::args::{Args, Explain, FlowArg};
+use super::args::{Args, Explain};
 use super::letters::{self, Batches, Next};
-use super::{Exit, open, place, print};
+use super::{Exit, place, print};
 use crate::Local;
 use anabranch_engine::{Admin, Error, Phase, Result, Worker};
 use anabranch_flow::model::Flow;
@@ -12,7 +12,7 @@ use anabranch_run::{Failed, Inspection, Progress, Reason, Report, Role, StepLine
 
 /// Says how each step stands, or why one step is where it is.
 pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
-    let (arg, step) = the_step(&a.flow, a.step.as_ref());
+    let (arg, step) = place::the_step(&a.flow, a.step.as_ref());
     let Some(flow) = place::flow(args, &arg)? else { return Ok(2) };
     let engine = place::engine_of(args, &arg.flow)?;
     let world = std::sync::Arc::new(Local::new(&place::folder(&arg.flow)));
@@ -62,7 +62,7 @@ pub fn explain(args: &Args, a: &Explain) -> Result<Exit> {
             say!("  … and {more} more:  anabranch dead list {} --batch {}", arg.flow.display(), seen.report.batch);
         }
         if line.gate.as_ref().is_some_and(|g| g.waits) {
-            say!("  opens by hand:  {}", open::command(&arg.flow, &line.step, seen.report.batch));
+            say!("  opens by hand:  {}", place::opens(&arg.flow, &line.step, seen.report.batch));
         } else if line.gate.as_ref().is_some_and(|g| g.verdict == Verdict::Held) {
             let (flow, batch) = (arg.flow.display(), seen.report.batch);
             say!("  opens when they pass, or are given up:  anabranch dead retry|skip {flow} --batch {batch}");
@@ -112,18 +112,6 @@ fn at_work(worker: &Worker) -> String {
         one if worker.lanes.len() == 1 => format!("{} · lane {one}", worker.name),
         lanes => format!("{} · lanes {lanes}", worker.name),
     }
-}
-
-/// `explain STEP` means the flow here.
-pub fn the_step(flow: &FlowArg, step: Option<&String>) -> (FlowArg, Option<String>) {
-    let mut arg = flow.clone();
-    let typed = arg.flow.to_string_lossy().into_owned();
-    let only_a_step = step.is_none() && !arg.flow.exists() && !typed.contains(['.', '/']);
-    if only_a_step {
-        arg.flow = "flow.yaml".into();
-        return (arg, Some(typed));
-    }
-    (arg, step.cloned())
 }
 
 /// How much of what is there a step has not taken, as far as that is counted.

@@ -20,6 +20,7 @@ mod fit;
 mod frame;
 mod graph;
 mod groups;
+mod kept;
 mod letters;
 mod logs;
 mod open;

@@ -2,16 +2,15 @@
 
 use super::args::{self, Args, Open};
 use super::letters::Batches;
-use super::{Exit, explain, place, repair};
+use super::{Exit, place, repair};
 use anabranch_engine::{Error, Phase, Result};
 use anabranch_flow::model::{Flow, Kind};
 use anabranch_flow::names::nearest;
 use anabranch_run::{ByHand, Repair};
-use std::path::Path;
 
 /// Opens a gate for the batches that are meant.
 pub fn open(args: &Args, a: &Open) -> Result<Exit> {
-    let (arg, step) = explain::the_step(&a.flow, a.step.as_ref());
+    let (arg, step) = place::the_step(&a.flow, a.step.as_ref());
     let Some(flow) = place::flow(args, &arg)? else { return Ok(2) };
     let waiting = waiting(&Batches::of(&*place::engine_of(args, &arg.flow)?, &flow)?);
     let step = step.ok_or_else(|| {
@@ -66,9 +65,4 @@ fn is_by_hand(flow: &Flow, step: &str) -> Result<()> {
         None if names.is_empty() => "a join is opened by hand that has  open: by-hand".into(),
         None => format!("these are: {}", names.join(", ")),
     }))
-}
-
-/// The command that opens a gate.
-pub fn command(flow: &Path, step: &str, batch: u64) -> String {
-    format!("anabranch open {} {step} --batch {batch}", flow.display())
 }

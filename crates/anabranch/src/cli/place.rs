@@ -233,3 +233,20 @@ pub fn not_of_a_flow(stream: &StreamName) -> Result<()> {
         false => Ok(()),
     }
 }
+
+/// `explain STEP` means the flow here.
+pub fn the_step(flow: &FlowArg, step: Option<&String>) -> (FlowArg, Option<String>) {
+    let mut arg = flow.clone();
+    let typed = arg.flow.to_string_lossy().into_owned();
+    let only_a_step = step.is_none() && !arg.flow.exists() && !typed.contains(['.', '/']);
+    if only_a_step {
+        arg.flow = "flow.yaml".into();
+        return (arg, Some(typed));
+    }
+    (arg, step.cloned())
+}
+
+/// The command that opens a gate.
+pub fn opens(flow: &Path, step: &str, batch: u64) -> String {
+    format!("anabranch open {} {step} --batch {batch}", flow.display())
+}

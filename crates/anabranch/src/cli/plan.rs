@@ -4,7 +4,7 @@ use super::args::{Args, FlowArg};
 use super::{Exit, place, print, screen};
 use crate::Local;
 use anabranch_engine::Result;
-use anabranch_run::show::plan::draw;
+use anabranch_run::pages::plan::draw;
 use anabranch_run::{What, forecast};
 use std::io::stdout;
 use std::sync::Arc;

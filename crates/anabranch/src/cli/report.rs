@@ -2,11 +2,11 @@
 
 use super::args::{Args, FlowArg, Report as ReportArgs};
 use super::letters::{self, Batches};
-use super::{Exit, logs, open, place, print, runs, screen};
+use super::{Exit, kept, logs, place, print, screen};
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::Flow;
 use anabranch_flow::patterns::barrier::Verdict;
-use anabranch_run::show::html::{self, Beside};
+use anabranch_run::pages::html::{self, Beside};
 use anabranch_run::show::report::draw as drawn;
 use anabranch_run::show::table::number;
 use anabranch_run::{Report, Status, StepLine};
@@ -15,7 +15,7 @@ use std::path::Path;
 /// Shows a report that was kept.
 pub fn show(args: &Args, a: &ReportArgs) -> Result<Exit> {
     let Some(flow) = place::flow(args, &a.flow)? else { return Ok(2) };
-    let all = runs::kept(args, &a.flow, &flow)?;
+    let all = kept::kept(args, &a.flow, &flow)?;
     let found = match a.run {
         Some(n) => all.iter().find(|r| r.run == n),
         None => all.first(),
@@ -99,7 +99,7 @@ fn dead_lines(r: &Report, flow: &Path) -> String {
     }
     let waits = r.steps.iter().filter(|s| s.gate.as_ref().is_some_and(|gate| gate.waits));
     for step in waits.filter(|_| r.status == Status::Held) {
-        out += &format!("   look at the batch and open the gate:  {}\n", open::command(flow, &step.step, r.batch));
+        out += &format!("   look at the batch and open the gate:  {}\n", place::opens(flow, &step.step, r.batch));
     }
     let lacks = |s: &StepLine| s.gate.as_ref().is_some_and(|gate| gate.verdict == Verdict::Held && !gate.waits);
     if r.status == Status::Held && r.steps.iter().any(lacks) {

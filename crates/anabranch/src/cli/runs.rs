@@ -1,17 +1,16 @@
 //! `anabranch runs`: the runs of a flow that are kept.
 
 use super::args::{Args, FlowArg, Numbered, Runs};
+use super::kept::kept;
 use super::{Exit, place, print, report, screen};
-use crate::Local;
 use anabranch_engine::{Error, Result};
 use anabranch_flow::model::Flow;
+use anabranch_run::Report;
 use anabranch_run::show::history::{Change, changes};
 use anabranch_run::show::report::outcome;
 use anabranch_run::show::table::{number, seconds, table};
-use anabranch_run::{Report, inspect, saved_reports};
 use serde_json::{Value, json};
 use std::io::stdout;
-use std::sync::Arc;
 
 /// Lists, shows and compares runs.
 pub fn runs(args: &Args, what: &Runs) -> Result<Exit> {
@@ -20,15 +19,6 @@ pub fn runs(args: &Args, what: &Runs) -> Result<Exit> {
         Runs::Show { which } => show(args, which),
         Runs::Diff { which } => diff(args, which),
     }
-}
-
-/// The runs that are kept, newest first, with the one that is open.
-pub fn kept(args: &Args, arg: &FlowArg, flow: &Arc<Flow>) -> Result<Vec<Report>> {
-    let engine = place::engine_of(args, &arg.flow)?;
-    let all = saved_reports(&*engine, &flow.name)?;
-    let world = Arc::new(Local::new(&place::folder(&arg.flow)));
-    let open = inspect(flow.clone(), engine, world)?.filter(|seen| !seen.phase.closed()).map(|seen| seen.report);
-    Ok(open.into_iter().chain(all).collect())
 }
 
 fn list(args: &Args, arg: &FlowArg, max: Option<usize>) -> Result<Exit> {

@@ -1,7 +1,7 @@
 //! What is done in a test when its run has ended: failed items are taken up again, a gate is opened.
 
 use super::Answer;
-use super::read::{AnswersOf, named_step};
+use super::named::{AnswersOf, named_step};
 use crate::diagnostic::Diagnostic;
 use crate::expr::Reads;
 use crate::model::Flow;

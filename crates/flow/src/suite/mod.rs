@@ -2,6 +2,7 @@
 
 mod accept;
 mod after;
+mod named;
 mod read;
 
 pub use accept::accepted;

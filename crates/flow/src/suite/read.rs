@@ -1,5 +1,6 @@
 //! Reading the tests of a flow.
 
+use super::named::named_step;
 use super::{Answer, COUNTS, Gives, Item, Test, after};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::Reads;
@@ -38,9 +39,6 @@ pub const KEYS: &[Key] = &[
         "after: [{ retry: tag, mock: { tag: '\"cat\"' } }]",
     ),
 ];
-
-/// Reads what the calls of steps give.
-pub type AnswersOf = fn(&Node, &Flow, &mut Faults) -> BTreeMap<StepNo, Vec<Answer>>;
 
 /// Keys of an item that says more than its value.
 const OF_ITEM: &[Key] = &[
@@ -141,17 +139,6 @@ fn stream(name: &Node, flow: &Flow, faults: &mut Faults) -> Option<StreamNo> {
 
 fn step(name: &Node, flow: &Flow, faults: &mut Faults) -> Option<StepNo> {
     named_step(name.as_str()?, name.span, flow, faults)
-}
-
-/// The step of a name.
-pub fn named_step(text: &str, span: Span, flow: &Flow, faults: &mut Faults) -> Option<StepNo> {
-    let found = flow.step_no(text);
-    if found.is_none() {
-        let near = nearest(text, flow.steps.iter().map(|s| s.name.as_str()));
-        let label = near.map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
-        faults.push(Diagnostic::error("unknown-step", span, format!("there is no step `{text}`")).label(label));
-    }
-    found
 }
 
 fn gate(text: &str, span: Span, flow: &Flow, faults: &mut Faults) -> Option<StepNo> {

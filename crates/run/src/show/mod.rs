@@ -3,8 +3,6 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod history;
-pub mod html;
-pub mod plan;
 pub mod report;
 pub mod table;
 pub mod text;
