@@ -35,12 +35,9 @@ cat >> reports.jsonl; echo >> reports.jsonl
 const HOOK: &str = "on-end: { exec: [./tell.sh, '{run.status}', 'run {run.id}'], timeout: 20s }\n";
 
 fn place(more: &str, items: &str) -> Place {
-    use std::os::unix::fs::PermissionsExt;
-    let place = Place::with(&flow(more), &[("in.txt", items), ("make.sh", MAKE), ("tell.sh", TELL)]);
-    for script in ["make.sh", "tell.sh"] {
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(place.path().join(script), mode).expect("may be run");
-    }
+    let place = Place::with(&flow(more), &[("in.txt", items)]);
+    place.script("make.sh", MAKE);
+    place.script("tell.sh", TELL);
     place
 }
 
@@ -123,9 +120,6 @@ fn a_run_in_which_nothing_comes_on_says_what_is_under_way() {
     let place = place("stall: { after: 200ms, then: fail }\n", "a\nslow\n");
     let ran = place.run(&["run"]).exits(1).says("nothing was committed for ").says("under way are: made: ");
     ran.says("attempt 1, for ").says("`run` continues it");
-    place.write("make.sh.new", "#!/bin/sh\necho $1\n");
-    std::fs::rename(place.path().join("make.sh.new"), place.path().join("make.sh")).expect("is replaced");
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(place.path().join("make.sh"), std::fs::Permissions::from_mode(0o755)).expect("may be run");
+    place.script("make.sh", "#!/bin/sh\necho $1\n");
     place.run(&["run"]).exits(0).says("continuing run 1").says("balanced ✓");
 }

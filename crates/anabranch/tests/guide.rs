@@ -8,7 +8,6 @@
 mod common;
 use common::Place;
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -70,10 +69,9 @@ fn page(path: &Path) -> (String, String) {
             }
             (_, "") => block,
             _ => {
-                place.write(file, &block);
-                if block.starts_with("#!") {
-                    let mode = std::fs::Permissions::from_mode(0o755);
-                    std::fs::set_permissions(place.path().join(file), mode).expect("may be run");
+                match block.starts_with("#!") {
+                    true => place.script(file, &block),
+                    false => place.write(file, &block),
                 }
                 block
             }

@@ -30,9 +30,8 @@ echo $1
 ";
 
 fn place(logs: &str, items: &str) -> Place {
-    use std::os::unix::fs::PermissionsExt;
-    let place = Place::with(&flow(logs), &[("in.txt", items), ("make.sh", &MAKE.replace("\\\\", "\\"))]);
-    std::fs::set_permissions(place.path().join("make.sh"), std::fs::Permissions::from_mode(0o755)).expect("may be run");
+    let place = Place::with(&flow(logs), &[("in.txt", items)]);
+    place.script("make.sh", &MAKE.replace("\\\\", "\\"));
     place
 }
 

@@ -46,9 +46,8 @@ const CHANGES: [(&str, &str, &str); 14] = [
 ];
 
 fn place() -> Place {
-    use std::os::unix::fs::PermissionsExt;
-    let place = Place::with(FLOW, &[("in.txt", "a\nb\nbad\nsmall\n"), ("make.sh", MAKE)]);
-    std::fs::set_permissions(place.path().join("make.sh"), std::fs::Permissions::from_mode(0o755)).expect("may be run");
+    let place = Place::with(FLOW, &[("in.txt", "a\nb\nbad\nsmall\n")]);
+    place.script("make.sh", MAKE);
     place
 }
 

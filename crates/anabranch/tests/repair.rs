@@ -31,10 +31,8 @@ echo \"$1 made\"
 ";
 
 fn place(flow: &str, items: &str) -> Place {
-    use std::os::unix::fs::PermissionsExt;
-    let place = Place::with(flow, &[("in.txt", items), ("make.sh", MAKE)]);
-    let rights = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(place.path().join("make.sh"), rights).expect("may be run");
+    let place = Place::with(flow, &[("in.txt", items)]);
+    place.script("make.sh", MAKE);
     place
 }
 
@@ -311,9 +309,7 @@ for line in sys.stdin:
     n = int(line.split('-')[1])
     print(line.strip() if mended and n % 2 or n < 0 else '{\"error\": \"not yet\"}', flush=True)
 ";
-    place.write("all.sh", script);
-    let rights = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(place.path().join("all.sh"), rights).expect("may be run");
+    place.script("all.sh", script);
     let flow = flow.replace("retry: { attempts: 1 }", "retry: { attempts: 1 }, on-error: dead-letter");
     place.write("flow.yaml", flow);
     ends(&place, &["run"], 3).says("dead letters: 4,000 at made");

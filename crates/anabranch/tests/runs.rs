@@ -17,9 +17,8 @@ const MAKE: &str =
     "#!/bin/sh\ncase $1 in bad*) [ -e mended ] || exit 1;; esac; [ -e kill ] && kill -9 $PPID; echo $1\n";
 
 fn place() -> Place {
-    use std::os::unix::fs::PermissionsExt;
-    let place = Place::with(FLOW, &[("in.txt", "a\nb\n"), ("make.sh", MAKE)]);
-    std::fs::set_permissions(place.path().join("make.sh"), std::fs::Permissions::from_mode(0o755)).expect("may be run");
+    let place = Place::with(FLOW, &[("in.txt", "a\nb\n")]);
+    place.script("make.sh", MAKE);
     place
 }
 

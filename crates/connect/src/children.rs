@@ -32,7 +32,7 @@ pub fn command(folder: &Path, args: &[String], env: &[(String, String)], keeper:
 }
 
 /// Where a program is. A child that has to look for it itself tries to start it in each folder of PATH.
-fn look_up(program: &str, folder: &Path, env: &[(String, String)]) -> Option<PathBuf> {
+pub fn look_up(program: &str, folder: &Path, env: &[(String, String)]) -> Option<PathBuf> {
     let own = env.iter().rfind(|(name, _)| name == "PATH").map(|(_, value)| value.into());
     let path: OsString = own.or_else(|| std::env::var_os("PATH"))?;
     let may = |p: &PathBuf| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);

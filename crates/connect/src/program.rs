@@ -1,5 +1,6 @@
 //! Whether a program that is given by its path can be started, and which one it is.
 
+use crate::children::look_up;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -36,13 +37,10 @@ pub fn hash(folder: &Path, program: &str) -> Option<u64> {
     let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
     let here = folder.join(program);
     let found = match program.contains('/') || is_file(&here) && program.contains('.') {
-        true => Some(here).filter(is_file),
-        false => {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).map(|of| of.join(program)).find(is_file)
-        }
+        true => Some(here),
+        false => look_up(program, folder, &[]),
     };
-    fs::read(found?).ok().map(|bytes| xxh3_64(&bytes))
+    fs::read(found.filter(is_file)?).ok().map(|bytes| xxh3_64(&bytes))
 }
 
 /// The interpreter that the first line of a script names.

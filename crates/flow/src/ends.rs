@@ -119,9 +119,8 @@ pub fn on_end(node: &Node, env: &Env, faults: &mut Faults) -> Option<OnEnd> {
             Some((_, ending)) => when.push(*ending),
             None => {
                 let near = nearest(word, ENDINGS.iter().map(|(w, _)| *w));
-                let label = near.map_or("it is one of: done, dead, held, failed, stopped".into(), |n| {
-                    format!("did you mean `{n}`?")
-                });
+                let all = || format!("it is one of: {}", ENDINGS.map(|(w, _)| w).join(", "));
+                let label = near.map_or_else(all, |n| format!("did you mean `{n}`?"));
                 faults.push(Diagnostic::error("when", span, format!("no run ends as `{word}`")).label(label));
             }
         }

@@ -227,6 +227,11 @@ pub enum OnError {
 }
 
 impl Step {
+    /// Whether it is kept what its calls write, of all items or of those that fail.
+    pub fn logs(&self) -> bool {
+        matches!(&self.kind, Kind::Act(act) if act.logs != Logs::None)
+    }
+
     /// The verb in the language.
     pub fn verb(&self) -> &'static str {
         self.kind.verb().spec.name

@@ -12,6 +12,7 @@ pub mod show;
 mod worker;
 pub mod world;
 
+pub use context::logs_of;
 pub use ledger::facts::Progress;
 pub use ledger::report::{Books, DeadLine, Gate, Program, Report, Role, SinkLine, Status, StepLine};
 pub use ledger::view::{EdgeView, RunView, StepView};
@@ -25,7 +26,7 @@ pub use life::repair::NO_SUCH_LETTERS;
 pub use life::reports::{saved_report, saved_reports};
 pub use options::{Note, Options, Watch};
 pub use piece::letter::{DeadLetter, Failed, Reason};
-pub use piece::log::{ItemLog, Logged, stream as logs_of};
+pub use piece::log::{ItemLog, Logged, keep_slowest};
 pub use piece::revise::{Makes, edit};
 pub use piece::wanted::{ByHand, Edit, Letters, Like, Repair, Way};
 pub use world::World;

@@ -1,7 +1,6 @@
 //! The runs of a flow that are kept.
 
-use super::args::Args;
-use super::args::FlowArg;
+use super::args::{Args, FlowArg};
 use super::place;
 use crate::Local;
 use anabranch_engine::Result;

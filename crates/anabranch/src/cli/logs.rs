@@ -4,10 +4,10 @@ use super::args::{Args, FlowArg, Logs};
 use super::letters::Out;
 use super::{Exit, place};
 use anabranch_engine::{Admin, At, Error, Result, StreamName, items};
-use anabranch_flow::model::{Flow, Kind, Logs as Logged};
+use anabranch_flow::model::{Flow, Step};
 use anabranch_flow::names::nearest;
 use anabranch_run::show::table::seconds;
-use anabranch_run::{DeadLetter, ItemLog, Report, logs_of, saved_report};
+use anabranch_run::{DeadLetter, ItemLog, keep_slowest, logs_of, saved_report};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufWriter, stdout};
 use std::ops::ControlFlow;
@@ -77,9 +77,7 @@ impl Reading<'_> {
         let mut slowest: Vec<ItemLog> = vec![];
         each(self.engine, self.stream, &mut BTreeMap::new(), |log| {
             if (self.is_wanted)(&log) {
-                let at = slowest.partition_point(|of| of.seconds() >= log.seconds());
-                slowest.insert(at, log);
-                slowest.truncate(most);
+                keep_slowest(&mut slowest, log, most);
             }
             Ok(())
         })?;
@@ -119,10 +117,7 @@ impl Reading<'_> {
 /// Flow, then step, then id: what is a file or looks like one is the flow.
 fn parts(a: &Logs) -> (FlowArg, Vec<String>) {
     let is_flow = |text: &String| Path::new(text).is_file() || text.ends_with(".yaml") || text.ends_with(".yml");
-    let flow = a.what.first().filter(|first| is_flow(first));
-    let rest = a.what[usize::from(flow.is_some())..].to_vec();
-    let flow = flow.map_or_else(|| "flow.yaml".into(), Into::into);
-    (FlowArg { flow, env: a.env.clone(), env_file: a.env_file.clone() }, rest)
+    a.variables.flow(&a.what, is_flow)
 }
 
 /// The step and the id that are meant.
@@ -142,8 +137,7 @@ fn which<'w>(flow: &'w Flow, rest: &'w [String]) -> Result<(Option<&'w str>, Opt
 }
 
 fn nothing(flow: &Flow) -> String {
-    let act = |kind: &Kind| matches!(kind, Kind::Act(act) if act.logs != Logged::None);
-    match flow.steps.iter().any(|s| act(&s.kind)) {
+    match flow.steps.iter().any(Step::logs) {
         true => format!("{} has logged nothing yet", flow.name),
         false => format!("no step of {} logs what its calls write", flow.name),
     }
@@ -174,10 +168,9 @@ fn print(out: &mut Out<BufWriter<std::io::Stdout>>, log: &ItemLog, json: bool) -
         let line = serde_json::to_string(log).unwrap_or_default();
         return out.raw(&(line + "\n")).map(drop);
     }
-    let id = log.letter.as_ref().unwrap_or(&log.id);
     let how =
         log.error.as_ref().map_or("passed".into(), |e| format!("failed: {}", e.lines().next().unwrap_or_default()));
-    out.plain(&format!("{id} · {} · run {} · {how}\n  {}\n", log.step, log.run, log.place))?;
+    out.plain(&format!("{} · {} · run {} · {how}\n  {}\n", log.name(), log.step, log.run, log.place))?;
     calls(log).into_iter().try_for_each(|line| out.plain(&(line + "\n")).map(drop))
 }
 
@@ -199,31 +192,20 @@ pub fn calls(log: &ItemLog) -> Vec<String> {
 }
 
 /// The logs of a run, and of those behind it.
-pub fn each_of_run(
-    engine: &dyn Admin,
-    flow: &Flow,
-    report: &Report,
-    f: impl FnMut(ItemLog) -> Result<()>,
-) -> Result<()> {
+pub fn each_from(engine: &dyn Admin, flow: &Flow, run: u64, f: impl FnMut(ItemLog) -> Result<()>) -> Result<()> {
     let stream = logs_of(&flow.name)?;
     if engine.partitions(&stream)?.is_none() {
         return Ok(());
     }
-    let first = saved_report(engine, &flow.name, report.batch)?.map(|r| r.logs).unwrap_or_default();
-    let mut seen = first.into_iter().enumerate().map(|(p, offset)| (p as u32, offset)).collect();
+    let begins = saved_report(engine, &flow.name, run)?.map(|r| r.logs).unwrap_or_default();
+    let mut seen = begins.into_iter().enumerate().map(|(p, offset)| (p as u32, offset)).collect();
     each(engine, &stream, &mut seen, f)
 }
 
 /// The log of a dead letter, if there is one.
 pub fn of_letter(engine: &dyn Admin, flow: &Flow, letter: &DeadLetter) -> Result<Option<ItemLog>> {
-    let stream = logs_of(&flow.name)?;
-    if engine.partitions(&stream)?.is_none() {
-        return Ok(None);
-    }
-    let begins = saved_report(engine, &flow.name, letter.run)?.map(|r| r.logs).unwrap_or_default();
-    let mut seen = begins.into_iter().enumerate().map(|(p, offset)| (p as u32, offset)).collect();
     let mut found = None;
-    each(engine, &stream, &mut seen, |log| {
+    each_from(engine, flow, letter.run, |log| {
         if log.letter.as_ref() == Some(&letter.id) {
             found = Some(log);
         }

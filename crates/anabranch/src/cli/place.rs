@@ -43,13 +43,13 @@ pub fn read(arg: &FlowArg) -> Result<FlowFile> {
     let unasked = given.iter().filter(|(name, _)| !asked.borrow().contains(*name));
     checked.diagnostics.extend(unasked.filter_map(|(name, (_, line))| {
         let asked = asked.borrow();
-        let file = arg.env_file.as_ref()?.display().to_string();
+        let file = arg.variables.env_file.as_ref()?.display().to_string();
         let what = format!("{file}, line {}: the flow lists no variable {name} under `env`", (*line)?);
         let near = nearest(name, asked.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
         Some(Diagnostic::warning("unknown-env", Span::default(), what).label(near.unwrap_or_default()))
     }));
     if let Some(flow) = &checked.flow {
-        for name in arg.env.iter().filter_map(|e| e.split_once('=')).map(|(name, _)| name.trim()) {
+        for name in arg.variables.env.iter().filter_map(|e| e.split_once('=')).map(|(name, _)| name.trim()) {
             if !flow.env.contains_key(name) {
                 let known = flow.env.keys().cloned().collect::<Vec<_>>().join(", ");
                 let known = if known.is_empty() { "it lists none".into() } else { format!("it lists: {known}") };
@@ -91,7 +91,7 @@ fn told(args: &Args, arg: &FlowArg, warnings: bool) -> Result<Option<Arc<Flow>>>
 /// The variables that are given, each with its line in the file of variables.
 fn variables(arg: &FlowArg) -> Result<BTreeMap<String, (String, Option<usize>)>> {
     let mut out = BTreeMap::new();
-    if let Some(path) = &arg.env_file {
+    if let Some(path) = &arg.variables.env_file {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::usage(format!("{} cannot be read: {e}", path.display())))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -101,7 +101,7 @@ fn variables(arg: &FlowArg) -> Result<BTreeMap<String, (String, Option<usize>)>>
             out.insert(name, (value, Some(i + 1)));
         }
     }
-    for text in &arg.env {
+    for text in &arg.variables.env {
         let (name, value) = pair(text, "--env")?;
         out.insert(name, (value, None));
     }

@@ -56,13 +56,13 @@ fn page(args: &Args, arg: &FlowArg, (flow, report): (&Flow, &Report), to: &Path)
         }
         Ok(letters::Next::More)
     })?;
-    logs::each_of_run(&*engine, flow, report, |log| {
-        if log.run == report.run {
-            beside.add(&log);
-        }
+    logs::each_from(&*engine, flow, report.of_batch(), |log| {
         let letter = beside.letters.iter_mut().find(|(letter, _)| log.letter.as_ref() == Some(&letter.id));
         if let Some((_, of)) = letter {
-            *of = Some(log);
+            *of = Some(log.clone());
+        }
+        if log.run == report.run {
+            beside.add(log);
         }
         Ok(())
     })?;

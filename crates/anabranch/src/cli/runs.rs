@@ -7,7 +7,7 @@ use anabranch_engine::{Error, Result};
 use anabranch_flow::model::Flow;
 use anabranch_run::Report;
 use anabranch_run::show::history::{Change, changes};
-use anabranch_run::show::report::outcome;
+use anabranch_run::show::report::{for_batch, outcome};
 use anabranch_run::show::table::{number, seconds, table};
 use serde_json::{Value, json};
 use std::io::stdout;
@@ -37,19 +37,17 @@ fn list(args: &Args, arg: &FlowArg, max: Option<usize>) -> Result<Exit> {
     let head = ["run", "batch", "began", "took", "outcome", "exit", "read", "dead", "repaired by"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(shown.iter().map(|r| {
-        let by: Vec<String> = repaired_by(r, &all).iter().map(u64::to_string).collect();
         let began = r.started.replace('T', " ").replace('Z', "");
-        let dead = r.steps.iter().map(|s| s.dead).sum();
         vec![
             r.run.to_string(),
-            batch(r).to_string(),
+            r.of_batch().to_string(),
             began,
             seconds(r.seconds),
             outcome(r),
             r.exit.to_string(),
             number(r.books.read),
-            number(dead),
-            by.join(", "),
+            number(r.dead_letters()),
+            listed(&repaired_by(r, &all)),
         ]
     }));
     print::show(&table(&rows, &[0, 1, 3, 5, 6, 7], screen::width(stdout())));
@@ -62,22 +60,21 @@ fn list(args: &Args, arg: &FlowArg, max: Option<usize>) -> Result<Exit> {
 /// Runs that are listed if nothing else is said.
 const SHOWN: usize = 20;
 
-fn batch(r: &Report) -> u64 {
-    if r.batch == 0 { r.run } else { r.batch }
-}
-
 /// Later runs that worked for the same batch.
 fn repaired_by(r: &Report, all: &[Report]) -> Vec<u64> {
-    let later = |of: &&Report| of.run > r.run && batch(of) == batch(r);
+    let later = |of: &&Report| of.run > r.run && of.of_batch() == r.of_batch();
     let mut runs: Vec<u64> = all.iter().filter(later).map(|of| of.run).collect();
     runs.sort_unstable();
     runs
 }
 
+fn listed(runs: &[u64]) -> String {
+    runs.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn summary(r: &Report, all: &[Report]) -> Value {
-    let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
-    json!({ "run": r.run, "batch": batch(r), "started": r.started, "seconds": r.seconds, "status": r.status, "exit": r.exit,
-            "balanced": r.balanced, "read": r.books.read, "dead": dead, "hash": r.hash, "repaired-by": repaired_by(r, all) })
+    json!({ "run": r.run, "batch": r.of_batch(), "started": r.started, "seconds": r.seconds, "status": r.status, "exit": r.exit,
+            "balanced": r.balanced, "read": r.books.read, "dead": r.dead_letters(), "hash": r.hash, "repaired-by": repaired_by(r, all) })
 }
 
 fn show(args: &Args, which: &Numbered) -> Result<Exit> {
@@ -93,11 +90,10 @@ fn show(args: &Args, which: &Numbered) -> Result<Exit> {
         return Ok(0);
     }
     print::show(&report::draw(r, &arg.flow, screen::width(stdout())));
-    let mut about = vec![("began", r.started.clone()), ("flow", r.hash.clone())];
-    let is_now = if r.hash == flow.hash { " (as it is now)" } else { " (it has changed since)" };
-    about[1].1 += is_now;
-    let by: Vec<String> = repaired_by(r, &all).iter().map(u64::to_string).collect();
-    about.extend((!by.is_empty()).then(|| ("repaired by", format!("run {}", by.join(", ")))));
+    let is_now = if r.hash == flow.hash { "as it is now" } else { "it has changed since" };
+    let mut about = vec![("began", r.started.clone()), ("flow", format!("{} ({is_now})", r.hash))];
+    let by = repaired_by(r, &all);
+    about.extend((!by.is_empty()).then(|| ("repaired by", format!("run {}", listed(&by)))));
     let program =
         |(step, p): (&String, &anabranch_run::Program)| ("calls", format!("{step}: {} {}", p.program, p.hash));
     about.extend(r.programs.iter().map(program));
@@ -130,8 +126,7 @@ fn diff(args: &Args, which: &Numbered) -> Result<Exit> {
         return Ok(0);
     }
     for r in [a, b] {
-        let batch = if batch(r) == r.run { String::new() } else { format!(" for batch {}", r.batch) };
-        say!("run {}{batch} · {} · {} · {}", r.run, outcome(r), seconds(r.seconds), r.started);
+        say!("run {}{} · {} · {} · {}", r.run, for_batch(r), outcome(r), seconds(r.seconds), r.started);
     }
     let mut rows = vec![vec!["step".into(), "".into(), format!("run {}", a.run), format!("run {}", b.run), "".into()]];
     rows.extend(told.steps.iter().map(|c| {

@@ -103,7 +103,8 @@ fn chosen<'t>(tests: &'t [Test], a: &TestArgs, file: &str) -> Result<Vec<&'t Tes
 /// The flow as it is with the variables of a test.
 fn with_variables(arg: &FlowArg, test: &Test) -> Result<Option<Flow>> {
     let own = test.env.iter().map(|(name, value)| format!("{name}={value}"));
-    let arg = FlowArg { env: arg.env.iter().cloned().chain(own).collect(), ..arg.clone() };
+    let mut arg = arg.clone();
+    arg.variables.env.extend(own);
     let file = place::read(&arg)?;
     if file.checked.flow.is_none() {
         print::tell(&file.checked.draw(&file.name, &file.text));

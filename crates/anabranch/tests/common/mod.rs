@@ -48,6 +48,16 @@ impl Place {
         std::fs::write(path, text).expect("writes");
     }
 
+    /// Writes a program. It is a new file: the old one may still run.
+    #[allow(dead_code)] // not every test has it
+    pub fn script(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let (new, path) = (self.path().join(format!("{name}.new")), self.path().join(name));
+        std::fs::write(&new, text).expect("writes");
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("may be run");
+        std::fs::rename(new, path).expect("is put there");
+    }
+
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
@@ -191,10 +201,8 @@ pub fn a_bad_part_is_taken_up(place: &Place) {
         let shown = run(&["dead", "show", id]).exits(0).out;
         assert!(shown.contains("attempt 2") && shown.contains("| cannot make a broken wheel"), "{shown}");
         let script = place.read("make-part.sh");
-        place.write("mended.sh", script.replace("broken*)", "nothing*)"));
         if way.contains(&"retry") {
-            std::fs::copy(place.path().join("make-part.sh"), place.path().join("as-it-was.sh")).expect("copies");
-            replaced(place, "mended.sh", "make-part.sh");
+            place.script("make-part.sh", &script.replace("broken*)", "nothing*)"));
         }
         // the next batch is held on its own, and given up
         let next = if way.contains(&"retry") { None } else { Some(held()) };
@@ -206,7 +214,7 @@ pub fn a_bad_part_is_taken_up(place: &Place) {
         assert_eq!(lines.len(), if published.is_empty() { 3 } else { 4 }, "{lines:?}");
         assert!(published.is_empty() || lines.iter().any(|l| l.ends_with(published)), "{lines:?}");
         if way.contains(&"retry") {
-            replaced(place, "as-it-was.sh", "make-part.sh");
+            place.script("make-part.sh", &script);
         }
     }
     place.write(
@@ -217,12 +225,4 @@ pub fn a_bad_part_is_taken_up(place: &Place) {
     );
     place.run(&["run"]).exits(4).says("waits to be opened by hand");
     place.run(&["open", "all-made", "--by", "carol"]).exits(0).says("all-made was opened by carol").says("balanced ✓");
-}
-
-/// A script in the place of another one, as a new file: the old one may still run.
-fn replaced(place: &Place, from: &str, to: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    let from = place.path().join(from);
-    std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o755)).expect("may be run");
-    std::fs::rename(from, place.path().join(to)).expect("is put there");
 }

@@ -170,7 +170,9 @@ pub fn report_of(cluster: &Cluster, flow: &FlowId, run: u64) -> Result<Option<St
         fetch::each(cluster, &of, Some(from), end, |offset, record| {
             if let Some((of, json)) = told((offset, record.to_item())) {
                 oldest = oldest.min(of);
-                found = if of == run { Some(json) } else { found.take() };
+                if of == run {
+                    found = Some(json); // of its two the last one
+                }
             }
             Ok(())
         })?;

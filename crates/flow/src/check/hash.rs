@@ -73,12 +73,10 @@ pub fn parts(root: &Node, env: &Env) -> BTreeMap<String, String> {
 /// The same for what may change at any time, as it changes nothing in a log or a file: pauses, attempts, calls at once.
 pub fn free(root: &Node) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::new();
-    let all = if let Kind::Map(map) = &root.kind { map.as_slice() } else { &[] };
-    for (key, value) in all {
+    for (key, value) in pairs(root, &OF_THE_FLOW) {
         let (Some(key @ ("streams" | "steps")), Kind::Map(named)) = (key.as_str(), &value.kind) else { continue };
         for (name, of) in named {
-            let keys = if let Kind::Map(map) = &of.kind { map.as_slice() } else { &[] };
-            for (k, v) in keys {
+            for (k, v) in pairs(of, &[]) {
                 let Some(k) = k.as_str().filter(|k| OF_A_PART.contains(k)) else { continue };
                 let mut text = String::new();
                 write(&mut text, v);

@@ -7,8 +7,8 @@ pub mod sinks;
 
 use crate::context::choices::Choices;
 use crate::world::{Reading, World};
-use anabranch_engine::{At, Chunk, Desk, Error, Limit, Offset, Result, StreamName};
-use anabranch_flow::model::{Flow, Kind, Logs, Step, Writer};
+use anabranch_engine::{At, Chunk, Desk, Error, FlowId, Limit, Offset, Result, StreamName};
+use anabranch_flow::model::{Flow, Kind, Step, Writer};
 use anabranch_flow::number::{StepNo, StreamNo};
 use anabranch_flow::patterns::Vars;
 use anabranch_flow::plan::{Node, Plan, ReadFrom, Root};
@@ -17,6 +17,15 @@ use std::sync::Arc;
 
 /// A place where positions are kept: a partition of a stream.
 pub type Spot = (StreamName, u32);
+
+/// Where it is kept what the calls of a flow write.
+///
+/// # Errors
+///
+/// The name is too long.
+pub fn logs_of(flow: &FlowId) -> Result<StreamName> {
+    flow.own("logs")
+}
 
 /// What every part of a run needs to know. It does not change while the run works.
 pub struct RunContext {
@@ -73,8 +82,7 @@ impl RunContext {
     ///
     /// The name is too long.
     pub fn logs(&self) -> Result<Option<StreamName>> {
-        let logs = |s: &Step| matches!(&s.kind, Kind::Act(act) if act.logs != Logs::None);
-        self.flow.steps.iter().any(logs).then(|| self.flow.name.own("logs")).transpose()
+        self.flow.steps.iter().any(Step::logs).then(|| logs_of(&self.flow.name)).transpose()
     }
 
     /// Start of the run, milliseconds since 1970-01-01 UTC.

@@ -232,10 +232,10 @@ fn whole(context: &RunContext, mut ledger: Ledger) -> Result<Ledger> {
 
 /// The report of a run that was told to stop.
 fn stopped(mut worker: Worker, options: &mut Options) -> Result<Report> {
-    if worker.lanes.contains_key(&0) {
+    let chairs = worker.lanes.contains_key(&0);
+    if chairs {
         worker.mirror().iter().for_each(|note| options.note(note));
     }
-    let chairs = worker.lanes.contains_key(&0);
     worker.lanes.clear();
     let report = reports::finished(worker.standing(), &worker.facts)?;
     if chairs {

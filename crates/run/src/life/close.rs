@@ -61,10 +61,10 @@ pub fn close(
         closing.held.push(held(standing, &facts));
     }
     closing.phase = phase;
-    told::note(context, &mut closing, phase);
     closing.ends = ends(standing);
     let mut report = finished(ledger.standing(context, &closing), &facts)?;
     seen.times.note_in(&mut report);
+    told::note(context, &mut closing, &report);
     // for the next run: this one's report counts what it found
     closing.waited = waited(standing, &facts);
     closing.gaps = gaps(standing, &facts);
@@ -249,7 +249,7 @@ pub fn lost(context: &RunContext, lane: &mut dyn Lane, ledger: &Ledger, lost: &E
     let read = failed.repair.as_ref().map_or_else(|| ledger.positions(), |mending| mending.carry.clone());
     failed.ends = ends(ledger.standing(context, &failed));
     failed.put_back_what_waits();
-    told::note(context, &mut failed, Phase::Failed);
+    told::note(context, &mut failed, &report);
     commit_closed(lane, vec![], &report, |account| (account.record, account.read) = (Some(failed.clone()), read))
 }
 

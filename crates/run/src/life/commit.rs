@@ -28,8 +28,7 @@ pub fn commit_closed(
     report: &Report,
     change: impl FnOnce(&mut Account),
 ) -> Result<()> {
-    let report = KeptReport { run: report.run, json: kept(report) };
-    commit_all(lane, Commit { puts, report: Some(report), ..Commit::default() }, change)
+    commit_with(lane, puts, KeptReport { run: report.run, json: kept(report) }, change)
 }
 
 fn commit_all(lane: &mut dyn Lane, commit: Commit, change: impl FnOnce(&mut Account)) -> Result<()> {

@@ -89,6 +89,12 @@ fn adds(stream: &Stream) -> bool {
     stream.sink.as_ref().is_some_and(|s| s.mode == Mode::Append)
 }
 
+/// The error of a sink with `mode: fail` whose file is there.
+pub fn is_there_already(path: &str) -> Error {
+    let help = "`mode: fail` does not touch it: move it away, or write  mode: replace";
+    Error::usage(format!("the sink {path} is there already")).help(help)
+}
+
 /// Fails if a sink cannot be written, or two are one file.
 pub fn sinks(flow: &Flow, world: &World) -> Result<()> {
     match of_sinks(flow, world).into_iter().next() {

@@ -3,7 +3,7 @@
 use crate::context::RunContext;
 use crate::ledger::marks::Mark;
 use crate::life::look;
-use crate::world::{Manifest, Reading, World};
+use crate::world::{LineReader, Listing, Manifest, Reading, World};
 use anabranch_engine::{Account, At, Error, Result, RunRecord, chunks};
 use anabranch_flow::model::{Flow, SourceAt};
 use anabranch_flow::number::{StepNo, StreamNo};
@@ -21,9 +21,7 @@ pub fn survey(flow: &Flow, plan: &Plan, world: &World) -> Result<BTreeMap<Stream
         let stream = &flow.streams[root.from];
         if let Some(source) = &stream.source {
             let manifest = match &source.from {
-                SourceAt::Items(items) => {
-                    Manifest { files: vec![crate::world::Listing::listed(items.len())], ..Manifest::default() }
-                }
+                SourceAt::Items(items) => Manifest { files: vec![Listing::listed(items.len())], ..Manifest::default() },
                 _ => world.sources.survey(source, &written)?,
             };
             out.insert(root.from, Manifest { stream: stream.name.clone(), ..manifest });
@@ -47,16 +45,19 @@ pub fn readings(
         if is_repair && !unit.is_some_and(|u| u.folds.iter().any(unsaid)) {
             continue;
         }
-        let reader = match context.flow.streams[*stream].source.as_ref().map(|s| &s.from) {
-            Some(SourceAt::Items(items)) => {
-                Arc::new(crate::world::Listing::new(items)) as Arc<dyn crate::world::LineReader>
-            }
-            _ => context.world.sources.lines(manifest)?,
-        };
+        let reader = line_reader(context, *stream, manifest)?;
         let left = last_lines(context, account, *stream, manifest);
         out.insert(*stream, Reading { files: manifest.files.clone(), reader, left });
     }
     Ok(out)
+}
+
+/// Reads the lines of the files of a source, or the list that stands in the flow.
+pub fn line_reader(context: &RunContext, stream: StreamNo, manifest: &Manifest) -> Result<Arc<dyn LineReader>> {
+    match context.flow.streams[stream].source.as_ref().map(|s| &s.from) {
+        Some(SourceAt::Items(items)) => Ok(Arc::new(Listing::new(items))),
+        _ => context.world.sources.lines(manifest),
+    }
 }
 
 /// The files that are committed to their end, and whether their last line was left to the next run.

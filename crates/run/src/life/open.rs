@@ -137,7 +137,7 @@ pub fn take_part(context: &mut RunContext, record: &RunRecord, accounts: &[Accou
 }
 
 /// An open run goes on only with the flow that began it.
-fn fits(context: &RunContext, record: &RunRecord, chair: &Account) -> Result<()> {
+pub fn fits(context: &RunContext, record: &RunRecord, chair: &Account) -> Result<()> {
     if chair.flow_hash == context.flow.hash {
         return Ok(());
     }
@@ -207,8 +207,7 @@ fn lengths(context: &RunContext, record: &RunRecord, account: &mut Account) -> R
         let Some(sink) = &context.flow.streams[file.sink].sink else { continue };
         let Some(path) = context.sink_path(&file)? else { continue };
         if sink.mode == Mode::Fail && record.kind != RunKind::Repair && context.world.sinks.exists(&path) {
-            return Err(Error::usage(format!("the sink {path} is there already"))
-                .help("`mode: fail` does not touch it: move it away, or write  mode: replace"));
+            return Err(look::is_there_already(&path));
         }
         let length = match sink.mode {
             Mode::Append if matches!(context.world.sinks.goal(&path, false)?, Goal::File(..)) => {

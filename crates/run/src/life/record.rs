@@ -142,7 +142,7 @@ pub fn is_another(was: &RunRecord, ids: &BTreeMap<StreamName, String>, stream: &
 }
 
 /// Where the batch begins in the flow's own streams.
-fn own_stretches(context: &RunContext, last: Option<&RunRecord>, record: &mut RunRecord) -> Result<()> {
+pub fn own_stretches(context: &RunContext, last: Option<&RunRecord>, record: &mut RunRecord) -> Result<()> {
     let own = context.flow.numbered_streams().filter(|(s, of)| context.plan.logged[*s] && of.writer != Writer::Outside);
     let logs = context.logs()?;
     for at in own.map(|(_, of)| &of.at).chain([&context.dead]).chain(&logs) {

@@ -8,7 +8,7 @@ use crate::ledger::marks::Mark;
 use crate::life::books::{Batch, choices_of, find, keep_choices};
 use crate::life::changed::{Change, Difference, for_batch};
 use crate::life::choose::{Chosen, choose};
-use crate::life::record::{is_another, own_span};
+use crate::life::record::{is_another, own_stretches};
 use crate::piece::wanted::{ByHand, Repair};
 use crate::show::text::counted;
 use crate::worker::lane::still_held;
@@ -270,23 +270,10 @@ fn begun(context: &RunContext, record: &RunRecord) -> Result<Vec<(String, String
 
 /// Own streams go on where they end now; the dead letters of the batch lie before the present end of theirs.
 fn ends_now(context: &RunContext, last: &RunRecord, record: &mut RunRecord) -> Result<()> {
-    for (s, stream) in context.flow.numbered_streams() {
-        if context.plan.logged[s] && stream.writer != Writer::Outside {
-            for (p, span) in own_span(context, &stream.at, Some(last), &record.ids)?.into_iter().enumerate() {
-                record.starts.insert((stream.at.clone(), p as u32), span.end);
-            }
-        }
-    }
-    if let Some(logs) = context.logs()? {
-        for (p, span) in own_span(context, &logs, Some(last), &record.ids)?.into_iter().enumerate() {
-            record.starts.insert((logs.clone(), p as u32), span.end);
-        }
-    }
-    for (p, span) in own_span(context, &context.dead, Some(last), &record.ids)?.into_iter().enumerate() {
-        let spot = (context.dead.clone(), p as u32);
-        record.starts.insert(spot.clone(), span.end);
-        record.seals.insert(spot, span.end);
-    }
+    own_stretches(context, Some(last), record)?;
+    let dead = (context.dead.clone(), 0)..=(context.dead.clone(), u32::MAX);
+    let ends: Vec<_> = record.starts.range(dead).map(|(spot, end)| (spot.clone(), *end)).collect();
+    record.seals.extend(ends);
     Ok(())
 }
 

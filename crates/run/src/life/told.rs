@@ -6,22 +6,29 @@ use crate::life::commit::commit;
 use crate::life::reports::{any_report, kept};
 use crate::options::Options;
 use crate::world::Failure;
-use anabranch_engine::{Error, Lane, Phase, Result, RunRecord, limits};
+use anabranch_engine::{Error, Lane, Result, RunRecord, limits};
 use anabranch_flow::call::{Call, Request};
 use anabranch_flow::ends::{Ending, OnEnd};
 use anabranch_flow::expr::{RunVars, Scope, Value};
 
-/// Of a run that closes so it is to be told, if the flow says that. With those of which it was not told yet.
-pub fn note(context: &RunContext, closing: &mut RunRecord, phase: Phase) {
-    let ending = match phase {
-        Phase::Done => Ending::Done,
-        Phase::Dead => Ending::Dead,
-        Phase::Held => Ending::Held,
-        Phase::Failed => Ending::Failed,
-        Phase::Open | Phase::Closing | Phase::Abandoned => return,
-    };
+/// How a run ended, as a flow names it; none if it was given up.
+fn ending(status: Status) -> Option<Ending> {
+    match status {
+        Status::Done => Some(Ending::Done),
+        Status::DoneWithDeadLetters => Some(Ending::Dead),
+        Status::Held => Some(Ending::Held),
+        Status::Failed => Some(Ending::Failed),
+        Status::Open => Some(Ending::Stopped),
+        Status::Abandoned => None,
+    }
+}
+
+/// Notes that it is to be told of a run that closes with this report, if the flow wants that; beside those of which it was
+/// not told yet.
+pub fn note(context: &RunContext, closing: &mut RunRecord, report: &Report) {
+    let wanted = |hook: &OnEnd| ending(report.status).is_some_and(|ending| hook.when.contains(&ending));
     match &context.flow.on_end {
-        Some(hook) if hook.when.contains(&ending) => closing.untold.push(closing.number),
+        Some(hook) if wanted(hook) => closing.untold.push(closing.number),
         Some(_) => {}
         None => closing.untold.clear(),
     }
@@ -65,14 +72,7 @@ pub fn stopped(context: &RunContext, report: &Report, options: &mut Options) {
 }
 
 fn once(context: &RunContext, hook: &OnEnd, report: &Report) -> Result<()> {
-    let ending = match report.status {
-        Status::Done => Ending::Done,
-        Status::DoneWithDeadLetters => Ending::Dead,
-        Status::Held => Ending::Held,
-        Status::Failed => Ending::Failed,
-        Status::Open => Ending::Stopped,
-        Status::Abandoned => return Ok(()),
-    };
+    let Some(ending) = ending(report.status) else { return Ok(()) };
     let started: jiff::Timestamp = report.started.parse().unwrap_or_default();
     let date = started.to_zoned(context.vars.run.zone.0.clone()).date().to_string();
     let run = RunVars { id: report.run.to_string(), date, started, zone: context.vars.run.zone.clone() };

@@ -2,8 +2,8 @@
 
 use crate::ledger::report::{Report, Status, StepLine};
 use crate::piece::letter::DeadLetter;
-use crate::piece::log::{ItemLog, Logged};
-use crate::show::report::{books_line, outcome};
+use crate::piece::log::{ItemLog, Logged, keep_slowest};
+use crate::show::report::{books_line, for_batch, outcome};
 use crate::show::table::{number, or_dash, seconds};
 use anabranch_flow::draw::{escaped, svg};
 use anabranch_flow::model::Flow;
@@ -30,21 +30,18 @@ pub struct CallTimes {
     /// Calls by the power of two of their milliseconds.
     buckets: BTreeMap<u32, u64>,
     /// The items whose calls took longest.
-    slowest: Vec<(f64, String, usize)>,
+    slowest: Vec<ItemLog>,
 }
 
 impl Beside {
     /// Counts a log.
-    pub fn add(&mut self, log: &ItemLog) {
+    pub fn add(&mut self, log: ItemLog) {
         let of = self.calls.entry(log.step.clone()).or_default();
         for call in &log.calls {
             let ms = (call.seconds * 1000.0).max(1.0) as u64;
             *of.buckets.entry(ms.ilog2()).or_default() += 1;
         }
-        let at = of.slowest.partition_point(|(took, ..)| *took >= log.seconds());
-        let id = log.letter.as_ref().unwrap_or(&log.id).clone();
-        of.slowest.insert(at, (log.seconds(), id, log.calls.len()));
-        of.slowest.truncate(SLOWEST);
+        keep_slowest(&mut of.slowest, log, SLOWEST);
     }
 }
 
@@ -91,7 +88,7 @@ fn head(r: &Report, out: &mut String) {
         Status::Failed | Status::Abandoned => "bad",
         Status::Open | Status::Held | Status::DoneWithDeadLetters => "wait",
     };
-    let batch = if [0, r.run].contains(&r.batch) { String::new() } else { format!(" · for batch {}", r.batch) };
+    let batch = if r.is_repair() { format!(" ·{}", for_batch(r)) } else { String::new() };
     let _ = write!(
         out,
         "<p><strong class=\"{class}\">{}</strong>{batch} <span class=\"dim\">· began {} · took {} · exit {}</span></p>",
@@ -185,8 +182,8 @@ fn calls(beside: &Beside, out: &mut String) {
         }
         *out +=
             "<div class=\"wide\"><table><tr><th>slowest</th><th class=\"n\">took</th><th class=\"n\">calls</th></tr>";
-        for (took, id, calls) in &of.slowest {
-            let (id, took) = (escaped(id), seconds(*took));
+        for log in &of.slowest {
+            let (id, took, calls) = (escaped(log.name()), seconds(log.seconds()), log.calls.len());
             let _ = write!(out, "<tr><td>{id}</td><td class=\"n\">{took}</td><td class=\"n\">{calls}</td></tr>");
         }
         *out += "</table></div><p class=\"dim\">Of the calls that are logged: those of failed items, or, with <code>logs: all</code>, of all.</p>";
@@ -280,11 +277,11 @@ mod tests {
         for n in 0..20 {
             let (step, id) = ("s".to_string(), format!("<{n}>"));
             let calls = vec![call(f64::from(n) / 1000.0), call(0.5)];
-            beside.add(&ItemLog { letter: None, step, run: 1, id, place: String::new(), error: None, calls });
+            beside.add(ItemLog { letter: None, step, run: 1, id, place: String::new(), error: None, calls });
         }
         let of = &beside.calls["s"];
         assert_eq!((of.buckets[&0], of.buckets[&4], of.buckets[&8]), (2, 4, 20));
-        assert_eq!((of.slowest.len(), of.slowest[0].1.as_str()), (SLOWEST, "<19>"));
+        assert_eq!((of.slowest.len(), of.slowest[0].name()), (SLOWEST, "<19>"));
         let mut out = String::new();
         calls(&beside, &mut out);
         assert!(out.contains("&lt;19&gt;") && !out.contains("<19>"), "{out}");

@@ -1,17 +1,8 @@
 //! What the calls for an item wrote, as it is kept: an item of the stream `anabranch.FLOW.logs`.
 
 use crate::world::CallLog;
-use anabranch_engine::{Error, FlowId, Item, Result, StreamName, limits};
+use anabranch_engine::{Error, Item, Result, limits};
 use serde::{Deserialize, Serialize};
-
-/// Where the logs of a flow are kept.
-///
-/// # Errors
-///
-/// The name is too long.
-pub fn stream(flow: &FlowId) -> Result<StreamName> {
-    flow.own("logs")
-}
 
 /// The calls for an item, until it is settled.
 #[derive(Debug, Clone, Default)]
@@ -103,6 +94,16 @@ impl ItemLog {
         self.calls.iter().map(|c| c.seconds).sum()
     }
 
+    /// What it is known by: its dead letter, or the key of its calls.
+    pub fn name(&self) -> &str {
+        self.letter.as_ref().unwrap_or(&self.id)
+    }
+
+    /// Bytes that its calls wrote.
+    pub fn bytes(&self) -> usize {
+        self.calls.iter().map(|c| c.stderr.len() + c.stdout.len()).sum()
+    }
+
     /// As an item.
     ///
     /// # Errors
@@ -110,14 +111,20 @@ impl ItemLog {
     /// It cannot be written as JSON.
     pub fn to_item(&self, timestamp: i64) -> Result<Item> {
         let json = serde_json::to_vec(self).map_err(|e| Error::bug(e.to_string()))?;
-        let key = self.letter.as_ref().unwrap_or(&self.id);
-        Ok(Item { key: Some(key.clone().into()), ..Item::of(json, timestamp) })
+        Ok(Item { key: Some(self.name().to_string().into()), ..Item::of(json, timestamp) })
     }
 
     /// As it is read from its stream; none if it is no such item.
     pub fn read(item: &Item) -> Option<ItemLog> {
         serde_json::from_slice(item.value.as_deref()?).ok()
     }
+}
+
+/// Keeps a log among those whose calls took longest, the slowest first, if it is one of so many.
+pub fn keep_slowest(slowest: &mut Vec<ItemLog>, log: ItemLog, most: usize) {
+    let at = slowest.partition_point(|of| of.seconds() >= log.seconds());
+    slowest.insert(at, log);
+    slowest.truncate(most);
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ impl Outcome {
 
     /// Bytes that wait to be committed.
     pub fn bytes(&self) -> usize {
-        self.puts.values().map(Gathering::bytes).sum::<usize>() + self.sinks.values().map(Vec::len).sum::<usize>()
+        let logs = self.logs.iter().chain(self.dead.iter().filter_map(|failed| failed.log.as_deref()));
+        self.puts.values().map(Gathering::bytes).sum::<usize>()
+            + self.sinks.values().map(Vec::len).sum::<usize>()
+            + logs.map(ItemLog::bytes).sum::<usize>()
     }
 }

@@ -65,18 +65,21 @@ fn head(r: &Report) -> String {
         Status::Open => "open; if it is not running, run it again to continue".to_string(),
         _ => outcome(r),
     };
-    let batch = if [0, r.run].contains(&r.batch) { String::new() } else { format!(" for batch {}", r.batch) };
-    format!("{} · run {}{batch} · {status} · {}", r.flow, r.run, seconds(r.seconds))
+    format!("{} · run {}{} · {status} · {}", r.flow, r.run, for_batch(r), seconds(r.seconds))
+}
+
+/// ` for batch 3`, where a run works for one of an earlier run.
+pub fn for_batch(r: &Report) -> String {
+    if r.is_repair() { format!(" for batch {}", r.of_batch()) } else { String::new() }
 }
 
 /// How a run ended, or that it has not.
 pub fn outcome(r: &Report) -> String {
-    let dead: u64 = r.steps.iter().map(|s| s.dead).sum();
     match r.status {
         Status::Held => "HELD".to_string(),
         Status::Failed => "FAILED".to_string(),
         Status::Open => "open".to_string(),
-        Status::DoneWithDeadLetters => format!("done with {}", counted(dead as usize, "dead letter")),
+        Status::DoneWithDeadLetters => format!("done with {}", counted(r.dead_letters() as usize, "dead letter")),
         Status::Done => "done".to_string(),
         Status::Abandoned => "abandoned".to_string(),
     }

@@ -1,10 +1,10 @@
 //! What waits for the next commit of a lane.
 
-use crate::context::RunContext;
 use crate::context::sinks::FileOf;
+use crate::context::{RunContext, logs_of};
 use crate::ledger::marks::Mark;
 use crate::piece::letter::{DeadLetter, Failed};
-use crate::piece::log::{self, ItemLog};
+use crate::piece::log::ItemLog;
 use crate::piece::outcome::Outcome;
 use crate::piece::packing::Gathering;
 use crate::world::{Clock, Moment};
@@ -75,7 +75,7 @@ impl Pending {
             for log in std::mem::take(&mut self.logs) {
                 logs.push_item(&log.to_item(context.started())?);
             }
-            let to = Dest { stream: log::stream(&context.flow.name)?, partition: account.lane };
+            let to = Dest { stream: logs_of(&context.flow.name)?, partition: account.lane };
             puts.extend(logs.finish().into_iter().map(|b| Put { to: to.clone(), batch: BatchRef::Fresh(b) }));
         }
         self.bytes = 0;

@@ -1,6 +1,6 @@
 //! What can be typed about dead letters.
 
-use super::FlowArg;
+use super::{FlowArg, Variables};
 use clap::{Args as Arguments, Subcommand};
 use std::path::PathBuf;
 
@@ -84,18 +84,14 @@ pub enum Dead {
     },
 }
 
-/// A flow file and ids of dead letters, in one list: clap cannot tell them apart.
+/// A flow file and ids of dead letters, in one list.
 #[derive(Debug, Clone, Arguments)]
 pub struct Named {
     /// The flow file [default: flow.yaml], then ids
     #[arg(value_name = "FLOW] [ID")]
     pub what: Vec<String>,
-    /// A variable of the flow
-    #[arg(long = "env", value_name = "NAME=VALUE")]
-    pub env: Vec<String>,
-    /// A file of variables, NAME=VALUE on each line
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub variables: Variables,
 }
 
 impl Named {
@@ -105,10 +101,7 @@ impl Named {
             let number = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
             text.split_once('-').is_some_and(|(run, rest)| number(run) && rest.split('.').all(number))
         };
-        let flow = self.what.first().filter(|first| !is_id(first));
-        let ids = self.what[usize::from(flow.is_some())..].to_vec();
-        let flow = flow.map_or_else(|| PathBuf::from("flow.yaml"), PathBuf::from);
-        (FlowArg { flow, env: self.env.clone(), env_file: self.env_file.clone() }, ids)
+        self.variables.flow(&self.what, |first| !is_id(first))
     }
 }
 

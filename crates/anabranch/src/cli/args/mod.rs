@@ -108,12 +108,29 @@ pub struct FlowArg {
     /// The flow file
     #[arg(default_value = "flow.yaml")]
     pub flow: PathBuf,
+    #[command(flatten)]
+    pub variables: Variables,
+}
+
+/// Variables of a flow.
+#[derive(Debug, Clone, Arguments)]
+pub struct Variables {
     /// A variable of the flow
     #[arg(long = "env", value_name = "NAME=VALUE")]
     pub env: Vec<String>,
     /// A file of variables, NAME=VALUE on each line
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+}
+
+impl Variables {
+    /// The flow, if what stands first is one, and the rest: clap cannot tell them apart.
+    pub fn flow(&self, what: &[String], is_flow: impl Fn(&String) -> bool) -> (FlowArg, Vec<String>) {
+        let flow = what.first().filter(|first| is_flow(first));
+        let rest = what[usize::from(flow.is_some())..].to_vec();
+        let flow = flow.map_or_else(|| PathBuf::from("flow.yaml"), PathBuf::from);
+        (FlowArg { flow, variables: self.clone() }, rest)
+    }
 }
 
 #[derive(Debug, Arguments)]
@@ -195,31 +212,25 @@ pub enum Runs {
     },
 }
 
-/// A flow file and numbers of runs, in one list: clap cannot tell them apart.
+/// A flow file and numbers of runs, in one list.
 #[derive(Debug, Clone, Arguments)]
 pub struct Numbered {
     /// The flow file [default: flow.yaml], then numbers of runs
     #[arg(value_name = "FLOW] [N")]
     pub what: Vec<String>,
-    /// A variable of the flow
-    #[arg(long = "env", value_name = "NAME=VALUE")]
-    pub env: Vec<String>,
-    /// A file of variables, NAME=VALUE on each line
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub variables: Variables,
 }
 
 impl Numbered {
     /// The flow, and the numbers.
     pub fn parts(&self) -> Result<(FlowArg, Vec<u64>)> {
-        let flow = self.what.first().filter(|first| first.parse::<u64>().is_err());
+        let (flow, numbers) = self.variables.flow(&self.what, |first| first.parse::<u64>().is_err());
         let number = |text: &String| {
             let e = || Error::usage(format!("{text} is no number of a run")).help("anabranch runs list  shows them");
             text.parse().map_err(|_| e())
         };
-        let numbers = self.what[usize::from(flow.is_some())..].iter().map(number).collect::<Result<_>>()?;
-        let flow = flow.map_or_else(|| PathBuf::from("flow.yaml"), PathBuf::from);
-        Ok((FlowArg { flow, env: self.env.clone(), env_file: self.env_file.clone() }, numbers))
+        Ok((flow, numbers.iter().map(number).collect::<Result<_>>()?))
     }
 }
 
@@ -236,12 +247,8 @@ pub struct Logs {
     /// The flow file [default: flow.yaml], then a step, then an id: of a dead letter, or the key or place of an item
     #[arg(value_name = "FLOW] [STEP] [ID")]
     pub what: Vec<String>,
-    /// A variable of the flow
-    #[arg(long = "env", value_name = "NAME=VALUE")]
-    pub env: Vec<String>,
-    /// A file of variables, NAME=VALUE on each line
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub variables: Variables,
     /// Only of items that failed
     #[arg(long)]
     pub failed: bool,

@@ -72,6 +72,23 @@ pub struct Report {
     pub programs: BTreeMap<String, Program>,
 }
 
+impl Report {
+    /// Number of the batch that it works for.
+    pub fn of_batch(&self) -> u64 {
+        if self.batch == 0 { self.run } else { self.batch }
+    }
+
+    /// Whether it works for a batch of an earlier run.
+    pub fn is_repair(&self) -> bool {
+        self.of_batch() != self.run
+    }
+
+    /// Items that failed, at all steps.
+    pub fn dead_letters(&self) -> u64 {
+        self.steps.iter().map(|s| s.dead).sum()
+    }
+}
+
 /// A program that a step calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
@@ -290,7 +307,8 @@ fn notes(standing: Standing<'_>, steps: &[StepLine]) -> Vec<String> {
     let cut = standing.mark(Mark::StdinCut) > 0;
     let text = "standard input was cut: the process that read it was killed, and what it had not yet committed is gone";
     let opened = |line: &StepLine| Some(format!("{} was opened {}", line.step, line.gate.as_ref()?.opened.as_ref()?));
-    let untold = standing.record.untold.iter().filter(|run| **run != standing.record.number);
+    let told_to = standing.context.flow.on_end.iter();
+    let untold = told_to.flat_map(|_| &standing.record.untold).filter(|run| **run != standing.record.number);
     let untold = untold.map(|run| format!("it was not told yet how run {run} ended: on-end failed"));
     cut.then(|| text.into()).into_iter().chain(steps.iter().filter_map(opened)).chain(untold).collect()
 }

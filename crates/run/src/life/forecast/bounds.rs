@@ -1,6 +1,6 @@
 //! How many items can come to a step, by what its patterns promise.
 
-use super::{Calls, Reads, acts};
+use super::{Calls, Reads};
 use crate::life::look;
 use anabranch_flow::model::{Flow, Kind, Step, Writer};
 use anabranch_flow::number::{StepNo, StreamNo};
@@ -10,14 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What the steps call, and for how many items at most, over sources with so many items.
 pub fn calls(flow: &Flow, sources: &[Reads]) -> Vec<Calls> {
     let bounds = Bounds { flow, sources, known: RefCell::default() };
-    let of = |step: &Step| flow.step_no(&step.name).and_then(|s| bounds.taken(s));
-    let all = acts(flow).map(|(step, act)| Calls {
-        step: step.name.clone(),
-        program: look::program(step).map(|(program, _)| program.to_string()),
-        items: of(step),
-        attempts: act.attempts,
-    });
-    all.collect()
+    let of = |(s, step): (StepNo, &Step)| {
+        let Kind::Act(act) = &step.kind else { return None };
+        let program = look::program(step).map(|(program, _)| program.to_string());
+        Some(Calls { step: step.name.clone(), program, items: bounds.taken(s), attempts: act.attempts })
+    };
+    flow.numbered_steps().filter_map(of).collect()
 }
 
 /// Items at most; none where nobody can know.

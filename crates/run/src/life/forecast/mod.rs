@@ -7,14 +7,14 @@ use crate::context::sinks::FileOf;
 use crate::ledger::Ledger;
 use crate::life::books::{BatchBooks, batches};
 use crate::life::changed::{Change, Difference, Sort, for_batch, for_run};
-use crate::life::manifests::{stored_manifests, survey};
+use crate::life::manifests::{line_reader, stored_manifests, survey};
 use crate::life::prepare::{name_run, prepare};
 use crate::life::record::{Begins, blank, seal};
 use crate::life::reports::any_report;
 use crate::life::{look, open};
-use crate::world::{LineReader, Listing, Manifest, World};
-use anabranch_engine::{Account, At, Cursor, Desk, Error, Phase, Result, RunRecord, StreamName, chunks};
-use anabranch_flow::model::{Flow, Kind, Mode, SinkAt, SourceAt, Writer};
+use crate::world::{Manifest, World};
+use anabranch_engine::{Account, At, Cursor, Desk, Phase, Result, RunRecord, StreamName, chunks};
+use anabranch_flow::model::{Flow, Mode, SourceAt, Writer};
 use anabranch_flow::number::StreamNo;
 use anabranch_flow::plan::{Node, ReadFrom, Root, name, plan};
 use serde::Serialize;
@@ -226,12 +226,11 @@ fn of_new(mut context: RunContext, told: &mut Forecast, chair: &Account) -> Resu
 
 /// The run that is open goes on.
 fn of_open(mut context: RunContext, told: &mut Forecast, record: &RunRecord, accounts: Vec<Account>) -> Result<()> {
-    let hash = accounts.iter().find(|a| a.lane == 0).map(|a| a.flow_hash.clone()).unwrap_or_default();
     let began = any_report(&*context.engine, &context.flow.name, record.number)?;
     if let Some(began) = began.filter(|began| !began.parts.is_empty()) {
         told.differences.extend(for_run(record.number, (&began.parts, &began.free), &context.flow));
     }
-    if hash != context.flow.hash {
+    if accounts.iter().any(|a| a.lane == 0 && open::fits(&context, record, a).is_err()) {
         told.what = What::Refused;
         let text = format!("run {} is open, and was begun with another version of the flow", record.number);
         told.refused = Some(format!("{text}: finish it with the flow as it was, or abandon it with  --fresh"));
@@ -243,7 +242,7 @@ fn of_open(mut context: RunContext, told: &mut Forecast, record: &RunRecord, acc
     let standing = ledger.standing(&context, record);
     if record.repair.is_none() {
         for (s, manifest) in manifests.iter().filter(|(_, m)| !m.files.is_empty()) {
-            if let Some(e) = reader(&context, *s, manifest).err() {
+            if let Some(e) = line_reader(&context, *s, manifest).err() {
                 told.differences.push(Difference {
                     of: format!("run {}", record.number),
                     path: format!("streams.{}", context.flow.streams[*s].name),
@@ -281,13 +280,6 @@ fn outside(context: &RunContext) -> impl Iterator<Item = &Root> {
     roots.filter(|r| r.how == ReadFrom::Log && context.flow.streams[r.from].writer == Writer::Outside)
 }
 
-fn reader(context: &RunContext, s: StreamNo, manifest: &Manifest) -> Result<Arc<dyn LineReader>> {
-    match context.flow.streams[s].source.as_ref().map(|s| &s.from) {
-        Some(SourceAt::Items(items)) => Ok(Arc::new(Listing::new(items))),
-        _ => context.world.sources.lines(manifest),
-    }
-}
-
 /// What is read of files, of a list in the flow, and of standard input; behind what is read already.
 fn of_files(
     context: &RunContext,
@@ -314,7 +306,7 @@ fn of_files(
                 let mut items = None;
                 if bytes <= COUNTED_BYTES {
                     let mut n = 0;
-                    reader(context, s, manifest)?.read(begin, manifest.bytes(), &mut |line| {
+                    line_reader(context, s, manifest)?.read(begin, manifest.bytes(), &mut |line| {
                         n += u64::from(!source.holds.is_blank(line.text));
                         Ok(())
                     })?;
@@ -391,22 +383,12 @@ fn written(context: &RunContext, told: &mut Forecast) -> Result<()> {
             (None, _) => How::Printed,
             (Some(path), Mode::Append) if context.world.sinks.exists(path) => How::AddedTo,
             (Some(path), Mode::Fail) if told.what == What::New && context.world.sinks.exists(path) => {
-                return Err(Error::usage(format!("the sink {path} is there already"))
-                    .help("`mode: fail` does not touch it: move it away, or write  mode: replace"));
+                return Err(look::is_there_already(path));
             }
             (Some(path), Mode::Replace) if context.world.sinks.exists(path) => How::Replaced,
             _ => How::Made,
         };
-        let through = matches!(sink.to, SinkAt::Stdout);
-        told.sinks.push(Writes { stream: of.name.clone(), path, how: if through { How::Printed } else { how } });
+        told.sinks.push(Writes { stream: of.name.clone(), path, how });
     }
     Ok(())
-}
-
-/// The steps that call something.
-fn acts(flow: &Flow) -> impl Iterator<Item = (&anabranch_flow::model::Step, &anabranch_flow::model::Act)> {
-    flow.steps.iter().filter_map(|step| match &step.kind {
-        Kind::Act(act) => Some((step, &**act)),
-        _ => None,
-    })
 }
